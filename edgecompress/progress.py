@@ -1,0 +1,64 @@
+"""Progress bars with time left, on a terminal or in a notebook; silence elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+class Bar:
+    """One running task. This one draws nothing; `total` is in the unit that `advance` counts."""
+
+    def advance(self, amount: float = 1) -> None:
+        """Moves the bar by `amount`."""
+
+    def describe(self, detail: str) -> None:
+        """Replaces the words beside the bar, such as the current loss."""
+
+
+class Progress:
+    """Silent progress, and the interface of the visible kind."""
+
+    @contextmanager
+    def task(self, name: str, total: float | None = None) -> Iterator[Bar]:
+        """A bar from entry to exit. `total=None`: of unknown length."""
+        yield Bar()
+
+    def say(self, line: str) -> None:
+        """One line that stays on the screen."""
+
+
+class _RichBar(Bar):
+    def __init__(self, bars: Any, identifier: Any) -> None:
+        self._bars, self._identifier = bars, identifier
+
+    def advance(self, amount: float = 1) -> None:
+        self._bars.advance(self._identifier, amount)
+
+    def describe(self, detail: str) -> None:
+        self._bars.update(self._identifier, detail=detail)
+
+
+class TerminalProgress(Progress):
+    """Bars drawn by rich on `console`; `say` prints there too."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    @contextmanager
+    def task(self, name: str, total: float | None = None) -> Iterator[Bar]:
+        from rich import progress as rich_progress
+
+        columns = (
+            rich_progress.TextColumn("{task.description}"), rich_progress.BarColumn(bar_width=24),
+            rich_progress.TaskProgressColumn(), rich_progress.TimeRemainingColumn(compact=True), rich_progress.TextColumn("[dim]{task.fields[detail]}"),
+        )  # fmt: skip
+        with rich_progress.Progress(*columns, console=self._console, transient=True, disable=not self._console.is_terminal) as bars:
+            yield _RichBar(bars, bars.add_task(name, total=total, detail=""))
+
+    def say(self, line: str) -> None:
+        self._console.print(line, highlight=False)

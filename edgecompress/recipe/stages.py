@@ -5,23 +5,32 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+Epochs = Annotated[int, Field(ge=1, le=100_000, description="passes over the training samples", examples=[2])]
+Optimizer = Annotated[Literal["adam", "adamw", "sgd", "rmsprop"], Field(description="Keras optimizer, its other settings at their defaults")]
+LearningRate = Annotated[float, Field(gt=0, description="of the optimizer, at the first step")]
+Schedule = Annotated[Literal["constant", "cosine", "linear"], Field(description="of the learning rate, down to 0 at the last step")]
+EarlyStop = Annotated[
+    int | None, Field(ge=1, le=100_000, description="stop after so many epochs without a better validation metric; keep the best. Absent: never")
+]
+Freeze = Annotated[list[str], Field(description="layers that do not train: a name, a glob (conv*), re:REGEX or type:LayerClass")]
+RecoveryTrain = Annotated["Train | None", Field(description="training in this stage; absent: none", examples=[{"epochs": 2}])]
 Layers = Annotated[list[str], Field(description="layers to work on: a name, a glob (conv*), re:REGEX or type:LayerClass; empty: all that fit")]
 Skip = Annotated[list[str], Field(description="layers to leave alone, written like `layers`")]
 
 
 class Config(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Train(Config):
     """A training, the same object wherever something trains."""
 
-    epochs: int = Field(ge=1, le=100_000)
-    optimizer: Literal["adam", "adamw", "sgd", "rmsprop"] = "adam"
-    learning_rate: float = Field(default=1e-3, gt=0)
-    schedule: Literal["constant", "cosine", "linear"] = Field(default="constant", description="of the learning rate, down to 0 at the last step")
-    early_stop: int | None = Field(default=None, ge=1, description="stop after so many epochs without a better validation metric; keep the best")
-    freeze: list[str] = Field(default=[], description="layers that do not train: a name, a glob (conv*), re:REGEX or type:LayerClass")
+    epochs: Epochs
+    optimizer: Optimizer = "adam"
+    learning_rate: LearningRate = 1e-3
+    schedule: Schedule = "constant"
+    early_stop: EarlyStop = None
+    freeze: Freeze = []
 
 
 class StageConfig(Config):
@@ -32,12 +41,12 @@ class TrainStage(StageConfig):
     """Trains the model: fine-tuning, or recovery between two lossy stages."""
 
     technique: Literal["train"] = "train"
-    epochs: int = Field(ge=1, le=100_000)
-    optimizer: Literal["adam", "adamw", "sgd", "rmsprop"] = "adam"
-    learning_rate: float = Field(default=1e-3, gt=0)
-    schedule: Literal["constant", "cosine", "linear"] = "constant"
-    early_stop: int | None = Field(default=None, ge=1)
-    freeze: list[str] = []
+    epochs: Epochs
+    optimizer: Optimizer = "adam"
+    learning_rate: LearningRate = 1e-3
+    schedule: Schedule = "constant"
+    early_stop: EarlyStop = None
+    freeze: Freeze = []
 
     @property
     def train(self) -> Train:
@@ -47,28 +56,38 @@ class TrainStage(StageConfig):
 class PruneWeights(StageConfig):
     """Sets the weights of least magnitude to zero, gradually while training (TF-MOT) or at once (without `train`).
 
-    Source: Zhu & Gupta, To prune, or not to prune (2017), section 3. Gzip-size and later stages gain; latency on a CPU does not.
+    Gzip-size and later stages gain; latency on a CPU does not.
+
+    Source: Zhu & Gupta, To prune, or not to prune (2017), section 3.
     """
 
     technique: Literal["prune_weights"] = "prune_weights"
-    sparsity: float = Field(ge=0, lt=1, description="fraction of zeros in each kernel (scope layer) or in all of them together (scope global)")
-    scope: Literal["layer", "global"] = "layer"
+    sparsity: float = Field(ge=0, lt=1, description="fraction of zeros in the kernels", examples=[0.6])
+    scope: Literal["layer", "global"] = Field(
+        default="layer", description="layer: `sparsity` holds in each kernel; global: in all of them together"
+    )
     schedule: Literal["polynomial", "constant"] = Field(default="polynomial", description="how sparsity rises while training")
     initial_sparsity: float = Field(default=0.0, ge=0, lt=1, description="where the polynomial schedule starts")
     begin: float = Field(default=0.0, ge=0, description="epoch at which pruning starts")
     end: float | None = Field(default=None, gt=0, description="epoch at which `sparsity` is reached; absent: two thirds of the epochs")
     layers: Layers = []
     skip: Skip = []
-    train: Train | None = None
+    train: RecoveryTrain = None
+
+    @property
+    def end_epoch(self) -> float:
+        """The epoch at which `sparsity` is reached."""
+        return self.end if self.end is not None else (self.train.epochs * 2 / 3 if self.train else 0.0)
 
     @model_validator(mode="after")
     def _schedule_fits(self) -> "PruneWeights":
         if self.initial_sparsity > self.sparsity:
             raise ValueError(f"initial_sparsity must be at most sparsity ({self.sparsity}). Received: {self.initial_sparsity}")
-        if self.train is not None:
-            end = self.end if self.end is not None else self.train.epochs
-            if end > self.train.epochs or self.begin >= end:
-                raise ValueError(f"begin < end <= train.epochs must hold. Received: begin {self.begin}, end {end}, epochs {self.train.epochs}")
+        if self.train is None and (self.begin or self.end is not None or self.initial_sparsity):
+            raise ValueError("train must be given with begin, end or initial_sparsity. Received: nothing")
+        if self.train is not None and not self.begin < self.end_epoch <= self.train.epochs:
+            received = f"begin {self.begin}, end {self.end_epoch:g}, epochs {self.train.epochs}"
+            raise ValueError(f"epochs must be such that begin < end <= train.epochs. Received: {received}")
         return self
 
 
@@ -79,11 +98,13 @@ class ClusterWeights(StageConfig):
     """
 
     technique: Literal["cluster_weights"] = "cluster_weights"
-    clusters: int = Field(default=16, ge=2, le=256, description="distinct values per layer")
-    initialization: Literal["linear", "kmeans_plus_plus", "density", "random"] = "kmeans_plus_plus"
+    clusters: int = Field(default=16, ge=2, le=256, description="distinct values per layer", examples=[16])
+    initialization: Literal["linear", "kmeans_plus_plus", "density", "random"] = Field(
+        default="kmeans_plus_plus", description="where the distinct values start, as TF-MOT names it"
+    )
     layers: Layers = []
     skip: Skip = []
-    train: Train | None = None
+    train: RecoveryTrain = None
 
 
 class QuantizeAware(StageConfig):
@@ -94,23 +115,31 @@ class QuantizeAware(StageConfig):
 
     technique: Literal["quantize_aware"] = "quantize_aware"
     skip: Skip = []
-    train: Train
+    train: Annotated[Train, Field(description="training with quantization simulated")]
 
 
 @dataclass(frozen=True)
 class Technique:
-    """`version` enters the cache key: raise it when the same config would give another model."""
+    """`version` enters the cache key: raise it when the same config would give another model.
+
+    What a technique asks of the rest of a recipe stands here as data; `rules` checks it.
+    """
 
     config: type[StageConfig]
     apply: str  # "module:function", imported when the stage runs
     version: int
+    followers: tuple[str, ...] | None = None  # the only techniques that may stand after it; None: any
+    exports: tuple[str, ...] | None = None  # the only formats that fit its model; None: any
+    releases: tuple[str, ...] = ()  # techniques whose result it undoes in part
 
 
 TECHNIQUES: dict[str, Technique] = {
     "train": Technique(TrainStage, "edgecompress.techniques.train:apply", 1),
-    "prune_weights": Technique(PruneWeights, "edgecompress.techniques.prune_weights:apply", 1),
+    "prune_weights": Technique(PruneWeights, "edgecompress.techniques.prune_weights:apply", 1, releases=("cluster_weights",)),
     "cluster_weights": Technique(ClusterWeights, "edgecompress.techniques.cluster_weights:apply", 1),
-    "quantize_aware": Technique(QuantizeAware, "edgecompress.techniques.quantize_aware:apply", 1),
+    "quantize_aware": Technique(
+        QuantizeAware, "edgecompress.techniques.quantize_aware:apply", 1, followers=("train",), exports=("int8",)
+    ),
 }
 
 Stage = Annotated[TrainStage | PruneWeights | ClusterWeights | QuantizeAware, Field(discriminator="technique")]

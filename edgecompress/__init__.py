@@ -1,0 +1,37 @@
+"""edgecompress: from a Keras model to a small, fast, proven TFLite model.
+
+Public names are loaded when first used: `import edgecompress` loads neither TensorFlow nor pydantic.
+"""
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "run": "edgecompress.runs",
+    "compress": "edgecompress.runs",
+    "Run": "edgecompress.runs",
+    "benchmark": "edgecompress.benchmarking",
+    "load_recipe": "edgecompress.recipe",
+    "Recipe": "edgecompress.recipe.schema",
+    "Train": "edgecompress.recipe.stages",
+    "TrainStage": "edgecompress.recipe.stages",
+    "PruneWeights": "edgecompress.recipe.stages",
+    "ClusterWeights": "edgecompress.recipe.stages",
+    "QuantizeAware": "edgecompress.recipe.stages",
+    "Report": "edgecompress.report.schema",
+    "EdgeCompressError": "edgecompress.errors",
+}
+
+__all__ = ["__version__", *sorted(_HOMES)]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'edgecompress' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

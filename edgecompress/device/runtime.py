@@ -1,0 +1,246 @@
+"""The only interpreter wrapper of the project: a .tflite file as a function on arrays."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from .fault import DeviceFault
+from .quantization import dequantize, quantize
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Kernels = Literal["xnnpack", "builtin"]
+
+# Package name for the report, module with the Interpreter, module with __version__; the first that imports is used.
+_RUNTIMES = (
+    ("ai-edge-litert", "ai_edge_litert.interpreter", "ai_edge_litert"),
+    ("tflite-runtime", "tflite_runtime.interpreter", "tflite_runtime"),
+    ("tensorflow", "tensorflow.lite", "tensorflow"),
+)
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """A TFLite runtime that this Python can import.
+
+    Attributes:
+        name: Package name: ai-edge-litert, tflite-runtime or tensorflow.
+        version: Its version.
+        interpreter: The Interpreter class.
+        resolvers: The OpResolverType enumeration.
+    """
+
+    name: str
+    version: str
+    interpreter: Any
+    resolvers: Any
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """An input or output tensor.
+
+    Attributes:
+        name: Name in the file.
+        index: Index in the main subgraph.
+        shape: Shape in use; () also stands for an output whose shape is known only after an invoke.
+        dtype: NumPy name of the type ("int8", "bool", ...), or "string".
+        scale: Step of a quantized tensor; None for one that is not quantized.
+        zero_point: The integer that stands for 0.0; None for a tensor that is not quantized.
+    """
+
+    name: str
+    index: int
+    shape: tuple[int, ...]
+    dtype: str
+    scale: float | None
+    zero_point: int | None
+
+
+def find_runtime() -> Runtime:
+    """The first runtime that imports: ai_edge_litert, tflite_runtime, tensorflow.lite.
+
+    Raises:
+        DeviceFault: None imports; the reason says why each did not.
+    """
+    refused = []
+    for name, module_name, package in _RUNTIMES:
+        try:
+            module = importlib.import_module(module_name)
+        except ImportError as error:  # also a runtime that is installed for another NumPy or processor
+            refused.append(f"{name}: {_one_line(error)}")
+            continue
+        resolvers = module.experimental.OpResolverType if name == "tensorflow" else module.OpResolverType
+        return Runtime(name, str(importlib.import_module(package).__version__), module.Interpreter, resolvers)
+    raise DeviceFault(
+        "no TFLite runtime can be imported; install ai-edge-litert, or tflite-runtime on CPython <= 3.11 with numpy < 2 "
+        f"({'; '.join(refused)})"
+    )
+
+
+class TfliteModel:
+    """A loaded and allocated .tflite file.
+
+    Attributes:
+        inputs, outputs: The tensors, in the order of the file.
+        runtime_name, runtime_version: The runtime that runs it.
+        kernels: The kernel family in use: "xnnpack" if the XNNPACK delegate took at least one operator, else "builtin".
+    """
+
+    def __init__(
+        self,
+        content: bytes | str | os.PathLike[str],
+        *,
+        threads: int = 1,
+        kernels: Kernels = "xnnpack",
+        batch_size: int | None = None,
+    ) -> None:
+        """Loads the file and allocates its tensors.
+
+        Args:
+            content: The file's bytes, or its path. A path is mapped into memory, not read.
+            threads: Threads of the runtime, at least 1.
+            kernels: "xnnpack" is the runtime's default, which uses XNNPACK for what it can; "builtin" runs without any delegate.
+            batch_size: Resizes the first dimension of every input; None keeps the file's own.
+
+        Raises:
+            DeviceFault: No runtime, an unreadable file, or a file that the runtime refuses.
+        """
+        runtime = find_runtime()
+        self.runtime_name, self.runtime_version = runtime.name, runtime.version
+        resolver = runtime.resolvers.BUILTIN_WITHOUT_DEFAULT_DELEGATES if kernels == "builtin" else runtime.resolvers.AUTO
+        try:
+            self._interpreter = runtime.interpreter(**_source(content), num_threads=threads, experimental_op_resolver_type=resolver)
+            if batch_size is not None:
+                self._resize(batch_size)
+            self._interpreter.allocate_tensors()
+            self.inputs = [_spec(details) for details in self._interpreter.get_input_details()]
+            self.outputs = [_spec(details) for details in self._interpreter.get_output_details()]
+        except (ValueError, RuntimeError, TypeError) as error:  # what the runtimes raise for a file they refuse
+            raise DeviceFault(f"{self.runtime_name} {self.runtime_version} refused the model: {_one_line(error)}") from error
+        self.kernels: Kernels = "xnnpack" if self._is_delegated() else "builtin"
+
+    def set_inputs(self, inputs: Sequence[np.ndarray]) -> None:
+        """Copies `inputs` into the input tensors; they stay there for `run`.
+
+        Raises:
+            ValueError: An array's count, type or shape is not the file's.
+        """
+        if len(inputs) != len(self.inputs):
+            raise ValueError(f"inputs must be {len(self.inputs)} arrays. Received: {len(inputs)}")
+        for spec, value in zip(self.inputs, inputs):  # noqa: B905 (3.9 has no strict; the lengths were compared above)
+            if value.dtype != spec.dtype or value.shape != spec.shape:
+                raise ValueError(
+                    f"input '{spec.name}' must be {spec.dtype} of shape {spec.shape}. Received: {value.dtype} of shape {value.shape}"
+                )
+            self._interpreter.set_tensor(spec.index, value)
+
+    def run(self) -> None:
+        """One invoke on the inputs that are set. This alone is what a latency measures.
+
+        Raises:
+            DeviceFault: The runtime failed in an operator.
+        """
+        try:
+            self._interpreter.invoke()
+        except (ValueError, RuntimeError) as error:  # what the runtimes raise when an operator fails
+            raise DeviceFault(f"{self.runtime_name} {self.runtime_version} failed to run the model: {_one_line(error)}") from error
+
+    def get_outputs(self) -> list[np.ndarray]:
+        """Copies of the output tensors after `run`, in the types of the file."""
+        return [self._interpreter.get_tensor(spec.index) for spec in self.outputs]
+
+    def invoke(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Sets the inputs, runs, returns copies of the outputs, all in the types of the file.
+
+        Raises:
+            ValueError: An array's count, type or shape is not the file's.
+            DeviceFault: The runtime failed in an operator.
+        """
+        self.set_inputs(inputs)
+        self.run()
+        return self.get_outputs()
+
+    def predict(self, values: np.ndarray) -> np.ndarray:
+        """Real numbers in, real numbers out, for a model of one input and one output.
+
+        Quantizes, invokes in slices of the allocated batch size (the last one padded), dequantizes.
+
+        Args:
+            values: float32 [n, ...], any n.
+
+        Returns:
+            float32 [n, ...].
+
+        Raises:
+            ValueError: The model has several inputs or outputs, or `values` does not fit its input.
+            DeviceFault: The runtime failed, or the output has no row per sample.
+        """
+        if len(self.inputs) != 1 or len(self.outputs) != 1:
+            raise ValueError(f"the model must have 1 input and 1 output. Received: {len(self.inputs)} and {len(self.outputs)}")
+        source, target = self.inputs[0], self.outputs[0]
+        batch_size = source.shape[0] if source.shape else 1
+        raw = quantize(values, source)
+        rows = []
+        for start in range(0, len(raw), batch_size):
+            samples = raw[start : start + batch_size]
+            num_samples = len(samples)
+            if num_samples < batch_size:
+                samples = np.concatenate([samples, np.zeros((batch_size - num_samples, *samples.shape[1:]), samples.dtype)])
+            output = self.invoke([samples])[0]
+            if output.shape[:1] != (batch_size,):
+                raise DeviceFault(f"output '{target.name}' has shape {output.shape} for {batch_size} samples, not one row per sample")
+            rows.append(output[:num_samples])
+        return dequantize(np.concatenate(rows) if rows else np.zeros((0, *target.shape[1:]), np.float32), target)
+
+    def _resize(self, batch_size: int) -> None:
+        """Sets the first dimension of every input that has one."""
+        for details in self._interpreter.get_input_details():
+            if len(details["shape"]):
+                self._interpreter.resize_tensor_input(details["index"], [batch_size, *map(int, details["shape"][1:])])
+
+    def _is_delegated(self) -> bool:
+        """Whether a delegate replaced operators. The runtimes offer no public call for it."""
+        return any(operator["op_name"] == "DELEGATE" for operator in self._interpreter._get_ops_details())
+
+
+def _source(content: bytes | str | os.PathLike[str]) -> dict[str, Any]:
+    """The constructor arguments that name the model; a path that cannot be read is reported here, in plain words."""
+    if isinstance(content, bytes):
+        if not content:
+            raise DeviceFault("the model is empty")
+        return {"model_content": content}
+    path = os.fspath(content)
+    try:
+        with open(path, "rb") as file:
+            if not file.read(1):
+                raise DeviceFault(f"{path}: the model is empty")
+    except OSError as error:
+        raise DeviceFault(f"{path}: the model cannot be read: {error.strerror}") from error
+    return {"model_path": path}
+
+
+def _spec(details: dict[str, Any]) -> TensorSpec:
+    """The runtime's description of a tensor as plain data."""
+    parameters = details["quantization_parameters"]
+    is_quantized = len(parameters["scales"]) == 1
+    dtype = np.dtype(details["dtype"])
+    return TensorSpec(
+        name=details["name"],
+        index=int(details["index"]),
+        shape=tuple(int(size) for size in details["shape"]),
+        dtype="string" if dtype.kind in "SUO" else dtype.name,
+        scale=float(parameters["scales"][0]) if is_quantized else None,
+        zero_point=int(parameters["zero_points"][0]) if is_quantized else None,
+    )
+
+
+def _one_line(error: BaseException) -> str:
+    """A runtime's message without its line breaks."""
+    return " ".join(str(error).split())

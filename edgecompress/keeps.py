@@ -1,0 +1,150 @@
+"""Keeps: what a stage achieved and later stages must not undo, bound to one kernel.
+
+A mask keeps zeros at zero; centroids keep weights that share a value sharing it. tf_keras applies a variable's constraint
+after each optimizer update, inside the training graph, so a keep bound as a constraint holds through any training, also
+under the wrappers of TF-MOT, whose `layer.kernel` is a symbolic tensor: keeps are bound to variables, found by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from edgecompress.backend import keras, tf
+
+
+@dataclass(frozen=True)
+class Keep:
+    """One promise about one kernel.
+
+    Attributes:
+        kind: "mask" (zeros stay zero) or "centroids" (weights that share a value go on sharing one).
+        layer: name of the Keras layer, without any wrapper's prefix.
+        weight: name of the variable in the layer, such as "kernel".
+        values: shape of the kernel. mask: bool, True where a weight may differ from zero. centroids: int32, the number
+            of the group that the weight belongs to, from 0.
+    """
+
+    kind: Literal["mask", "centroids"]
+    layer: str
+    weight: str
+    values: npt.NDArray[Any]
+
+    def describe(self) -> str:
+        """What is promised, in words."""
+        if self.kind == "mask":
+            return f"sparsity {1 - float(self.values.mean()):.4f}"
+        return f"{int(self.values.max()) + 1} distinct values"
+
+    def measure(self, kernel: npt.NDArray[Any]) -> float:
+        """The promised quantity on a kernel in Keras axis order: fraction of zeros, or most distinct values per output channel.
+
+        Distinct values are counted per output channel, because folding a BatchNormalization scales each channel on its own.
+        """
+        if self.kind == "mask":
+            return float((kernel == 0).mean())
+        return float(max(len(np.unique(channel)) for channel in kernel.reshape(-1, kernel.shape[-1]).T))
+
+    def held(self, kernel: npt.NDArray[Any]) -> bool:
+        """Whether `kernel` still keeps the promise."""
+        if self.kind == "mask":
+            return bool((kernel[~self.values] == 0).all())
+        groups = self.values.reshape(-1, self.values.shape[-1])
+        columns = kernel.reshape(groups.shape)
+        return all(_one_value_per_group(group, column) for group, column in zip(groups.T, columns.T, strict=True))
+
+
+def _one_value_per_group(groups: npt.NDArray[Any], values: npt.NDArray[Any]) -> bool:
+    """Whether equal group numbers always carry equal values."""
+    order = np.argsort(groups, kind="stable")
+    same_group = groups[order][1:] == groups[order][:-1]
+    return bool((values[order][1:][same_group] == values[order][:-1][same_group]).all())
+
+
+def project(keep: Keep, kernel: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The nearest kernel (least squares) that keeps the promise: masked, or each group at its mean."""
+    if keep.kind == "mask":
+        return np.where(keep.values, kernel, np.zeros((), kernel.dtype))
+    groups = keep.values.reshape(-1)
+    sums = np.bincount(groups, weights=kernel.reshape(-1).astype(np.float64))
+    means = (sums / np.maximum(np.bincount(groups), 1)).astype(kernel.dtype)
+    return means[groups].reshape(kernel.shape)
+
+
+def constraint(keep: Keep) -> Any:
+    """`project` as a TensorFlow function of a variable, for the training graph."""
+    from edgecompress.backend import tf
+
+    if keep.kind == "mask":
+        mask = tf.constant(keep.values)
+        return lambda kernel: tf.where(mask, kernel, tf.zeros_like(kernel))
+    groups = tf.constant(keep.values.reshape(-1))
+    num_groups = int(keep.values.max()) + 1
+
+    def share(kernel: tf.Tensor) -> tf.Tensor:
+        means = tf.math.unsorted_segment_mean(tf.reshape(kernel, [-1]), groups, num_groups)
+        return tf.reshape(tf.gather(means, groups), tf.shape(kernel))
+
+    return share
+
+
+def find_variable(model: keras.Model, layer: str, weight: str) -> tf.Variable | None:
+    """The variable `weight` of the layer called `layer`, also inside the wrappers of TF-MOT; None if there is none."""
+    for outer in model.layers:
+        inner = getattr(outer, "layer", outer)
+        if inner.name == layer:
+            for variable in outer.weights:
+                if variable.name.split("/")[-1].split(":")[0] == weight:
+                    return variable
+    return None
+
+
+@contextmanager
+def enforced(model: keras.Model, keeps: Sequence[Keep]) -> Iterator[None]:
+    """Projects the kernels of `model` now, and after each optimizer update until the exit.
+
+    Keeps of one kernel are applied in the order centroids, mask, so that zeros win. Keeps of kernels that the model does not
+    hold are passed over: the stage that lost them says so.
+    """
+    bound: dict[str, tuple[tf.Variable, list[Any]]] = {}
+    for keep in sorted(keeps, key=lambda keep: keep.kind):
+        variable = find_variable(model, keep.layer, keep.weight)
+        if variable is not None:
+            variable.assign(project(keep, variable.numpy()))
+            bound.setdefault(f"{keep.layer}/{keep.weight}", (variable, []))[1].append(constraint(keep))
+    previous = {name: variable.constraint for name, (variable, _) in bound.items()}
+    for variable, constraints in bound.values():
+        variable._constraint = _in_turn([*constraints])  # the public property has no setter
+    try:
+        yield
+    finally:
+        for name, (variable, _) in bound.items():
+            variable._constraint = previous[name]
+
+
+def _in_turn(functions: list[Any]) -> Any:
+    """One function that applies `functions` one after the other."""
+
+    def apply(kernel: tf.Tensor) -> tf.Tensor:
+        for function in functions:
+            kernel = function(kernel)
+        return kernel
+
+    return apply
+
+
+def mask_of(layer: str, weight: str, kernel: npt.NDArray[Any]) -> Keep:
+    """The keep that holds the present zeros of `kernel`."""
+    return Keep("mask", layer, weight, kernel != 0)
+
+
+def centroids_of(layer: str, weight: str, kernel: npt.NDArray[Any]) -> Keep:
+    """The keep that holds the present sharing of values in `kernel`."""
+    _, groups = np.unique(kernel, return_inverse=True)
+    return Keep("centroids", layer, weight, groups.reshape(kernel.shape).astype(np.int32))

@@ -1,0 +1,135 @@
+"""The line of the whole tool: baseline -> stage -> stage -> ... -> delivery.
+
+A stage takes a Keras model and gives a Keras model. Finished stages are kept in the run folder under a key of all that
+they depend on, so the same command continues a run that died, and a changed recipe repeats only what the change touches.
+"""
+
+import gc
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from edgecompress import versions
+from edgecompress.backend import keras, set_threads
+from edgecompress.data import Data, load_data
+from edgecompress.delivery import deliver
+from edgecompress.evaluation import evaluate_keras
+from edgecompress.keeps import Keep
+from edgecompress.models import load_model
+from edgecompress.progress import Progress
+from edgecompress.recipe.schema import Recipe
+from edgecompress.recipe.stages import TECHNIQUES, StageConfig
+from edgecompress.record import load_keeps, save_stage, stage_report
+from edgecompress.report.schema import Report, StageReport
+from edgecompress.stage import Context, StageResult
+from edgecompress.store import RunFolder, content_key
+from edgecompress.techniques import baseline as baseline_stage
+
+
+@dataclass(frozen=True)
+class State:
+    """What flows from stage to stage. `key` stands for everything that led here."""
+
+    model: keras.Model
+    keeps: tuple[Keep, ...]
+    key: str
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What all stages of one run share."""
+
+    recipe: Recipe
+    data: Data
+    store: RunFolder
+    progress: Progress
+    threads: int
+
+    def evaluate(self, model: keras.Model) -> dict[str, Any]:
+        """Metrics on the validation split, the one that decides."""
+        batch_size = self.data.batch_size
+        return evaluate_keras(model, self.data.validation, self.recipe.task, batch_size=batch_size, progress=self.progress).metrics
+
+
+def run_line(recipe: Recipe, store: RunFolder, progress: Progress, *, allow_code: bool) -> Report:
+    """Runs a recipe in an open run folder; everything is written there but the report itself.
+
+    Raises:
+        EdgeCompressError: the narrowest kind. Missed goals and failed devices are in the report, not raised.
+    """
+    threads = set_threads(recipe.threads)
+    with progress.task("loading data"):
+        data = load_data(recipe.data, recipe.task, seed=recipe.seed)
+    surroundings = Surroundings(recipe, data, store, progress, threads)
+    store.write("recipe.lock.yaml", versions.lock(recipe, data.fingerprint, threads))
+    state, report = run_baseline(surroundings, allow_code)
+    baseline, reports = state.model, [report]
+    for index, config in enumerate(recipe.stages, start=1):
+        state, report = run_technique(surroundings, index, config, state, baseline)
+        reports.append(report)
+    store.discard_stages_after(len(recipe.stages))
+    return deliver(recipe, data, baseline, state.model, state.keeps, reports, store, progress, threads)
+
+
+def run_baseline(surroundings: Surroundings, allow_code: bool) -> tuple[State, StageReport]:
+    """Stage 00: the model of the recipe, built or loaded, and trained where the recipe says so."""
+    recipe, data = surroundings.recipe, surroundings.data
+    key = content_key(
+        "baseline", baseline_stage.VERSION, recipe.model.model_dump(mode="json"), baseline_stage.file_hash(recipe.model),
+        recipe.task.model_dump(mode="json"), recipe.data.batch_size, recipe.data.augment.model_dump(), data.fingerprint,
+        recipe.seed, surroundings.threads, versions.of_training(),
+    )  # fmt: skip
+    work = partial(baseline_stage.apply, recipe.model, allow_code=allow_code)
+    return _run_stage(surroundings, 0, "baseline", None, key, work, (), None)
+
+
+def run_technique(
+    surroundings: Surroundings, index: int, config: StageConfig, state: State, baseline: keras.Model
+) -> tuple[State, StageReport]:
+    """One stage of the recipe, on the model that the stage before it left."""
+    name = config.technique  # type: ignore[attr-defined]  # each Config declares its own
+    module, function = TECHNIQUES[name].apply.split(":")
+    apply: Callable[..., StageResult] = getattr(import_module(module), function)
+    key = content_key(state.key, index, name, TECHNIQUES[name].version, config.model_dump(mode="json", exclude={"id"}))
+    return _run_stage(surroundings, index, name, config.id, key, partial(apply, state.model, config), state.keeps, baseline)
+
+
+def _run_stage(
+    surroundings: Surroundings, index: int, technique: str, identifier: str | None, key: str,
+    work: Callable[[Context], StageResult], keeps: tuple[Keep, ...], baseline: keras.Model | None,
+) -> tuple[State, StageReport]:  # fmt: skip
+    """Does the work of one stage, or takes what an earlier call did."""
+    folder, progress = surroundings.store.stage(index, technique, key), surroundings.progress
+    if (record := folder.finished()) is not None:
+        report = StageReport.model_validate(record["report"] | {"id": identifier, "cached": True})
+        progress.say(f"{_one_line(report)}  (kept from an earlier run)")
+        return State(load_model(folder.final / "model.h5"), load_keeps(folder.final), key), report
+    started = time.monotonic()
+    seed = int(np.random.SeedSequence([surroundings.recipe.seed, index]).generate_state(1)[0])
+    keras.utils.set_random_seed(seed)
+    context = Context(
+        f"{index:02d} {technique}", surroundings.data, surroundings.recipe.task, seed, baseline, keeps, folder.begin(), progress,
+        surroundings.evaluate,
+    )  # fmt: skip
+    result = work(context)
+    metrics = surroundings.evaluate(result.model)
+    report = stage_report(index, technique, identifier, result, metrics, time.monotonic() - started)
+    save_stage(folder, result, report)
+    gc.collect()  # the graphs and the optimizer of a training are cyclic garbage
+    progress.say(_one_line(report))
+    return State(result.model, result.keeps, key), report
+
+
+def _one_line(report: StageReport) -> str:
+    """A stage in one line of the terminal."""
+    metric, value = next((name, value) for name, value in report.metrics["validation"].items() if isinstance(value, float))
+    zeros = 1 - report.nonzero_parameters / report.parameters
+    return (
+        f"{report.index:02d} {report.technique:<16} validation {metric} {value:.4f}  {report.parameters:>11,} parameters"
+        f"  {zeros:4.0%} zeros  {report.seconds:6.1f} s"
+    )

@@ -1,0 +1,69 @@
+"""A stage as measured and as stored: what the run folder keeps of it, and what the report says of it."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgecompress.backend import keras
+from edgecompress.graph.layers import describe_layers
+from edgecompress.keeps import Keep, find_variable
+from edgecompress.models import save_model
+from edgecompress.report.schema import KeepReport, StageReport
+from edgecompress.stage import StageResult
+from edgecompress.store import StageFolder, storage_errors
+
+
+def stage_report(
+    index: int, technique: str, identifier: str | None, result: StageResult, validation: dict[str, Any], seconds: float
+) -> StageReport:
+    """Measures the model that a stage left; nothing is taken from what the stage says of itself."""
+    layers = describe_layers(result.model)
+    parameters = sum(layer.parameters for layer in layers)
+    untouched = bool(result.layers) and all(layer.action == "skipped" for layer in result.layers)
+    return StageReport.model_validate({
+        "index": index, "id": identifier, "technique": technique, "status": "no_op" if untouched else "done", "seconds": seconds,
+        "parameters": parameters, "nonzero_parameters": sum(layer.nonzero_parameters for layer in layers),
+        "macs": sum(layer.macs for layer in layers), "bytes_float32": 4 * parameters,
+        "metrics": {"validation": validation}, "layers": [asdict(layer) for layer in result.layers],
+        "keeps": [keep.model_dump() for keep in keep_reports(result.model, result.keeps)],
+        "training": result.training, "released": list(result.released),
+        "reasons": sorted({layer.reason for layer in result.layers}) if untouched else [],
+    })  # fmt: skip
+
+
+def keep_reports(model: keras.Model, keeps: Sequence[Keep]) -> list[KeepReport]:
+    """Each keep, measured on the Keras model."""
+    reports = []
+    for keep in keeps:
+        variable = find_variable(model, keep.layer, keep.weight)
+        kernel = variable.numpy() if variable is not None else None
+        reports.append(KeepReport(
+            layer=keep.layer, kind=keep.kind, what=keep.describe(), held=kernel is not None and keep.held(kernel),
+            on_model=None if kernel is None else keep.measure(kernel),
+        ))  # fmt: skip
+    return reports
+
+
+def save_stage(folder: StageFolder, result: StageResult, report: StageReport) -> None:
+    """Stores model, keeps and record; the stage counts as finished from here on."""
+    save_model(result.model, folder.partial / "model.h5")
+    arrays = {f"{keep.kind}|{keep.weight}|{keep.layer}": keep.values for keep in result.keeps}
+    with storage_errors(folder.partial):
+        np.savez_compressed(folder.partial / "keeps.npz", **arrays)  # type: ignore[arg-type]  # numpy's stub misses **arrays
+        (folder.partial / "training.npz").unlink(missing_ok=True)
+    folder.commit({"report": report.model_dump(mode="json")})
+
+
+def load_keeps(folder: Path) -> tuple[Keep, ...]:
+    """The keeps of a finished stage."""
+    with np.load(folder / "keeps.npz", allow_pickle=False) as file:
+        return tuple(_keep(name, values) for name, values in file.items())
+
+
+def _keep(name: str, values: Any) -> Keep:
+    """A keep from its name in the archive. Layer names may hold any character, so they stand last."""
+    kind, weight, layer = name.split("|", 2)
+    return Keep(kind, layer, weight, values)  # type: ignore[arg-type]  # kind was checked when it was made

@@ -1,0 +1,299 @@
+"""What a run found out, as data: `report.json`. One class per section; the keys are a stable contract.
+
+Every class takes more keys than it names (a newer edgecompress may have written the file), but misses none of its own.
+A value that is not finite (NaN, infinity) becomes None, so that the file is JSON for every reader.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from typing_extensions import TypedDict
+
+from edgecompress.errors import DataError
+from edgecompress.report.json_value import json_value
+from edgecompress.store import storage_errors, write_atomic
+
+REPORT_FILE = "report.json"
+
+
+class Section(BaseModel):
+    """Common rules: more keys are allowed, nothing changes after it was made (`model_copy(update=...)` makes another)."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, protected_namespaces=())
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_json(cls, values: Any) -> Any:
+        return json_value(values)
+
+
+class Environment(Section):
+    """Versions and the machine. A version is None where the package is not installed."""
+
+    python: str
+    tensorflow: str | None = None
+    tf_keras: str | None = None
+    tfmot: str | None = None
+    litert: str | None = None
+    numpy: str | None = None
+    cpu: str | None = None
+    cores: int | None = None
+    threads: int | None = None  # of training
+
+
+class DataSummary(Section):
+    """How much data there was. `fingerprint`: sha256 (hex) of content, splits and preprocessing."""
+
+    source: str
+    num_train: int
+    num_validation: int
+    num_test: int
+    num_calibration: int
+    fingerprint: str
+    class_names: list[str] = []  # names the entries of per_class metrics
+
+
+class LayerReport(Section):
+    """What a stage did to one layer and why; `before` and `after` are measured facts such as {"sparsity": 0.0}."""
+
+    name: str
+    type: str
+    action: Literal["changed", "skipped"]
+    reason: str = ""
+    before: dict[str, Any] = {}
+    after: dict[str, Any] = {}
+
+
+class KeepReport(Section):
+    """Something that later stages had to keep, measured again on the last Keras model and on the .tflite."""
+
+    layer: str
+    kind: str  # mask | centroids
+    what: str  # a few words, such as "60 % zeros" or "at most 16 values per output channel"
+    on_model: Any = None  # measured: fraction of zeros, or largest number of distinct values
+    on_tflite: Any = None  # None: the tensor was not found in the file
+    held: bool
+
+
+class StageReport(Section):
+    """One stage as measured after it; index 0 is the baseline."""
+
+    index: int
+    id: str | None = None
+    technique: str
+    status: Literal["done", "no_op"] = "done"
+    seconds: float
+    cached: bool = False
+    parameters: int
+    nonzero_parameters: int
+    macs: int | None = None
+    bytes_float32: int  # parameters x 4
+    metrics: dict[str, Any]  # {"validation": {metric: value}}
+    layers: list[LayerReport] = []
+    keeps: list[KeepReport] = []
+    training: list[dict[str, int | float | None]] = []  # per epoch: epoch, loss, METRIC, validation_METRIC, learning_rate
+    released: list[str] = []  # one sentence per keep that this stage had to break
+    reasons: list[str] = []  # why it left everything alone (no_op)
+
+
+class ModelMetrics(TypedDict, total=False):
+    """Test metrics of one model as {metric: value}; the first metric first; classification has "per_class" too."""
+
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
+
+    keras: dict[str, Any]
+    tflite: dict[str, Any]
+
+
+class Metrics(TypedDict):
+    """Test metrics of the three models: `report.metrics["final"]["tflite"]["accuracy"]`."""
+
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
+
+    baseline: ModelMetrics
+    plain: ModelMetrics
+    final: ModelMetrics
+
+
+class Comparison(Section):
+    """Baseline against final on the same test samples. `drop` > 0 means that the final model is worse.
+
+    `confidence_interval` is that of the drop; `agreement` is the fraction of samples on which both say the same.
+    """
+
+    baseline: float | None
+    final: float | None
+    drop: float | None
+    confidence_interval: tuple[float, float] | None = None
+    p_value: float | None = None
+    p_value_of: str | None = None  # the test: McNemar, ...
+    agreement: float | None = None
+
+
+class Verdict(Section):
+    """The statistical comparison of the deciding metric: baseline (float, Keras) against the final .tflite."""
+
+    metric: str
+    direction: Literal["rises", "falls"]  # rises: larger is better
+    validation: dict[str, Any] = {}
+    test: Comparison
+
+
+class Tensor(Section):
+    """An input or output of the file: real = scale * (q - zero_point)."""
+
+    name: str
+    shape: list[int]
+    dtype: str
+    scale: float | None = None
+    zero_point: int | None = None
+
+
+class Artifact(Section):
+    """The final .tflite. `bytes` is the file that runs; `gzip_bytes` matters for transport only."""
+
+    path: str
+    format: str
+    bytes: int
+    gzip_bytes: int
+    sha256: str
+    baseline_bytes: int
+    plain_bytes: int
+    ratio: float  # baseline_bytes / bytes
+    arena_bytes: int | None = None
+    bytes_by_type: dict[str, int] = {}
+    ops: dict[str, int] = {}
+    op_versions: dict[str, int] = {}
+    min_runtime_version: str | None = None
+    inputs: list[Tensor] = []
+    outputs: list[Tensor] = []
+
+
+class Conversion(Section):
+    """Which rung of the converter ladder made the file, and what the rungs before it answered."""
+
+    rung: str
+    refused: list[str] = []
+
+
+class LayerBytes(Section):
+    """Weights of one layer in bytes: in the float32 baseline and in the final .tflite. None: the layer is not there."""
+
+    name: str
+    baseline_bytes: int | None = None
+    final_bytes: int | None = None
+
+
+class BenchmarkEntry(Section):
+    """Latency of one model with one number of threads. A percentile p is None where runs < 10 / (1 - p)."""
+
+    model: str  # final | plain | baseline
+    host: str
+    runtime: str | None = None
+    runtime_version: str | None = None
+    kernels: str | None = None  # xnnpack | builtin
+    delegate: str | None = None
+    threads: int
+    runs: int = 0
+    warmup: int = 0
+    init_ms: float | None = None
+    first_ms: float | None = None
+    mean_ms: float | None = None
+    std_ms: float | None = None
+    min_ms: float | None = None
+    p50_ms: float | None = None
+    p90_ms: float | None = None
+    p95_ms: float | None = None
+    p99_ms: float | None = None
+    max_ms: float | None = None
+    p50_interval_ms: tuple[float, float] | None = None
+    peak_rss_kb: float | None = None
+    cpu: dict[str, Any] = {}  # model, cores, governor, frequency_khz
+    temperature_celsius: dict[str, float | None] | None = None  # before, after
+    throttled: bool | None = None
+    trusted: bool = False
+    distrust_reasons: list[str] = []
+    error: str | None = None  # of a model that crashed or timed out: it has no times
+
+
+class GoalResult(Section):
+    """One limit of the recipe. `value` is None where it could not be measured: then it is not met."""
+
+    name: str
+    limit: float
+    value: float | None
+    met: bool
+
+
+class Report(Section):
+    """A whole run."""
+
+    name: str
+    seed: int
+    started_at: str  # ISO 8601 with time zone
+    seconds: float
+    edgecompress_version: str
+    status: str = "done"
+    environment: Environment
+    recipe: dict[str, Any]
+    data: DataSummary
+    stages: list[StageReport] = Field(min_length=1)
+    metrics: Metrics
+    verdict: Verdict | None = None
+    artifact: Artifact
+    conversion: Conversion | None = None
+    layer_bytes: list[LayerBytes] = []
+    benchmark: list[BenchmarkEntry] = []
+    goals: list[GoalResult] = []
+    warnings: list[str] = []
+
+    def to_json(self) -> str:
+        """The text of `report.json`: keys in the order of the contract, two spaces, no NaN."""
+        return json.dumps(self.model_dump(mode="json"), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+    def save(self, folder: Path | str) -> Path:
+        """Writes `report.json` into `folder` (made if missing) atomically and returns its path.
+
+        Raises:
+            StorageError: when the folder cannot be written.
+        """
+        path = Path(folder) / REPORT_FILE
+        with storage_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, self.to_json())
+        return path
+
+    @classmethod
+    def load(cls, folder: Path | str) -> Report:
+        """Reads the `report.json` of a run folder, of this version or a newer one.
+
+        Raises:
+            DataError: when it is missing, is not JSON, or misses something that every report has.
+        """
+        path = Path(folder) / REPORT_FILE
+        try:
+            return cls.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        except OSError as error:
+            raise DataError(f"{path}: a run folder must hold a readable report. Received: {error.strerror or error}") from error
+        except ValidationError as error:
+            raise DataError(f"{path}: {_first_fault(error)}") from error
+        except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, nested without end
+            raise DataError(f"{path}: the report must be JSON. Received: {error}") from error
+
+    def _repr_html_(self) -> str:
+        """A small table for notebooks."""
+        from edgecompress.report.table import notebook_table
+
+        return notebook_table(self)
+
+
+def _first_fault(error: ValidationError) -> str:
+    """One line about the first key that is missing or wrong."""
+    fault = error.errors(include_url=False)[0]
+    key = ".".join(str(part) for part in fault["loc"]) or "the report"
+    received = "nothing" if fault["type"] == "missing" else f"{fault['input']!r:.100}"
+    return f"{key} must be as edgecompress writes it ({fault['msg']}). Received: {received}"

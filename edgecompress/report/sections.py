@@ -1,0 +1,129 @@
+"""All sections of a report in the order in which a reader wants them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import yaml
+
+from edgecompress.report.course import course_blocks
+from edgecompress.report.document import Block, Cell, Table, make_facts, make_table
+from edgecompress.report.schema import BenchmarkEntry, Report, Tensor
+from edgecompress.report.summary import comparison_block, goals_table, model_title
+from edgecompress.report.words import NOT_KNOWN, bytes_text, count_text, ms_text, percent_text, ratio_text, seconds_text
+
+
+def blocks(report: Report) -> list[Block]:
+    """The whole report below its headline numbers; sections that would be empty are left out."""
+    return list(_blocks(report))
+
+
+def _blocks(report: Report) -> Iterator[Block]:
+    if report.goals:
+        yield Block("goals", "Goals", tables=(goals_table(report),))
+    yield comparison_block(report)
+    yield from course_blocks(report)
+    yield _file_block(report)
+    if report.benchmark:
+        yield _benchmark_block(report)
+    yield _data_block(report)
+    yield _environment_block(report)
+    if report.recipe:
+        text = yaml.safe_dump(report.recipe, sort_keys=False, allow_unicode=True, width=100)
+        yield Block("recipe", "Resolved recipe", ("What ran, with every default filled in.",), text=text)
+    if report.warnings:
+        yield Block("warnings", "Warnings", tuple(report.warnings))
+
+
+def _file_block(report: Report) -> Block:
+    """What is in the final .tflite."""
+    artifact = report.artifact
+    transport = (
+        f"{bytes_text(artifact.gzip_bytes)}: transport ratio {ratio_text(artifact.baseline_bytes / artifact.gzip_bytes)}"
+        if artifact.gzip_bytes
+        else ""
+    )
+    facts = make_facts([
+        ("File", artifact.path), ("Format", artifact.format), ("Bytes", f"{count_text(artifact.bytes)} ({bytes_text(artifact.bytes)})"),
+        ("Gzip, for transport only", transport), ("Arena (planned activations)", bytes_text(artifact.arena_bytes)),
+        ("Least runtime version", artifact.min_runtime_version or NOT_KNOWN), ("SHA-256", artifact.sha256),
+        ("Converter", report.conversion.rung if report.conversion else NOT_KNOWN),
+        ("Refused before", "; ".join(report.conversion.refused) if report.conversion else NOT_KNOWN),
+    ])  # fmt: skip
+    ops = [(name, count_text(count), str(artifact.op_versions.get(name, NOT_KNOWN))) for name, count in artifact.ops.items()]
+    total = sum(artifact.bytes_by_type.values())
+    types = [(name, count_text(number), percent_text(number / total)) for name, number in artifact.bytes_by_type.items() if total]
+    ends = [_tensor_row("input", tensor) for tensor in artifact.inputs] + [_tensor_row("output", tensor) for tensor in artifact.outputs]
+    tables = [facts] + [table for table in (
+        make_table(("", "Name", "Shape", "Type", ">Scale", ">Zero point"), ends, title="Inputs and outputs: real = scale * (q - zero point)"),
+        make_table(("Operator", ">Count", ">Version"), ops, title="Operators"),
+        make_table(("Type", ">Bytes", ">Share"), types, title="Weights by type"),
+    ) if table.rows]  # fmt: skip
+    return Block("file", "The file", (), (), tuple(tables))
+
+
+def _tensor_row(end: str, tensor: Tensor) -> tuple[str, ...]:
+    scale = NOT_KNOWN if tensor.scale is None else f"{tensor.scale:.6g}"
+    zero_point = NOT_KNOWN if tensor.zero_point is None else str(tensor.zero_point)
+    return (end, tensor.name, " x ".join(str(size) for size in tensor.shape), tensor.dtype, scale, zero_point)
+
+
+def _benchmark_block(report: Report) -> Block:
+    """Latency, with what speaks against believing it."""
+    sentences = [
+        "Times are of one invoke, in milliseconds; the models took turns. A percentile is shown only where there are enough runs for it."
+    ]
+    sentences += [f"{entry.model}, {entry.host}: not measured, {entry.error}." for entry in report.benchmark if entry.error]
+    reasons = dict.fromkeys(reason for entry in report.benchmark if not entry.trusted for reason in entry.distrust_reasons)
+    sentences += [f"Not trusted: {reason}" for reason in reasons]
+    sentences += [
+        f"Measured on {machine}. Another device gives other times." for machine in dict.fromkeys(map(_machine, report.benchmark)) if machine
+    ]
+    return Block("benchmark", "Benchmark", tuple(sentences), (), (benchmark_table(report),))
+
+
+def benchmark_table(report: Report) -> Table:
+    """One row per model, host and number of threads."""
+    columns = ("Model", "Host", "Runtime", "Kernels", ">Threads", ">Runs", ">Load", ">First", ">p50", ">p50, 95 % interval",
+               ">p90", ">p95", ">p99", ">Max", ">Peak memory", "Trust")  # fmt: skip
+    return make_table(columns, [_benchmark_row(report, entry) for entry in report.benchmark])
+
+
+def _benchmark_row(report: Report, entry: BenchmarkEntry) -> list[str | Cell]:
+    interval = NOT_KNOWN if entry.p50_interval_ms is None else " to ".join(ms_text(end) for end in entry.p50_interval_ms)
+    trust = Cell("failed", "bad") if entry.error else Cell("trusted", "good") if entry.trusted else Cell("not trusted", "bad")
+    times = (ms_text(time) for time in (entry.p90_ms, entry.p95_ms, entry.p99_ms, entry.max_ms))
+    return [
+        model_title(report, entry.model), entry.host, " ".join(filter(None, (entry.runtime, entry.runtime_version))),
+        " ".join(filter(None, (entry.kernels, entry.delegate))), str(entry.threads), count_text(entry.runs), ms_text(entry.init_ms),
+        ms_text(entry.first_ms), ms_text(entry.p50_ms), interval, *times,
+        bytes_text(None if entry.peak_rss_kb is None else round(1000 * entry.peak_rss_kb)), trust,
+    ]  # fmt: skip
+
+
+def _machine(entry: BenchmarkEntry) -> str:
+    """The host's processor, governor and temperatures, as far as known."""
+    parts = [str(entry.cpu["model"])] if entry.cpu.get("model") else []
+    parts += [f"{entry.cpu['cores']} cores"] if entry.cpu.get("cores") else []
+    parts += [f"governor {entry.cpu['governor']}"] if entry.cpu.get("governor") else []
+    return f"{entry.host} ({', '.join(parts)})" if parts else ""
+
+
+def _data_block(report: Report) -> Block:
+    data = report.data
+    return Block("data", "Data", tables=(make_facts([
+        ("Source", data.source), ("Training samples", count_text(data.num_train)), ("Validation samples", count_text(data.num_validation)),
+        ("Test samples", count_text(data.num_test)), ("Calibration samples", count_text(data.num_calibration)), ("Fingerprint", data.fingerprint),
+    ]),))  # fmt: skip
+
+
+def _environment_block(report: Report) -> Block:
+    found = report.environment
+    versions = [("Python", found.python), ("TensorFlow", found.tensorflow), ("tf_keras", found.tf_keras), ("TF-MOT", found.tfmot),
+                ("LiteRT", found.litert), ("NumPy", found.numpy)]  # fmt: skip
+    facts = [
+        ("edgecompress", report.edgecompress_version), *((name, version or NOT_KNOWN) for name, version in versions),
+        ("Processor", found.cpu or NOT_KNOWN), ("Cores", count_text(found.cores)), ("Training threads", count_text(found.threads)),
+        ("Seed", str(report.seed)), ("Started", report.started_at), ("Took", seconds_text(report.seconds)),
+    ]  # fmt: skip
+    return Block("environment", "Environment", tables=(make_facts(facts),))

@@ -1,0 +1,209 @@
+"""The answer first: headline numbers, the three models side by side, goals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, cast
+
+from edgecompress.report.document import Block, Card, Cell, Table, make_table
+from edgecompress.report.latency import MODELS, first_entry, speedup
+from edgecompress.report.schema import BenchmarkEntry, GoalResult, Report
+from edgecompress.report.words import (
+    NOT_KNOWN,
+    bytes_text,
+    drop_text,
+    interval_text,
+    metric_label,
+    metric_text,
+    ms_text,
+    noise_text,
+    ratio_text,
+    verdict_sentence,
+)
+
+
+def cards(report: Report) -> list[Card]:
+    """Size, quality, speed and goals, each in one number."""
+    return [*_size_card(report), *_quality_card(report), *_speed_card(report), *_goals_card(report)]
+
+
+def _size_card(report: Report) -> Iterator[Card]:
+    artifact = report.artifact
+    detail = f"{bytes_text(artifact.baseline_bytes)} → {bytes_text(artifact.bytes)}, the file that runs"
+    if artifact.ratio >= 1:
+        yield Card("Size", f"{ratio_text(artifact.ratio)} smaller", detail)
+    else:
+        yield Card("Size", f"{ratio_text(1 / artifact.ratio)} larger", detail, "bad")
+
+
+def _quality_card(report: Report) -> Iterator[Card]:
+    verdict = report.verdict
+    if verdict is None:
+        return
+    values = f"{metric_text(verdict.metric, verdict.test.baseline)} → {metric_text(verdict.metric, verdict.test.final)} on the test split"
+    detail = ", ".join(part for part in (values, interval_text(verdict), noise_text(verdict)) if part)
+    yield Card(metric_label(verdict.metric).capitalize(), drop_text(verdict), detail)
+
+
+def _speed_card(report: Report) -> Iterator[Card]:
+    found = speedup(report)
+    if found is None:
+        return
+    threads = f"{found.final.threads} thread{'s' if found.final.threads > 1 else ''}"
+    detail = f"p50 {ms_text(found.baseline.p50_ms)} → {ms_text(found.final.p50_ms)} ms, {threads}, {found.final.host}"
+    if found.distrust_reasons:
+        detail += f"; not trusted: {found.distrust_reasons[0]}"
+    if not found.distinguishable:
+        yield Card("Latency", "no clear difference", f"{detail}; the intervals of both overlap")
+    elif found.factor >= 1:
+        yield Card("Latency", f"{ratio_text(found.factor)} faster", detail)
+    else:
+        yield Card("Latency", f"{ratio_text(1 / found.factor)} slower", detail, "bad")
+
+
+def _goals_card(report: Report) -> Iterator[Card]:
+    if not report.goals:
+        return
+    missed = [goal for goal in report.goals if not goal.met]
+    detail = "; ".join(goal_text(report, goal) for goal in missed or report.goals)
+    yield Card("Goals", f"{len(report.goals) - len(missed)} of {len(report.goals)} met", detail, "bad" if missed else "good")
+
+
+def goal_values(report: Report, goal: GoalResult) -> tuple[str, str]:
+    """Limit and value of a goal in the unit that its name ends with."""
+
+    def text(value: float | None) -> str:
+        if value is None:
+            return "not measured"
+        if goal.name == "metric_drop" and report.verdict is not None:
+            unsigned = metric_text(report.verdict.metric, value)
+            return unsigned.replace("%", "points")
+        unit = goal.name.rpartition("_")[2].replace("kb", "kB")
+        return f"{ms_text(value)} ms" if unit == "ms" else f"{value:,.6g} {unit}"
+
+    return text(goal.limit), text(goal.value)
+
+
+def goal_text(report: Report, goal: GoalResult) -> str:
+    """`size kb 57.1 kB, limit 60 kB`."""
+    limit, value = goal_values(report, goal)
+    return f"{goal_label(goal)} {value}, limit {limit}"
+
+
+def goal_label(goal: GoalResult) -> str:
+    """The goal's name without its unit: `p95_ms` as "p95"."""
+    return goal.name.removesuffix("_kb").removesuffix("_ms").replace("_", " ")
+
+
+def goals_table(report: Report) -> Table:
+    """Every goal with its limit, what was measured and whether it is met."""
+    rows = []
+    for goal in report.goals:
+        limit, value = goal_values(report, goal)
+        rows.append((goal_label(goal), limit, value, Cell("met", "good") if goal.met else Cell("missed", "bad")))
+    return make_table(("Goal", ">Limit", ">Measured", ""), rows, title="Goals")
+
+
+def model_title(report: Report, model: str) -> str:
+    """`plain` as "Plain converter (int8)"."""
+    words = {
+        "baseline": "Baseline (float32)",
+        "plain": f"Plain converter ({report.artifact.format})",
+        "final": f"Final ({report.artifact.format})",
+    }
+    return words.get(model, model)
+
+
+def file_bytes(report: Report, model: str) -> int | None:
+    """Size of one of the three .tflite files."""
+    artifact = report.artifact
+    return {"baseline": artifact.baseline_bytes, "plain": artifact.plain_bytes, "final": artifact.bytes}.get(model)
+
+
+def scalar_metrics(metrics: dict[str, Any]) -> dict[str, float | None]:
+    """The metrics that are one number, the first metric first."""
+    return {name: value for name, value in metrics.items() if value is None or isinstance(value, int | float)}
+
+
+def test_metrics(report: Report, model: str, kind: str) -> dict[str, Any]:
+    """Test metrics of `model` as Keras model or .tflite (`kind`); empty where it was not evaluated."""
+    metrics = cast(dict[str, dict[str, dict[str, Any]]], report.metrics)
+    return metrics.get(model, {}).get(kind, {})
+
+
+def side_by_side(report: Report) -> Table:
+    """Baseline, plain converter and final: metrics, bytes, latency."""
+    names = list(dict.fromkeys(name for model in MODELS for name in scalar_metrics(test_metrics(report, model, "tflite"))))
+    first = names[0] if names else (report.verdict.metric if report.verdict else "")
+    rows = []
+    for model in MODELS:
+        tflite, in_keras = test_metrics(report, model, "tflite"), test_metrics(report, model, "keras")
+        number, entry = file_bytes(report, model), first_entry(report, model)
+        rows.append([
+            model_title(report, model),
+            *(metric_text(name, tflite.get(name)) for name in names),
+            metric_text(first, in_keras.get(first)),
+            bytes_text(number),
+            ratio_text(report.artifact.baseline_bytes / number) if number else NOT_KNOWN,
+            ms_text(entry.p50_ms if entry else None),
+            ms_text(entry.p95_ms if entry else None),
+            _faster(first_entry(report, "baseline"), entry),
+        ])  # fmt: skip
+    titles = [f">{metric_label(name).capitalize()}" for name in names]
+    columns = ["Model", *titles, f">{metric_label(first).capitalize()} in Keras", ">File", ">Smaller", ">p50 ms", ">p95 ms", ">Faster"]
+    return make_table(columns, rows)
+
+
+def _faster(baseline: BenchmarkEntry | None, entry: BenchmarkEntry | None) -> str:
+    """How many times faster than the baseline, by p50."""
+    if baseline is None or entry is None or not baseline.p50_ms or not entry.p50_ms:
+        return NOT_KNOWN
+    return ratio_text(baseline.p50_ms / entry.p50_ms)
+
+
+def comparison_block(report: Report) -> Block:
+    """The three models side by side, with the verdict in a sentence."""
+    sentences = ["All metrics are of the test split, which was looked at once, at the end."]
+    if report.verdict is not None:
+        sentences.insert(0, verdict_sentence(report.verdict))
+    sentences.append(_plain_sentence(report))
+    return Block(
+        "models", "Baseline, plain converter, final", tuple(filter(None, sentences)), ("tradeoff", "latency"),
+        (side_by_side(report), *_per_class_tables(report)),
+    )  # fmt: skip
+
+
+def _plain_sentence(report: Report) -> str:
+    """What the stages added to what the converter alone gives."""
+    artifact = report.artifact
+    if not artifact.plain_bytes:
+        return ""
+    return (
+        f"The plain converter gives the baseline in the format {artifact.format} without any stage: the difference between its row and the "
+        "last one is what the stages did."
+    )
+
+
+def _per_class_tables(report: Report) -> list[Table]:
+    """Precision and recall of every class, baseline beside final; folded away."""
+    baseline = (
+        test_metrics(report, "baseline", "tflite").get("per_class") or test_metrics(report, "baseline", "keras").get("per_class") or {}
+    )
+    final = test_metrics(report, "final", "tflite").get("per_class") or {}
+    num_classes = max((len(values) for values in final.values()), default=0)
+    if not num_classes:
+        return []
+    names = report.data.class_names if len(report.data.class_names) == num_classes else [str(index) for index in range(num_classes)]
+    rows = []
+    for index, name in enumerate(names):
+        row = [name]
+        for metric in ("precision", "recall"):
+            row += [metric_text(metric, _at(values.get(metric), index)) for values in (baseline, final)]
+        rows.append(row)
+    columns = ("Class", ">Precision, baseline", ">Precision, final", ">Recall, baseline", ">Recall, final")
+    return [make_table(columns, rows, title="Precision and recall of each class", collapsed=True)]
+
+
+def _at(values: Any, index: int) -> float | None:
+    """`values[index]`, None where there is none."""
+    return values[index] if isinstance(values, list) and index < len(values) else None

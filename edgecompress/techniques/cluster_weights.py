@@ -1,0 +1,63 @@
+"""`cluster_weights`: a few shared values per layer, with TF-MOT's clustering."""
+
+from edgecompress.backend import keras, model_optimization
+from edgecompress.keeps import Keep, centroids_of, find_variable, project
+from edgecompress.models.copying import with_layers_wrapped
+from edgecompress.recipe.stages import ClusterWeights
+from edgecompress.stage import Context, LayerRecord, StageResult
+from edgecompress.techniques.kernels import Kernel, choose_kernels
+from edgecompress.training import fit
+
+
+def apply(model: keras.Model, config: ClusterWeights, context: Context) -> StageResult:
+    """Clusters a copy of `model`, while it trains when the recipe gives a `train` block.
+
+    Zeros that an earlier stage promised get a centroid of their own, at zero.
+    """
+    kernels, records = choose_kernels(model, config.layers, config.skip)
+    enough = [kernel for kernel in kernels if kernel.values.size > config.clusters]
+    records += [
+        LayerRecord(kernel.layer, kernel.type, "skipped", f"{kernel.values.size} weights are not more than {config.clusters} clusters")
+        for kernel in kernels
+        if kernel.values.size <= config.clusters
+    ]
+    masks = {(keep.layer, keep.weight): keep for keep in context.keeps if keep.kind == "mask"}
+    clustered_layers = {kernel.layer for kernel in enough}
+    keeps = [keep for keep in context.keeps if keep.kind == "mask" or keep.layer not in clustered_layers]
+    clustering = model_optimization().clustering.keras
+    initialization = clustering.CentroidInitialization[config.initialization.upper().replace("DENSITY", "DENSITY_BASED")]
+
+    def wrap(layer: keras.layers.Layer) -> keras.layers.Layer:
+        if layer.name not in clustered_layers:
+            return layer
+        preserve = any(name == layer.name for name, _ in masks) and config.clusters > 2
+        return _cluster_layer(layer, number_of_clusters=config.clusters, cluster_centroids_init=initialization, preserve_sparsity=preserve)
+
+    wrapped = with_layers_wrapped(model, wrap)
+    epochs = fit(wrapped, config.train, context, keeps=keeps) if config.train is not None else []
+    clustered = clustering.strip_clustering(wrapped)
+    for kernel in enough:
+        keep, record = _settle(clustered, kernel, masks.get((kernel.layer, kernel.weight)))
+        keeps.append(keep)
+        records.append(record)
+    return StageResult(clustered, records, tuple(keeps), training=epochs)
+
+
+def _cluster_layer(layer: keras.layers.Layer, **options: object) -> keras.layers.Layer:
+    """TF-MOT's wrapper around one layer. Only its experimental entry takes `preserve_sparsity`."""
+    from tensorflow_model_optimization.python.core.clustering.keras.experimental.cluster import cluster_weights
+
+    return cluster_weights(layer, **options)
+
+
+def _settle(model: keras.Model, kernel: Kernel, mask: Keep | None) -> tuple[Keep, LayerRecord]:
+    """Puts promised zeros back to exactly zero, and measures what the layer has become."""
+    variable = find_variable(model, kernel.layer, kernel.weight)
+    values = variable.numpy()
+    if mask is not None:
+        values = project(mask, values)
+        variable.assign(values)
+    keep = centroids_of(kernel.layer, kernel.weight, values)
+    num_distinct = int(keep.values.max()) + 1
+    before, after = {"distinct_values": len(set(kernel.values.reshape(-1).tolist()))}, {"distinct_values": num_distinct}
+    return keep, LayerRecord(kernel.layer, kernel.type, "changed", f"{num_distinct} distinct values", before, after)

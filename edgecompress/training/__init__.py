@@ -1,0 +1,5 @@
+"""The only `fit()` of the package: seeds, schedules, early stop, freezing, resume at the epoch, progress, keeps."""
+
+from edgecompress.training.fit import fit
+
+__all__ = ["fit"]

@@ -1,0 +1,51 @@
+"""Loss, metrics and optimizer of a training, from the task and the `train:` block of a recipe."""
+
+from typing import Any
+
+from edgecompress.backend import keras
+from edgecompress.recipe.schema import METRIC_RISES, Task
+from edgecompress.recipe.stages import Train
+
+
+def keras_loss(task: Task) -> keras.losses.Loss:
+    """The Keras loss of a task."""
+    if task.loss == "sparse_categorical_crossentropy":
+        return keras.losses.SparseCategoricalCrossentropy(from_logits=task.from_logits)
+    if task.loss == "binary_crossentropy":
+        return keras.losses.BinaryCrossentropy(from_logits=task.from_logits)
+    return keras.losses.MeanSquaredError() if task.loss == "mean_squared_error" else keras.losses.MeanAbsoluteError()
+
+
+def keras_metric(task: Task) -> keras.metrics.Metric:
+    """The first metric of a task as Keras computes it while training; it steers early stopping."""
+    name = task.metrics[0]
+    if name == "accuracy":
+        if task.kind == "multi_label":
+            return keras.metrics.BinaryAccuracy(name=name, threshold=0.0 if task.from_logits else 0.5)
+        return keras.metrics.SparseCategoricalAccuracy(name=name)
+    if name == "top_5_accuracy":
+        return keras.metrics.SparseTopKCategoricalAccuracy(k=5, name=name)
+    if name == "auc":
+        return keras.metrics.AUC(name=name, from_logits=task.from_logits)
+    if name == "sparse_categorical_crossentropy":
+        return keras.metrics.SparseCategoricalCrossentropy(name=name, from_logits=task.from_logits)
+    if name == "binary_crossentropy":
+        return keras.metrics.BinaryCrossentropy(name=name, from_logits=task.from_logits)
+    return keras.metrics.MeanSquaredError(name=name) if name == "mean_squared_error" else keras.metrics.MeanAbsoluteError(name=name)
+
+
+def keras_optimizer(train: Train, num_steps: int) -> keras.optimizers.Optimizer:
+    """The optimizer, its learning rate falling over `num_steps` updates as the schedule says."""
+    rate: Any = train.learning_rate
+    if train.schedule == "cosine":
+        rate = keras.optimizers.schedules.CosineDecay(train.learning_rate, num_steps)
+    elif train.schedule == "linear":
+        rate = keras.optimizers.schedules.PolynomialDecay(train.learning_rate, num_steps, end_learning_rate=0.0)
+    if train.optimizer == "sgd":
+        return keras.optimizers.SGD(rate, momentum=0.9)
+    return {"adam": keras.optimizers.Adam, "adamw": keras.optimizers.AdamW, "rmsprop": keras.optimizers.RMSprop}[train.optimizer](rate)
+
+
+def rises(task: Task) -> bool:
+    """Whether more of the first metric is better."""
+    return METRIC_RISES[task.metrics[0]]

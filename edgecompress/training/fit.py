@@ -1,0 +1,89 @@
+"""`fit`: one training of one stage."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from edgecompress.backend import keras
+from edgecompress.graph.selection import select_layers
+from edgecompress.keeps import Keep, enforced
+from edgecompress.recipe.stages import Train
+from edgecompress.stage import Context
+from edgecompress.training.callbacks import EarlyStop, History, ResetRandomLayers, ShowProgress, StopOnNaN
+from edgecompress.training.checkpoint import Checkpoint
+from edgecompress.training.compiling import keras_loss, keras_metric, keras_optimizer, rises
+
+
+def num_steps_per_epoch(context: Context) -> int:
+    """Optimizer updates in one epoch; the last batch may be smaller."""
+    return -(-len(context.data.train) // context.data.batch_size)
+
+
+def fit(
+    model: keras.Model,
+    train: Train,
+    context: Context,
+    *,
+    keeps: Sequence[Keep] = (),
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    first_best_epoch: int = 0,
+) -> list[dict[str, float]]:
+    """Trains `model` in place on the training split and returns one dictionary per epoch.
+
+    A training that was killed goes on after its last whole epoch, from `context.folder`, with the bits it would have had.
+
+    Args:
+        model: changed in place; pass a copy.
+        train: epochs, optimizer, schedule, early stop, frozen layers.
+        context: data, task, seed and the folder of the stage.
+        keeps: held after each update.
+        callbacks: of the technique, such as TF-MOT's pruning step.
+        first_best_epoch: epochs before it, from 0, are never restored by early stopping.
+
+    Raises:
+        TrainingError: the loss became NaN or infinite.
+        RecipeError: a pattern of `train.freeze` matches no layer.
+    """
+    metric = context.task.metrics[0]
+    num_steps = num_steps_per_epoch(context)
+    history = History()
+    early_stop = EarlyStop(metric, rises(context.task), train.early_stop, first_best_epoch) if train.early_stop else None
+    checkpoint = Checkpoint(context.folder / "training.npz", history, early_stop, train.epochs)
+    with _frozen(model, train.freeze), enforced(model, keeps):
+        optimizer = keras_optimizer(train, train.epochs * num_steps)
+        model.compile(optimizer=optimizer, loss=keras_loss(context.task), metrics=[keras_metric(context.task)])
+        first_epoch = checkpoint.restore(model)
+        done = early_stop is not None and first_epoch > 0 and early_stop.out_of_patience(first_epoch - 1)
+        with context.progress.task(f"{context.stage}: training", (train.epochs - first_epoch) * num_steps) as bar:
+            own = [
+                StopOnNaN(context.stage), ResetRandomLayers(context.seed), history, *([early_stop] if early_stop else []),
+                checkpoint, ShowProgress(bar, metric, train.epochs),
+            ]  # fmt: skip
+            if first_epoch < train.epochs and not done:
+                batches = context.data.train.epochs(
+                    context.data.batch_size, seed=context.seed, first_epoch=first_epoch, augment=context.data.augments
+                )
+                validation = context.data.validation.dataset(context.data.batch_size)
+                model.fit(
+                    batches, validation_data=validation, epochs=train.epochs, initial_epoch=first_epoch,
+                    shuffle=False, verbose=0, callbacks=[*callbacks, *own],
+                )  # fmt: skip
+        if early_stop is not None and early_stop.best_weights is not None:
+            for variable, value in zip(model.weights, early_stop.best_weights, strict=True):
+                variable.assign(value)
+    return history.epochs
+
+
+@contextmanager
+def _frozen(model: keras.Model, patterns: Sequence[str]) -> Iterator[None]:
+    """Keeps the chosen layers from training, until the exit."""
+    by_name = {getattr(layer, "layer", layer).name: layer for layer in model.layers}
+    names = [(name, type(getattr(layer, "layer", layer)).__name__) for name, layer in by_name.items()]
+    frozen = [by_name[name] for name in (select_layers(names, patterns, field="freeze") if patterns else [])]
+    before = [layer.trainable for layer in frozen]
+    for layer in frozen:
+        layer.trainable = False
+    try:
+        yield
+    finally:
+        for layer, trainable in zip(frozen, before, strict=True):
+            layer.trainable = trainable

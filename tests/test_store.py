@@ -1,0 +1,129 @@
+"""The run folder: atomic files, the lock, stages that are whole or absent."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from edgecompress.errors import RunLocked, StorageError
+from edgecompress.store import RunFolder, content_key, write_atomic
+
+
+def test_atomic_write_replaces_the_whole_file(tmp_path):
+    path = tmp_path / "file.txt"
+    write_atomic(path, "first, and longer")
+    write_atomic(path, b"second")
+    assert path.read_bytes() == b"second"
+    assert os.listdir(tmp_path) == ["file.txt"]
+
+
+def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+    path = tmp_path / "file.txt"
+    write_atomic(path, "old")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StorageError, match=r"file\.txt: cannot be written: the disk is full"):
+        write_atomic(path, "new")
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["file.txt"]
+
+
+@pytest.mark.parametrize("path", ["file", "file/run"])
+def test_a_file_in_the_way_of_the_run_folder_is_a_storage_error(tmp_path, path):
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(StorageError, match="cannot be written: a .*file"), RunFolder(tmp_path / path):
+        pass
+
+
+def test_keys_depend_on_content_not_on_order_of_mappings():
+    assert content_key({"a": 1, "b": [2, 3]}, "x") == content_key({"b": [2, 3], "a": 1}, "x")
+    assert content_key({"a": 1}) != content_key({"a": 2})
+    assert content_key("a", "b") != content_key("b", "a")
+
+
+def test_second_holder_is_refused_and_the_first_release_frees(tmp_path):
+    with RunFolder(tmp_path / "run"), pytest.raises(RunLocked, match="another process"), RunFolder(tmp_path / "run"):
+        pass
+    with RunFolder(tmp_path / "run"):
+        pass
+
+
+def test_lock_of_a_killed_process_is_free_again(tmp_path):
+    code = textwrap.dedent("""
+        import sys, time
+        from pathlib import Path
+        from edgecompress.store import RunFolder
+        with RunFolder(Path(sys.argv[1])):
+            print("held", flush=True)
+            time.sleep(60)
+    """)
+    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    with pytest.raises(RunLocked), RunFolder(tmp_path):
+        pass
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    with RunFolder(tmp_path):
+        pass
+
+
+def test_stage_is_finished_only_after_commit_and_only_for_its_key(tmp_path):
+    with RunFolder(tmp_path) as store:
+        folder = store.stage(1, "train", "key one")
+        (folder.begin() / "model.h5").write_text("weights")
+        assert folder.finished() is None
+        folder.commit({"report": {"seconds": 1}})
+        assert store.stage(1, "train", "key one").finished() == {"report": {"seconds": 1}, "key": "key one"}
+        assert store.stage(1, "train", "key two").finished() is None
+        assert (folder.final / "model.h5").read_text() == "weights"
+
+
+def test_half_finished_stage_is_continued_for_its_key_and_forgotten_for_another(tmp_path):
+    with RunFolder(tmp_path) as store:
+        (store.stage(1, "train", "key one").begin() / "training.npz").write_text("epoch 3")
+        assert (store.stage(1, "train", "key one").begin() / "training.npz").exists()
+        assert not (store.stage(1, "train", "key two").begin() / "training.npz").exists()
+
+
+def test_damaged_record_means_the_work_is_done_again(tmp_path):
+    with RunFolder(tmp_path) as store:
+        folder = store.stage(0, "baseline", "key")
+        folder.begin()
+        folder.commit({})
+        (folder.final / "record.json").write_text('{"key": "ke')
+        assert folder.finished() is None
+
+
+def test_fresh_forgets_stages(tmp_path):
+    with RunFolder(tmp_path) as store:
+        folder = store.stage(0, "baseline", "key")
+        folder.begin()
+        folder.commit({})
+    with RunFolder(tmp_path, fresh=True) as store:
+        assert store.stage(0, "baseline", "key").finished() is None
+
+
+def test_stages_of_a_longer_recipe_are_removed(tmp_path):
+    with RunFolder(tmp_path) as store:
+        for index in range(3):
+            folder = store.stage(index, "train", "key")
+            folder.begin()
+            folder.commit({})
+        store.discard_stages_after(1)
+        assert sorted(path.name for path in (tmp_path / "stages").iterdir()) == ["00-train", "01-train"]
+
+
+def test_record_is_plain_json(tmp_path):
+    with RunFolder(tmp_path) as store:
+        folder = store.stage(0, "baseline", "key")
+        folder.begin()
+        folder.commit({"report": {"metrics": {"validation": {"accuracy": 0.5}}}})
+        assert json.loads((folder.final / "record.json").read_text())["report"]["metrics"]["validation"]["accuracy"] == 0.5

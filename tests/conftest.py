@@ -47,3 +47,42 @@ def data_folder() -> Path:
     if not os.environ.get("EDGECOMPRESS_DATA") or not folder.is_dir():
         pytest.skip(DATA_HINT)
     return folder
+
+
+@pytest.fixture(scope="session")
+def digits():
+    """scikit-learn's handwritten digits through the project's own loader: 8 x 8 x 1, scaled to [0, 1]."""
+    from edgecompress.data import load_data
+    from edgecompress.recipe.schema import Data, Preprocess, Task
+
+    return load_data(Data(source="digits", preprocess=Preprocess(scale=1 / 16), batch_size=64), Task(), seed=0)
+
+
+@pytest.fixture
+def make_context(digits, tmp_path):
+    """A stage's surroundings on the digits: `make_context(keeps=..., seed=..., folder=..., data=...)`."""
+    from edgecompress.progress import Progress
+    from edgecompress.recipe.schema import Task
+    from edgecompress.stage import Context
+
+    def make(*, keeps=(), seed=1, folder=tmp_path, data=digits, task=None):
+        return Context("01 test", data, task or Task(), seed, None, tuple(keeps), folder, Progress(), lambda model: {})
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def small_model():
+    """An untrained 8 x 8 network with the layers that matter: Conv2D, BatchNormalization, DepthwiseConv2D, Dropout, Dense."""
+    from edgecompress.backend import keras
+
+    keras.utils.set_random_seed(3)
+    layers = keras.layers
+    inputs = keras.Input((8, 8, 1))
+    x = layers.Conv2D(16, 3, padding="same", use_bias=False, name="conv1")(inputs)
+    x = layers.ReLU(name="relu1")(layers.BatchNormalization(name="norm1")(x))
+    x = layers.DepthwiseConv2D(3, padding="same", use_bias=False, name="depthwise")(x)
+    x = layers.ReLU(name="relu2")(layers.BatchNormalization(name="norm2")(x))
+    x = layers.Conv2D(24, 1, activation="relu", name="conv2")(x)
+    x = layers.Flatten(name="flatten")(layers.Dropout(0.2, name="dropout")(x))
+    return keras.Model(inputs, layers.Dense(10, name="logits")(x))

@@ -199,6 +199,19 @@ class TfliteModel:
             rows.append(output[:num_samples])
         return dequantize(np.concatenate(rows) if rows else np.zeros((0, *target.shape[1:]), np.float32), target)
 
+    def output_steps(self) -> list[float | None]:
+        """Per output the real size of one integer step; None for an output that no integer tensor stands behind.
+
+        A float output that a DEQUANTIZE operator writes has the step of the tensor that this operator reads.
+        """
+        sources = {
+            int(operator["outputs"][0]): int(operator["inputs"][0])
+            for operator in self._interpreter._get_ops_details()
+            if operator["op_name"] == "DEQUANTIZE"
+        }
+        scales = {details["index"]: _spec(details).scale for details in self._interpreter.get_tensor_details() if sources}
+        return [scales.get(sources[spec.index]) if spec.index in sources else spec.scale for spec in self.outputs]
+
     def _resize(self, batch_size: int) -> None:
         """Sets the first dimension of every input that has one."""
         for details in self._interpreter.get_input_details():

@@ -57,10 +57,13 @@ def warm_up(run: Callable[[], None], *, limit_ns: int = _WARM_UP_LIMIT_NS) -> tu
     num_invokes, spent_ns = 0, 0
     while True:
         window: list[int] = []
-        while len(window) < _WINDOW_MINIMUM or sum(window) < _WINDOW_NS:
-            window += time_invokes(run, max(1, len(window)))
+        window_ns = 0
+        while window_ns < _WINDOW_NS:
+            few = time_invokes(run, _WINDOW_MINIMUM)
+            window += few
+            window_ns += sum(few)
         num_invokes += len(window)
-        spent_ns += sum(window)
+        spent_ns += window_ns
         medians = [*medians, float(np.median(window))][-_NUM_WINDOWS:]
         if len(medians) == _NUM_WINDOWS:
             if max(medians) - min(medians) <= _STABLE_SPREAD * min(medians):

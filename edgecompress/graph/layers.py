@@ -82,7 +82,8 @@ def _walk(model: Any, prefix: str, num_calls: int) -> Iterator[LayerInfo]:
     """Leaf layers of `model`, which is itself called `num_calls` times."""
     if not getattr(model, "_is_graph_network", False):
         raise ModelError(
-            f"model must be a Functional or Sequential model with a known input shape. Received: {model.name!r} of class {type(model).__name__}."
+            "model must be a Functional or Sequential model with a known input shape. "
+            f"Received: {model.name!r} of class {type(model).__name__}."
         )
     calls: dict[int, list[Any]] = {}
     for nodes in model._nodes_by_depth.values():

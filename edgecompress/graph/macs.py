@@ -4,7 +4,9 @@ from collections.abc import Callable
 from math import prod
 from typing import Any
 
-Shape = tuple[int | None, ...]
+Shape = tuple[int | None, ...]  # of one sample; None: a length that is not known
+FixedShape = tuple[int, ...]
+Formula = Callable[[Any, FixedShape, FixedShape], int]
 
 
 def layer_macs(layer: Any, input_shapes: tuple[Shape, ...], output_shapes: tuple[Shape, ...]) -> int | None:
@@ -24,51 +26,60 @@ def layer_macs(layer: Any, input_shapes: tuple[Shape, ...], output_shapes: tuple
     name = type(layer).__name__
     if name in WITHOUT_MACS:
         return 0
-    formula = FORMULAS.get(name)
-    try:
-        return int(formula(layer, input_shapes[0], output_shapes[0])) if formula else None
-    except TypeError:  # None in a product: an axis of unknown length
+    formula, inputs, outputs = FORMULAS.get(name), _fixed(input_shapes[0]), _fixed(output_shapes[0])
+    if formula is None or inputs is None or outputs is None:
         return None
+    return formula(layer, inputs, outputs)
 
 
-def _channels(layer: Any, shape: Shape) -> int:
-    return shape[0] if layer.data_format == "channels_first" else shape[-1]  # type: ignore[return-value]
+def _fixed(shape: Shape) -> FixedShape | None:
+    """The shape, if all its lengths are known."""
+    sizes = tuple(size for size in shape if size is not None)
+    return sizes if len(sizes) == len(shape) else None
 
 
-def _dense(layer: Any, inputs: Shape, outputs: Shape) -> int:
-    return prod(outputs) * inputs[-1]  # type: ignore
+def _channels(layer: Any, shape: FixedShape) -> int:
+    return shape[0] if layer.data_format == "channels_first" else shape[-1]
 
 
-def _convolution(layer: Any, inputs: Shape, outputs: Shape) -> int:
-    return prod(outputs) * prod(layer.kernel_size) * (_channels(layer, inputs) // layer.groups)  # type: ignore
+def _dense(layer: Any, inputs: FixedShape, outputs: FixedShape) -> int:
+    """Every output value is a sum over the last axis of the input."""
+    return prod(outputs) * inputs[-1]
 
 
-def _depthwise(layer: Any, inputs: Shape, outputs: Shape) -> int:
-    return prod(outputs) * prod(layer.kernel_size)  # type: ignore
+def _convolution(layer: Any, inputs: FixedShape, outputs: FixedShape) -> int:
+    """Every output value is a sum over the kernel's positions and the input channels of its group."""
+    return prod(outputs) * prod(layer.kernel_size) * (_channels(layer, inputs) // int(layer.groups))
 
 
-def _separable(layer: Any, inputs: Shape, outputs: Shape) -> int:
-    """A depthwise convolution, then a pointwise one to `filters` channels."""
-    positions = prod(outputs) // layer.filters  # type: ignore
-    middle = _channels(layer, inputs) * layer.depth_multiplier
-    return int(positions * middle * (prod(layer.kernel_size) + layer.filters))
+def _depthwise(layer: Any, inputs: FixedShape, outputs: FixedShape) -> int:
+    """Every output value is a sum over the kernel's positions in one channel."""
+    return prod(outputs) * prod(layer.kernel_size)
 
 
-def _transposed(layer: Any, inputs: Shape, outputs: Shape) -> int:
+def _separable(layer: Any, inputs: FixedShape, outputs: FixedShape) -> int:
+    """A depthwise convolution to `depth_multiplier` channels per input channel, then a pointwise one to `filters`."""
+    positions = prod(outputs) // layer.filters
+    between = _channels(layer, inputs) * layer.depth_multiplier
+    return int(positions * between * (prod(layer.kernel_size) + layer.filters))
+
+
+def _transposed(layer: Any, inputs: FixedShape, outputs: FixedShape) -> int:
     """Every input value is multiplied with every kernel position of every filter."""
-    return prod(inputs) * prod(layer.kernel_size) * layer.filters  # type: ignore
+    return prod(inputs) * prod(layer.kernel_size) * int(layer.filters)
 
 
-def _recurrent(num_gates: int) -> Callable[[Any, Shape, Shape], int]:
-    """Each gate is a Dense of inputs and state, once per time step. Inputs are [steps, features]."""
+def _recurrent(num_gates: int) -> Formula:
+    """Each gate is a Dense of input and state, once per time step. Inputs are [steps, features]."""
 
-    def macs(layer: Any, inputs: Shape, outputs: Shape) -> int:
-        return inputs[0] * num_gates * layer.units * (inputs[1] + layer.units)  # type: ignore
+    def macs(layer: Any, inputs: FixedShape, outputs: FixedShape) -> int:
+        steps, features = inputs
+        return steps * num_gates * int(layer.units) * (features + int(layer.units))
 
     return macs
 
 
-FORMULAS: dict[str, Callable[[Any, Shape, Shape], int]] = {
+FORMULAS: dict[str, Formula] = {
     "Dense": _dense,
     "Conv1D": _convolution,
     "Conv2D": _convolution,

@@ -1,4 +1,7 @@
-"""What a value must be, in words, read from the JSON schema that pydantic makes of a field."""
+"""What a value must be, in words, read from the JSON schema that pydantic makes of a field.
+
+Text with a pattern says in `$comment` what the pattern means.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,8 @@ def expected(schema: Schema, definitions: Schema) -> str:
     """Such as "a number at least 0 and less than 1", "one of 'a', 'b'", "a list of text, or null"."""
     schema = resolved(schema, definitions)
     if "anyOf" in schema:
-        options = dict.fromkeys(expected(option, definitions) for option in schema["anyOf"])
+        comment = {key: schema[key] for key in ("$comment",) if key in schema}  # stands beside the options of a nullable field
+        options = dict.fromkeys(expected(comment | option, definitions) for option in schema["anyOf"])
         return ", or ".join(options)
     if "enum" in schema:
         return f"one of {', '.join(repr(value) for value in schema['enum'])}"
@@ -19,9 +23,10 @@ def expected(schema: Schema, definitions: Schema) -> str:
         return repr(schema["const"])
     kind = schema.get("type")
     if kind == "array":
-        return f"a list{_length(schema)} of {_plural(expected(schema.get('items', {}), definitions))}"
+        items = _plural(expected(schema.get("items", {}), definitions))
+        return f"a list of {_count(schema)}" + (f"({items})" if ", or " in items else items)
     if kind == "string" and "pattern" in schema:
-        return f"text that matches {schema['pattern']}"
+        return str(schema.get("$comment", f"text that matches {schema['pattern']}"))
     return {"integer": "a whole number", "number": "a number", "string": "text", "boolean": "true or false", "null": "null"}.get(
         str(kind), "a mapping"
     ) + limits(schema)
@@ -42,13 +47,17 @@ def resolved(schema: Schema, definitions: Schema) -> Schema:
     return {**definitions[name], **{key: value for key, value in schema.items() if key != "$ref"}}
 
 
-def _length(schema: Schema) -> str:
-    least, most = schema.get("minItems"), schema.get("maxItems")
-    if least is not None and least == most:
-        return f" of {least}:"
-    return (f" with at least {least}" if least else "") + (f"{' and' if least else ' with'} at most {most}" if most else "")
+def _count(schema: Schema) -> str:
+    """How many items a list takes, such as "2 " or "at least 1 "."""
+    least, most = schema.get("minItems", 0), schema.get("maxItems")
+    if most is None:
+        return f"at least {least} " if least else ""
+    return f"{most} " if least == most else f"{least} to {most} "
 
 
 def _plural(words: str) -> str:
-    """ "a whole number ..." inside of a list."""
-    return words.replace("a whole number", "whole numbers", 1).replace("a number", "numbers", 1)
+    """The words for one item, as the words for several."""
+    for one, several in (("a whole number", "whole numbers"), ("a number", "numbers"), ("text", "texts"), ("one of", "values among")):
+        if words.startswith(one):
+            return several + words[len(one) :]
+    return words

@@ -62,8 +62,8 @@ def from_plain(value: Any, path: str, depth: int = 50) -> Node:
     raise RecipeError(f"{OVERRIDE}: {path}: value must be plain (text, number, list, mapping). Received: {type(value).__name__}.")
 
 
-def place_of(root: Node, path: KeyPath) -> str:
-    """Where `path` stands; where it is missing, the place of the nearest mapping or list around it."""
+def nearest(root: Node, path: KeyPath) -> Node:
+    """The node at `path`; where it is missing, the mapping or list around it."""
     node = root
     for part in path:
         if isinstance(node.value, dict) and isinstance(part, str) and part in node.value:
@@ -72,7 +72,7 @@ def place_of(root: Node, path: KeyPath) -> str:
             node = node.value[part]
         else:
             break
-    return node.place
+    return node
 
 
 def height(node: Node) -> int:

@@ -29,7 +29,7 @@ def parse_number(value: Any) -> Any:
     return value
 
 
-_Fraction = Annotated[str, Field(pattern=_FRACTION)]
+_Fraction = Annotated[str, Field(pattern=_FRACTION, json_schema_extra={"$comment": "a fraction such as 1/255"})]
 Number = Annotated[float, BeforeValidator(parse_number, json_schema_input_type=float | _Fraction)]
 PositiveNumber = Annotated[
     float, Field(gt=0), BeforeValidator(parse_number, json_schema_input_type=Annotated[float, Field(gt=0)] | _Fraction)
@@ -174,7 +174,8 @@ class Target(Section):
 
     device: str | None = Field(default=None, description="a name for the report, such as pi4")
     runtime: str | None = Field(
-        default=None, pattern=r"^(ai-edge-litert|tflite-runtime|tensorflow)==\d+\.\d+(\.\d+)?$", examples=["tflite-runtime==2.14.0"],
+        default=None, pattern=r"^(ai-edge-litert|tflite-runtime|tensorflow)==[0-9]+\.[0-9]+(\.[0-9]+)?$", examples=["tflite-runtime==2.14.0"],
+        json_schema_extra={"$comment": "ai-edge-litert, tflite-runtime or tensorflow, then == and a version"},
         description="the file is refused when this runtime is too old for one of its operators",
     )  # fmt: skip
 
@@ -216,7 +217,11 @@ class Goal(Section):
 class Recipe(Section):
     """A whole recipe, after `extends`, `vars` and `--set` are resolved."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$", description="names the run folder")
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$",
+        description="names the run folder",
+        json_schema_extra={"$comment": "at most 100 letters, digits, '_', '.' and '-', the first a letter or digit"},
+    )
     seed: int = Field(default=0, ge=0, lt=2**32, description="of splits, initial weights, order of samples and augmentation")
     threads: Threads | None = Field(default=None, description="threads of training; absent: all cores. Bits repeat for one number only")
     data: Data

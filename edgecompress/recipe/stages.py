@@ -34,7 +34,12 @@ class Train(Config):
 
 
 class StageConfig(Config):
-    id: str | None = Field(default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="names this stage for --set stages.ID.field")
+    id: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,99}$",
+        description="names this stage for --set stages.ID.field",
+        json_schema_extra={"$comment": "letters, digits and '_', the first not a digit"},
+    )
 
 
 class TrainStage(StageConfig):

@@ -22,10 +22,10 @@ MAX_DEPTH = 50
 MAX_VALUES = 10_000  # with aliases written out
 MAX_TEXT = 4_000  # characters of one value
 
-NULL = re.compile(r"~|null|Null|NULL|")
-BOOLEAN = re.compile(r"true|True|TRUE|false|False|FALSE")
-INTEGER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
-FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+NULL = re.compile(r"(?:~|null|Null|NULL|)\Z")
+BOOLEAN = re.compile(r"(?:true|True|TRUE|false|False|FALSE)\Z")
+INTEGER = re.compile(r"(?:[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)\Z")
+FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?\Z")
 
 
 def scalar(text: str) -> Scalar:
@@ -34,13 +34,13 @@ def scalar(text: str) -> Scalar:
     Raises:
         ValueError: an integer with more digits than Python reads.
     """
-    if NULL.fullmatch(text):
+    if NULL.match(text):
         return None
-    if BOOLEAN.fullmatch(text):
+    if BOOLEAN.match(text):
         return text.lower() == "true"
-    if INTEGER.fullmatch(text):
+    if INTEGER.match(text):
         return int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
-    return float(text) if FLOAT.fullmatch(text) else text
+    return float(text) if FLOAT.match(text) else text
 
 
 def read_yaml(content: bytes | str, file: str) -> Node:

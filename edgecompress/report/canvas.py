@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
+from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 PIXELS_PER_INCH = 72  # of the SVG backend
@@ -35,11 +35,12 @@ PAGE_COLOURS = {
 MARKERS = {"baseline": "s", "plain": "^", "final": "o"}
 COLOURS = {"baseline": BASELINE, "plain": PLAIN, "final": FINAL}
 
-STYLE = {
-    "svg.fonttype": "none", "svg.hashsalt": "edgecompress", "text.parse_math": False, "font.family": "sans-serif", "font.size": FONT_PIXELS,
-    "text.color": INK, "axes.edgecolor": INK, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK, "axes.linewidth": 0.6,
-    "axes.spines.top": False, "axes.spines.right": False, "axes.spines.left": False, "grid.color": INK, "grid.alpha": 0.13, "grid.linewidth": 0.8,
-    "xtick.major.size": 0, "ytick.major.size": 0, "axes.axisbelow": True, "legend.frameon": False, "legend.fontsize": FONT_PIXELS,
+STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none", "svg.hashsalt": "edgecompress", "text.parse_math": False, "font.family": "sans-serif",
+    "font.size": FONT_PIXELS, "figure.facecolor": "none", "axes.facecolor": "none", "text.color": INK, "axes.edgecolor": INK,
+    "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK, "axes.linewidth": 0.6, "axes.axisbelow": True,
+    "axes.spines.top": False, "axes.spines.right": False, "axes.spines.left": False, "grid.color": INK, "grid.alpha": 0.13,
+    "grid.linewidth": 0.8, "xtick.major.size": 0, "ytick.major.size": 0, "legend.frameon": False, "legend.fontsize": FONT_PIXELS,
     "legend.borderpad": 0, "legend.borderaxespad": 0, "legend.handletextpad": 0.5, "legend.columnspacing": 1.4, "lines.linewidth": 1.8,
 }  # fmt: skip
 
@@ -63,7 +64,9 @@ def plot_style() -> Iterator[None]:
         yield
 
 
-def draw(name: str, title: str, size: tuple[float, float], margins: tuple[float, float, float, float], paint: Callable[[Axes], None]) -> Plot:
+def draw(
+    name: str, title: str, size: tuple[float, float], margins: tuple[float, float, float, float], paint: Callable[[Axes], None]
+) -> Plot:
     """Makes a figure with one pair of axes, lets `paint` fill it, and turns it into SVG.
 
     Args:
@@ -78,21 +81,28 @@ def draw(name: str, title: str, size: tuple[float, float], margins: tuple[float,
     box = (left / width, bottom / height, (width - left - right) / width, (height - top - bottom) / height)
     paint(figure.add_axes(box))
     buffer = io.StringIO()
-    FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     return Plot(title, finish(buffer.getvalue(), name, title))
 
 
 def finish(svg: str, name: str, title: str) -> str:
     """Matplotlib's SVG document as an element for an HTML page: no namespaces, no metadata, own ids, colours of the page."""
-    body = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
+    body = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
     start, _, rest = body.partition(">")
     view = re.search(r'viewBox="[^"]*"', start)
-    opening = f'<svg class="plot" {view.group(0) if view else ""} role="img" aria-label="{escape(title)}">'
-    rest = re.sub(r'\bid="', f'id="{name}-', rest).replace("url(#", f"url(#{name}-").replace('xlink:href="#', f'href="#{name}-')
-    rest = re.sub(r"font: ([\d.]+px) [^;\"]*", r"font-size: \1", rest)  # the page's own font
+    opening = f'<svg class="plot" {view.group(0) if view else ""} role="img" aria-label="{escape(title)}" style="stroke-linejoin: round">'
+    # Only inside tags: a layer may be called like one of our colours.
+    return opening + re.sub(r"<[^>]*>", lambda tag: _finish_tag(tag.group(0), name), rest).strip()
+
+
+def _finish_tag(tag: str, name: str) -> str:
+    """One tag with ids of its own, colours of the page and the page's font."""
+    tag = re.sub(r'\bid="', f'id="{name}-', tag).replace("url(#", f"url(#{name}-").replace('xlink:href="#', f'href="#{name}-')
+    tag = re.sub(r"font-family: [^;\"]*;? ?", "", tag)
+    tag = re.sub(r' transform="rotate\(-0 [^"]*"', "", tag)
     for stand_in, colour in PAGE_COLOURS.items():
-        rest = rest.replace(stand_in, colour)
-    return (opening + rest).strip()
+        tag = tag.replace(stand_in, colour)
+    return tag
 
 
 def label(text: str, most: int = 22) -> str:

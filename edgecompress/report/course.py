@@ -52,7 +52,7 @@ def stages_table(report: Report) -> Table:
     rows: list[list[str | Cell]] = []
     previous: float | None = None
     for stage in report.stages:
-        value = validation_metrics(stage).get(metric)
+        value = validation_metrics(stage).get(metric or "")
         change = None if value is None or previous is None else value - previous
         rows.append([
             stage_label(stage), stage.technique if stage.id not in (None, stage.technique) else NOT_KNOWN,
@@ -88,7 +88,10 @@ def stage_notes(report: Report) -> list[str]:
 
 
 def _stages_block(report: Report) -> Block:
-    first = "Each row is measured after its stage, on the validation split. Bytes of a stage are its parameters as float32; of the export, the file."
+    first = (
+        "Each row is measured after its stage, on the validation split. Bytes of a stage are its parameters as float32; "
+        "those of the export are the file's."
+    )
     plots = ("stage_parameters", "stage_bytes", "stage_metric", "training_loss", "training_metric")
     return Block("stages", "Stages", (first, *stage_notes(report)), plots, (stages_table(report),))
 

@@ -55,7 +55,7 @@ def _file_block(report: Report) -> Block:
     types = [(name, count_text(number), percent_text(number / total)) for name, number in artifact.bytes_by_type.items() if total]
     ends = [_tensor_row("input", tensor) for tensor in artifact.inputs] + [_tensor_row("output", tensor) for tensor in artifact.outputs]
     tables = [facts] + [table for table in (
-        make_table(("", "Name", "Shape", "Type", ">Scale", ">Zero point"), ends, title="Inputs and outputs: real = scale * (q - zero point)"),
+        make_table(("", "Name", "Shape", "Type", ">Scale", ">Zero point"), ends, title="Inputs and outputs: real = scale (q - zero point)"),
         make_table(("Operator", ">Count", ">Version"), ops, title="Operators"),
         make_table(("Type", ">Bytes", ">Share"), types, title="Weights by type"),
     ) if table.rows]  # fmt: skip
@@ -111,10 +111,12 @@ def _machine(entry: BenchmarkEntry) -> str:
 
 def _data_block(report: Report) -> Block:
     data = report.data
-    return Block("data", "Data", tables=(make_facts([
+    facts = [
         ("Source", data.source), ("Training samples", count_text(data.num_train)), ("Validation samples", count_text(data.num_validation)),
-        ("Test samples", count_text(data.num_test)), ("Calibration samples", count_text(data.num_calibration)), ("Fingerprint", data.fingerprint),
-    ]),))  # fmt: skip
+        ("Test samples", count_text(data.num_test)), ("Calibration samples", count_text(data.num_calibration)),
+        ("Fingerprint", data.fingerprint),
+    ]  # fmt: skip
+    return Block("data", "Data", tables=(make_facts(facts),))
 
 
 def _environment_block(report: Report) -> Block:

@@ -1,8 +1,10 @@
 """`cluster_weights`: a few shared values per layer, with TF-MOT's clustering."""
 
+import numpy as np
+
 from edgecompress.backend import keras, model_optimization
-from edgecompress.keeps import Keep, centroids_of, find_variable, project
-from edgecompress.models.copying import with_layers_wrapped
+from edgecompress.keeps import Keep, centroids_of, find_variable, mask_of, project
+from edgecompress.models.copying import copy_model, with_layers_wrapped
 from edgecompress.recipe.stages import ClusterWeights
 from edgecompress.stage import Context, LayerRecord, StageResult
 from edgecompress.techniques.kernels import Kernel, choose_kernels
@@ -23,7 +25,7 @@ def apply(model: keras.Model, config: ClusterWeights, context: Context) -> Stage
     ]
     masks = {(keep.layer, keep.weight): keep for keep in context.keeps if keep.kind == "mask"}
     clustered_layers = {kernel.layer for kernel in enough}
-    keeps = [keep for keep in context.keeps if keep.kind == "mask" or keep.layer not in clustered_layers]
+    held = [keep for keep in context.keeps if keep.kind == "mask" or keep.layer not in clustered_layers]
     clustering = model_optimization().clustering.keras
     initialization = clustering.CentroidInitialization[config.initialization.upper().replace("DENSITY", "DENSITY_BASED")]
 
@@ -34,11 +36,12 @@ def apply(model: keras.Model, config: ClusterWeights, context: Context) -> Stage
         return _cluster_layer(layer, number_of_clusters=config.clusters, cluster_centroids_init=initialization, preserve_sparsity=preserve)
 
     wrapped = with_layers_wrapped(model, wrap)
-    epochs = fit(wrapped, config.train, context, keeps=keeps) if config.train is not None else []
-    clustered = clustering.strip_clustering(wrapped)
+    epochs = fit(wrapped, config.train, context, keeps=held) if config.train is not None else []
+    clustered = copy_model(clustering.strip_clustering(wrapped))  # stripping reuses layers, which then stand in two graphs
+    keeps = [keep for keep in context.keeps if keep.layer not in clustered_layers]
     for kernel in enough:
-        keep, record = _settle(clustered, kernel, masks.get((kernel.layer, kernel.weight)))
-        keeps.append(keep)
+        kept, record = _settle(clustered, kernel, masks.get((kernel.layer, kernel.weight)))
+        keeps += kept
         records.append(record)
     return StageResult(clustered, records, tuple(keeps), training=epochs)
 
@@ -50,14 +53,19 @@ def _cluster_layer(layer: keras.layers.Layer, **options: object) -> keras.layers
     return cluster_weights(layer, **options)
 
 
-def _settle(model: keras.Model, kernel: Kernel, mask: Keep | None) -> tuple[Keep, LayerRecord]:
-    """Puts promised zeros back to exactly zero, and measures what the layer has become."""
+def _settle(model: keras.Model, kernel: Kernel, mask: Keep | None) -> tuple[list[Keep], LayerRecord]:
+    """Puts promised zeros back to exactly zero, and measures what the layer has become.
+
+    Weights whose centroid is zero join the mask: else training could move them apart from the zeros of their group.
+    """
     variable = find_variable(model, kernel.layer, kernel.weight)
     values = variable.numpy()
+    keeps = []
     if mask is not None:
         values = project(mask, values)
         variable.assign(values)
-    keep = centroids_of(kernel.layer, kernel.weight, values)
-    num_distinct = int(keep.values.max()) + 1
-    before, after = {"distinct_values": len(set(kernel.values.reshape(-1).tolist()))}, {"distinct_values": num_distinct}
-    return keep, LayerRecord(kernel.layer, kernel.type, "changed", f"{num_distinct} distinct values", before, after)
+        keeps.append(mask_of(kernel.layer, kernel.weight, values))
+    keeps.append(centroids_of(kernel.layer, kernel.weight, values))
+    num_before, num_after = len(np.unique(kernel.values)), len(np.unique(values))
+    before, after = {"distinct_values": num_before}, {"distinct_values": num_after}
+    return keeps, LayerRecord(kernel.layer, kernel.type, "changed", f"{num_after} distinct values", before, after)

@@ -102,7 +102,7 @@ def _train_while_pruning(
     wrapped = with_layers_wrapped(model, wrap)
     first_best_epoch = -(-end_step // steps) - 1  # the epoch in which the sparsity is reached
     epochs = fit(wrapped, train, context, keeps=keeps, callbacks=[pruning.UpdatePruningStep()], first_best_epoch=first_best_epoch)
-    return pruning.strip_pruning(wrapped), epochs
+    return copy_model(pruning.strip_pruning(wrapped)), epochs  # stripping reuses layers, which then stand in two graphs
 
 
 def _released(pruned: set[str], keeps: Sequence[Keep]) -> tuple[str, ...]:

@@ -5,6 +5,9 @@ TF-MOT's collaborative schemes are not used: they lose zeros (tensorflow/model-o
 to the kernels instead.
 """
 
+from functools import cache
+from typing import Any
+
 from edgecompress.backend import keras, model_optimization
 from edgecompress.errors import ModelError
 from edgecompress.graph.selection import select_layers
@@ -13,6 +16,8 @@ from edgecompress.models.copying import copy_model
 from edgecompress.recipe.stages import QuantizeAware
 from edgecompress.stage import Context, LayerRecord, StageResult
 from edgecompress.training import fit
+
+FOLDS_BATCH_NORMALIZATION = {"Conv2D", "DepthwiseConv2D", "SeparableConv2D", "Dense"}
 
 
 def apply(model: keras.Model, config: QuantizeAware, context: Context) -> StageResult:
@@ -39,22 +44,42 @@ def plan(model: keras.Model, config: QuantizeAware) -> list[LayerRecord]:
     """What would be quantized and what would stay float, and why."""
     names = [(layer.name, type(layer).__name__) for layer in model.layers]
     skipped = set(select_layers(names, config.skip, field="skip")) if config.skip else set()
-    registry = _registry()
-    records = []
+    records: list[LayerRecord] = []
+    quantized: set[str] = set()
     for layer in model.layers:
         kind = type(layer).__name__
         if kind == "InputLayer":
             continue
-        if layer.name in skipped:
-            records.append(LayerRecord(layer.name, kind, "skipped", "named in `skip`"))
-        elif not registry.supports(layer):
-            records.append(LayerRecord(layer.name, kind, "skipped", f"TF-MOT has no 8-bit scheme for {kind}"))
-        else:
-            records.append(LayerRecord(layer.name, kind, "changed", "8-bit fake-quantization", {"bits": 32}, {"bits": 8}))
+        reason = "named in `skip`" if layer.name in skipped else _why_not(layer, quantized)
+        if reason is not None:
+            records.append(LayerRecord(layer.name, kind, "skipped", reason))
+            continue
+        quantized.add(layer.name)
+        how = "folded into the layer before it" if kind == "BatchNormalization" else "8-bit fake-quantization"
+        records.append(LayerRecord(layer.name, kind, "changed", how, {"bits": 32}, {"bits": 8}))
     return records
 
 
-def _registry() -> object:
+def _why_not(layer: keras.layers.Layer, quantized: set[str]) -> str | None:
+    """Why TF-MOT cannot quantize a layer; None if it can. `quantized`: the layers before it that are."""
+    if isinstance(layer, keras.layers.BatchNormalization):
+        before = _layer_before(layer)
+        if before is None or type(before).__name__ not in FOLDS_BATCH_NORMALIZATION or before.activation is not keras.activations.linear:
+            return f"TF-MOT quantizes BatchNormalization only right after {', '.join(sorted(FOLDS_BATCH_NORMALIZATION))} without activation"
+        return None if before.name in quantized else f"its statistics belong to {before.name}, which stays float"
+    return None if _registry().supports(layer) else f"TF-MOT has no 8-bit scheme for {type(layer).__name__}"
+
+
+def _layer_before(layer: keras.layers.Layer) -> keras.layers.Layer | None:
+    """The one layer that feeds `layer`; None if it is used twice or has several inputs."""
+    if len(layer.inbound_nodes) != 1:
+        return None
+    before = layer.inbound_nodes[0].inbound_layers
+    return before if isinstance(before, keras.layers.Layer) else None
+
+
+@cache
+def _registry() -> Any:
     """TF-MOT's table of layers that its 8-bit scheme knows."""
     from tensorflow_model_optimization.python.core.quantization.keras.default_8bit import default_8bit_quantize_registry as table
 

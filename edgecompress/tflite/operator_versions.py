@@ -2,7 +2,8 @@
 
 Source: the facts of tensorflow/compiler/mlir/lite/tools/versioning/runtime_version.cc, TensorFlow, commit
 03f49db5a23ec2b22a59f3f3d72e5744469ea30b (TensorFlow 2.23), checked against what tflite-runtime 2.14.0 and
-ai-edge-litert 1.0.1 to 2.3.0 load.
+ai-edge-litert 1.0.1 to 2.3.0 load. Two entries differ from the source: TRANSPOSE 7 is said to be of a release 2.14.4, which
+does not exist (the first runtime that loads it is ai-edge-litert 1.2), and no runtime loads STABLEHLO_CBRT.
 """
 
 NEWEST_RELEASE = "2.23"  # the newest release that the table knows of
@@ -150,7 +151,7 @@ SINCE = {
     "STABLEHLO_ADD": "2.16",
     "STABLEHLO_AND": "2.17",
     "STABLEHLO_CASE": "2.17",
-    "STABLEHLO_CBRT": "2.17",
+    "STABLEHLO_CBRT": "-",
     "STABLEHLO_COMPOSITE": "2.17",
     "STABLEHLO_GATHER": "2.16",
     "STABLEHLO_MAXIMUM": "2.16",
@@ -168,7 +169,7 @@ SINCE = {
     "TANH": "1.14 1.14 2.3",
     "TILE": "1.10.1 2.2 2.8",
     "TOPK_V2": "1.7 1.14 2.13",
-    "TRANSPOSE": "1.6 1.14 1.15 2.3 2.4 2.12 2.14.4 2.22",
+    "TRANSPOSE": "1.6 1.14 1.15 2.3 2.4 2.12 2.18 2.22",
     "TRANSPOSE_CONV": "1.9 2.2 2.3 2.13 2.15",
     "UNIDIRECTIONAL_SEQUENCE_LSTM": "1.13.1 1.14 2.3 2.12",
     "UNIDIRECTIONAL_SEQUENCE_RNN": "1.14 1.14 2.3",

@@ -1,0 +1,166 @@
+"""Golden vectors: stored inputs and the outputs that each kernel family gives for them.
+
+A golden file is an .npz without pickles. For n samples it holds, per input i and output j of the model:
+
+    input_<i>                    [n, *input shape], the file's own types
+    xnnpack_<j>, builtin_<j>     [n, *output shape], the outputs of that kernel family
+    tolerance_<j>                the largest difference that is allowed within one family
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import zipfile
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .fault import DeviceFault
+from .quantization import quantize
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .runtime import TensorSpec, TfliteModel
+
+_FLOAT_TOLERANCE = 1e-4
+
+
+def read_arrays(path: str) -> dict[str, np.ndarray]:
+    """All arrays of an .npz file.
+
+    Raises:
+        DeviceFault: The file is missing, truncated or not an .npz of plain arrays.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:  # AttributeError: a bare .npy
+        raise DeviceFault(f"{path}: the file must be an .npz of plain arrays: {error}") from error
+
+
+def write_arrays(path: str, arrays: Mapping[str, np.ndarray]) -> None:
+    """Writes an .npz whose bytes depend on the arrays alone (NumPy's own writer stores the time), atomically."""
+    unfinished = f"{path}.{os.getpid()}.tmp"
+    try:
+        with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name in sorted(arrays):
+                with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
+                    np.lib.format.write_array(member, np.asanyarray(arrays[name]), allow_pickle=False)
+        os.replace(unfinished, path)
+    finally:
+        if os.path.exists(unfinished):
+            os.remove(unfinished)
+
+
+def model_inputs(model: TfliteModel, arrays: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    """The stored inputs as the model takes them: per input [n, *input shape] in its own type.
+
+    Args:
+        model: The model that is to be fed.
+        arrays: `input_0`, `input_1`, ...: [n, *input shape], where a batch dimension of 1 may be left out. Float values for an
+            integer input are quantized with the input's scale.
+
+    Raises:
+        DeviceFault: An input is missing or has the wrong size or type, or the inputs have different numbers of samples.
+    """
+    inputs = []
+    for position, spec in enumerate(model.inputs):
+        if f"input_{position}" not in arrays:
+            raise DeviceFault(f"the inputs must hold input_{position} for '{spec.name}'. Received: {sorted(arrays)}")
+        inputs.append(_fitted(arrays[f"input_{position}"], spec))
+    counts = {len(values) for values in inputs}
+    if len(counts) > 1:
+        raise DeviceFault(f"the inputs must have one number of samples. Received: {sorted(counts)}")
+    return inputs
+
+
+def _fitted(values: np.ndarray, spec: TensorSpec) -> np.ndarray:
+    """`values` with the type and sample shape of `spec`."""
+    if spec.dtype == "string":
+        raise DeviceFault(f"input '{spec.name}' must be numbers. Received: a string tensor")
+    num_samples = len(values) if values.ndim else 0
+    if num_samples == 0 or values.size != num_samples * math.prod(spec.shape):
+        raise DeviceFault(f"input '{spec.name}' must be samples of shape {spec.shape}. Received: an array of shape {values.shape}")
+    if values.dtype != spec.dtype:
+        if values.dtype.kind != "f":
+            raise DeviceFault(f"input '{spec.name}' must be {spec.dtype} or float32. Received: {values.dtype}")
+        values = quantize(values, spec)
+    return values.reshape(num_samples, *spec.shape)
+
+
+def run_samples(model: TfliteModel, inputs: list[np.ndarray]) -> list[np.ndarray]:
+    """Every sample through the model, in order: per output [n, *output shape].
+
+    Raises:
+        DeviceFault: The runtime failed, or an output's shape depends on the sample.
+    """
+    samples = [model.invoke([values[sample] for values in inputs]) for sample in range(len(inputs[0]) if inputs else 1)]
+    outputs = []
+    for position, spec in enumerate(model.outputs):
+        values = [sample[position] for sample in samples]
+        if len({value.shape for value in values}) > 1:
+            raise DeviceFault(f"output '{spec.name}' must have one shape for all samples. Received: {sorted({value.shape for value in values})}")
+        outputs.append(np.stack(values))
+    return outputs
+
+
+def tolerance(expected: np.ndarray, spec: TensorSpec, step: float | None) -> float:
+    """The largest difference that two devices of one kernel family may show.
+
+    Quantized integers: one step. Other integers and bool: none. Floats: 1e-4, times the largest output where that is above 1;
+    floats that were dequantized: one step if that is more.
+
+    Args:
+        expected: The outputs of all samples.
+        spec: The output.
+        step: Its entry of `TfliteModel.output_steps`.
+    """
+    if expected.dtype.kind != "f":
+        return 1.0 if spec.scale is not None else 0.0
+    finite = np.abs(expected[np.isfinite(expected)])
+    # 1.001: the step itself is a float32 product, rounded on both devices.
+    return max(_FLOAT_TOLERANCE * max(1.0, float(finite.max(initial=0.0))), 1.001 * (step or 0.0))
+
+
+def largest_difference(expected: np.ndarray, received: np.ndarray) -> tuple[float, int]:
+    """The largest absolute difference and the sample where it is.
+
+    Equal infinities and two NaN do not differ; NaN against a number differs infinitely, and so do unlike shapes.
+    """
+    if expected.shape != received.shape:
+        return math.inf, 0
+    if expected.size == 0:
+        return 0.0, 0
+    first, second = expected.astype(np.float64), received.astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        difference = np.abs(first - second)
+    same = (expected == received) | (np.isnan(first) & np.isnan(second))
+    difference = np.where(same, 0.0, np.where(np.isnan(difference), np.inf, difference))
+    position = int(difference.argmax())
+    return float(difference.flat[position]), position // (difference.size // len(expected))
+
+
+def find_mismatch(model: TfliteModel, arrays: Mapping[str, np.ndarray]) -> str | None:
+    """Compares the model's outputs with the golden ones of its kernel family.
+
+    Returns:
+        None where all agree, else one sentence: which output, by how much, in which sample.
+
+    Raises:
+        DeviceFault: The golden file does not fit the model.
+    """
+    received = run_samples(model, model_inputs(model, arrays))
+    for position, values in enumerate(received):
+        keys = f"{model.kernels}_{position}", f"tolerance_{position}"
+        if not all(key in arrays for key in keys):
+            raise DeviceFault(f"the golden file must hold {keys[0]} and {keys[1]}. Received: {sorted(arrays)}")
+        expected, allowed = arrays[keys[0]], float(arrays[keys[1]])
+        difference, sample = largest_difference(expected, values)
+        if not difference <= allowed:
+            return (
+                f"golden outputs differ with the {model.kernels} kernels: output {position} is off by {difference:.6g} "
+                f"in sample {sample}, at most {allowed:.6g} is allowed"
+            )
+    return None

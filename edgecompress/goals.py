@@ -1,0 +1,42 @@
+"""Whether a finished run met the limits of its recipe."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from edgecompress.recipe.schema import Goal, LatencyGoal
+from edgecompress.report.schema import BenchmarkEntry, GoalResult
+
+
+def judge_goals(goal: Goal, artifact: Mapping[str, Any], drop: float | None, entries: Sequence[BenchmarkEntry]) -> list[GoalResult]:
+    """One result per limit that the recipe sets; what could not be measured is not met.
+
+    Args:
+        goal: the recipe's limits.
+        artifact: the `artifact` section of the report.
+        drop: loss of the first metric on the test split, positive when the final file is worse.
+        entries: the benchmark of the final file and the others.
+    """
+    results = []
+    if goal.metric_drop is not None:
+        results.append(_judge("metric_drop", goal.metric_drop, drop))
+    if goal.size_kb is not None:
+        results.append(_judge("size_kb", goal.size_kb, artifact["bytes"] / 1000))
+    for name, limit in (("p50_ms", goal.p50_ms), ("p95_ms", goal.p95_ms)):
+        if limit is not None:
+            entry = _entry(entries, limit)
+            results.append(_judge(name, limit.limit, getattr(entry, name) if entry else None))
+    if goal.peak_rss_kb is not None:
+        peaks = [entry.peak_rss_kb for entry in entries if entry.model == "final" and entry.peak_rss_kb is not None]
+        results.append(_judge("peak_rss_kb", goal.peak_rss_kb, max(peaks, default=None)))
+    return results
+
+
+def _judge(name: str, limit: float, value: float | None) -> GoalResult:
+    """A limit is met by a value at most as large."""
+    return GoalResult(name=name, limit=limit, value=value, met=value is not None and value <= limit)
+
+
+def _entry(entries: Sequence[BenchmarkEntry], limit: LatencyGoal) -> BenchmarkEntry | None:
+    """The benchmark that a latency limit speaks of."""
+    wanted = ("final", limit.host, limit.threads)
+    return next((entry for entry in entries if (entry.model, entry.host, entry.threads) == wanted), None)

@@ -1,0 +1,130 @@
+"""The two file formats of Keras models, opened with care: what is checked is exactly what Keras is then given."""
+
+import io
+import json
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import h5py
+
+from edgecompress.errors import ModelError
+from edgecompress.store import storage_errors
+
+MAX_MODEL_BYTES = 4_000_000_000  # of one model's weights; a larger one is a mistake or an attack
+MAX_EXPANSION = 100  # times its own size that an archive may unpack to; Keras stores without compression
+MAX_CONFIG_BYTES = 100_000_000
+CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
+
+
+@contextmanager
+def opened_h5(path: Path, examine: Callable[[Any], None]) -> Iterator[h5py.File]:
+    """A whole-model .h5 file, in memory, after `examine` has seen its configuration.
+
+    Args:
+        path: the file.
+        examine: gets the decoded configuration, may change it, and raises ModelError to refuse it.
+
+    Raises:
+        ModelError: weights without architecture, references to other files, Keras 3, or what `examine` refuses.
+    """
+    if path.stat().st_size > MAX_MODEL_BYTES:
+        raise ModelError(f"must have at most {MAX_MODEL_BYTES} bytes. Received: {path.stat().st_size}")
+    with h5py.File(io.BytesIO(path.read_bytes()), "r+") as file:
+        _refuse_keras_3(str(_text(file.attrs.get("keras_version", ""))))
+        if "model_config" not in file.attrs:
+            raise ModelError("must hold a whole model. Received: weights without the architecture; save it with model.save(...)")
+        _refuse_outside_data(file)
+        config = json.loads(_text(file.attrs["model_config"]))
+        examine(config)
+        file.attrs["model_config"] = json.dumps(config)
+        yield file
+
+
+@contextmanager
+def opened_archive(path: Path, examine: Callable[[Any], None]) -> Iterator[Path]:
+    """A copy of a .keras archive in a temporary folder that holds configuration and weights and nothing else.
+
+    A copy, because Keras opens the file for writing, which a read-only one does not allow, and because it would unpack
+    whatever else is in it.
+
+    Args:
+        path: the archive.
+        examine: gets the decoded configuration, may change it, and raises ModelError to refuse it.
+
+    Raises:
+        ModelError: no Keras 2 archive, paths that lead outside, sizes beyond reason, or what `examine` refuses.
+        StorageError: the temporary folder is full.
+    """
+    with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory(prefix="edgecompress-") as folder:
+        _check_members(archive, path.stat().st_size)
+        config = json.loads(archive.read(CONFIG))
+        metadata = json.loads(archive.read(METADATA)) if METADATA in archive.namelist() else {}
+        _refuse_keras_3(str(metadata.get("keras_version", "")) if isinstance(metadata, dict) else "")
+        examine(config)
+        weights, copy = Path(folder, WEIGHTS), Path(folder, "model.keras")
+        with storage_errors(copy):
+            archive.extract(WEIGHTS, folder)
+            with h5py.File(weights, "r") as file:
+                _refuse_outside_data(file)
+            with zipfile.ZipFile(copy, "w") as clean:
+                clean.writestr(CONFIG, json.dumps(config))
+                clean.writestr(METADATA, json.dumps(metadata))
+                clean.write(weights, WEIGHTS)
+        yield copy
+
+
+def _check_members(archive: zipfile.ZipFile, archive_bytes: int) -> None:
+    """Refuses archives that are none of Keras', reach outside their folder, or unpack to too much."""
+    members = {member.filename: member.file_size for member in archive.infolist()}
+    for name in members:
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts or "\\" in name or ":" in name:
+            raise ModelError(f"must hold paths inside the archive only. Received: {name!r}")
+    if missing := [name for name in (CONFIG, WEIGHTS) if name not in members]:
+        raise ModelError(f"must be a Keras archive with {CONFIG} and {WEIGHTS}. Received: an archive without {' and '.join(missing)}")
+    limit = min(MAX_MODEL_BYTES, MAX_EXPANSION * archive_bytes)
+    if sum(members.values()) > limit or members[CONFIG] > MAX_CONFIG_BYTES or members.get(METADATA, 0) > MAX_CONFIG_BYTES:
+        raise ModelError(f"must unpack to at most {limit} bytes. Received: {sum(members.values())} bytes")
+
+
+def _refuse_outside_data(file: h5py.File) -> None:
+    """HDF5 can refer to other files; Keras would read them as weights. Declared sizes are bounded too."""
+    waiting, seen, num_bytes = [file["/"]], set(), 0
+    while waiting:
+        group = waiting.pop()
+        address = h5py.h5o.get_info(group.id).addr
+        if address in seen:  # a group may hold itself
+            continue
+        seen.add(address)
+        for name in group:
+            link = group.get(name, getlink=True)
+            if isinstance(link, h5py.ExternalLink):
+                raise ModelError(f"must not refer to other files. Received: a link from {name!r} to {link.filename!r}")
+            if isinstance(link, h5py.SoftLink):
+                raise ModelError(f"must not hold soft links. Received: {name!r}")
+            member = group[name]
+            if isinstance(member, h5py.Group):
+                waiting.append(member)
+            elif isinstance(member, h5py.Dataset):
+                if member.external or member.is_virtual:
+                    raise ModelError(f"must not refer to other files. Received: the weights {member.name!r} outside of it")
+                num_bytes += member.size * member.dtype.itemsize
+        if num_bytes > MAX_MODEL_BYTES:
+            raise ModelError(f"must hold at most {MAX_MODEL_BYTES} bytes of weights. Received: {num_bytes} or more")
+
+
+def _refuse_keras_3(version: str) -> None:
+    """Keras 3 writes another configuration under the same file names."""
+    if version.split(".")[0] == "3":
+        raise ModelError(
+            f"must be saved by Keras 2. Received: a model of Keras {version}. In the program that makes it, set the environment "
+            "variable TF_USE_LEGACY_KERAS=1 before TensorFlow is imported (package tf_keras), and save it as .h5"
+        )
+
+
+def _text(value: Any) -> str:
+    """An HDF5 attribute as text; old files hold bytes."""
+    return value.decode() if isinstance(value, bytes) else str(value)

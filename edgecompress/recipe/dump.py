@@ -1,0 +1,46 @@
+"""A Recipe back to YAML in the user's form; what is written loads to an equal Recipe."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from edgecompress.recipe.schema import Recipe
+from edgecompress.recipe.variables import escape_references
+from edgecompress.recipe.yaml_reader import BOOLEAN, FLOAT, INTEGER, NULL
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes exactly what our reader would not take for text."""
+
+    yaml_implicit_resolvers: dict[Any, Any] = {}  # noqa: RUF012  PyYAML's own, for YAML 1.1, are left out
+
+    def ignore_aliases(self, data: Any) -> bool:
+        """Equal lists are written out."""
+        return True
+
+
+for _tag, _pattern in (("null", NULL), ("bool", BOOLEAN), ("int", INTEGER), ("float", FLOAT)):
+    _Dumper.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", _pattern, None)
+
+
+def recipe_as_written(recipe: Recipe) -> dict[str, Any]:
+    """Plain values in the form that a user writes: every field, stages as single-key mappings, references escaped."""
+    values = recipe.model_dump()
+    values["stages"] = [{stage.pop("technique"): stage} for stage in values["stages"]]
+    written: dict[str, Any] = _escaped(values)
+    return written
+
+
+def dump_recipe(recipe: Recipe) -> str:
+    """YAML that `load_recipe` reads to an equal Recipe, with every default written out."""
+    return str(yaml.dump(recipe_as_written(recipe), Dumper=_Dumper, sort_keys=False, default_flow_style=None, width=120, allow_unicode=True))
+
+
+def _escaped(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _escaped(child) for key, child in value.items()}
+    if isinstance(value, list):
+        return [_escaped(child) for child in value]
+    return escape_references(value) if isinstance(value, str) else value

@@ -1,0 +1,108 @@
+"""What must hold between the parts of a recipe. What a technique asks for stands in `stages.TECHNIQUES`; here it is checked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from edgecompress.recipe.nodes import KeyPath, Node
+from edgecompress.recipe.problems import Problem, messages, recipe_error
+from edgecompress.recipe.schema import BuilderModel, LatencyGoal, Recipe
+from edgecompress.recipe.stages import TECHNIQUES
+from edgecompress.recipe.suggestions import received
+
+SAMPLES_BEYOND = 10  # a percentile is measured when so many of the runs lie beyond it
+PERCENTILES = {"p50_ms": 0.5, "p95_ms": 0.95}
+
+
+def check_recipe(recipe: Recipe, root: Node | None = None) -> list[str]:
+    """Checks the rules that need no data and no model.
+
+    Args:
+        recipe: as loaded, or made in Python.
+        root: the recipe as read, for file and line in messages; `load_recipe` has it.
+
+    Returns:
+        Warnings: what can be meant, but seldom is.
+
+    Raises:
+        RecipeError: every rule that is broken, one line each.
+    """
+    problems = [*_ids(recipe), *_order(recipe), *_patterns(recipe), *_goals(recipe)]
+    if problems:
+        raise recipe_error(problems, root)
+    return messages([*_untrained(recipe), *_released(recipe)], root)
+
+
+def _ids(recipe: Recipe) -> Iterator[Problem]:
+    """An id names one stage."""
+    first: dict[str, int] = {}
+    for index, stage in enumerate(recipe.stages):
+        if stage.id is not None and first.setdefault(stage.id, index) != index:
+            yield Problem(("stages", index, "id"), f"id must be unique. Received: {stage.id!r}, which is also that of stages.{first[stage.id]}.")
+
+
+def _order(recipe: Recipe) -> Iterator[Problem]:
+    """What may follow a technique, and which exports fit its model."""
+    for index, stage in enumerate(recipe.stages):
+        needs = TECHNIQUES[stage.technique]
+        for later_index, later in enumerate(recipe.stages[index + 1 :], index + 1):
+            if needs.followers is not None and later.technique not in needs.followers:
+                expected = f"{' or '.join(needs.followers)} after {stage.technique} (stages.{index})"
+                yield Problem(("stages", later_index), f"stage must be {expected}.{received(later.technique)}")
+        if needs.exports is not None and recipe.export.format not in needs.exports:
+            expected = f"{' or '.join(needs.exports)} after {stage.technique} (stages.{index})"
+            yield Problem(("export", "format"), f"format must be {expected}.{received(recipe.export.format)}")
+
+
+def _patterns(recipe: Recipe) -> Iterator[Problem]:
+    """Regular expressions of layer patterns must be valid; whether they match is known when there is a model."""
+    yield from _patterns_in(recipe.model_dump(include={"stages", "model", "export"}), ())
+
+
+def _patterns_in(value: Any, path: KeyPath) -> Iterator[Problem]:
+    if isinstance(value, dict):
+        for key, child in value.items():
+            yield from _patterns_in(child, (*path, key))
+    elif isinstance(value, list):
+        for index, child in enumerate(value):
+            yield from _patterns_in(child, (*path, index))
+    elif isinstance(value, str) and value.startswith("re:") and isinstance(path[-1], int):
+        try:
+            re.compile(value.removeprefix("re:"))
+        except (re.error, OverflowError, RecursionError) as error:
+            yield Problem(path, f"pattern must be a valid regular expression after re: ({error}).{received(value)}")
+
+
+def _goals(recipe: Recipe) -> Iterator[Problem]:
+    """A goal on time or memory needs a benchmark that measures it."""
+    benchmark = recipe.benchmark
+    for name in ("p50_ms", "p95_ms", "peak_rss_kb"):
+        goal = getattr(recipe.goal, name)
+        if goal is None:
+            continue
+        if benchmark is None:
+            yield Problem(("goal", name), f"{name} must be measured by a benchmark. Received: benchmark null.")
+        elif isinstance(goal, LatencyGoal):
+            least = round(SAMPLES_BEYOND / (1 - PERCENTILES[name]))
+            if benchmark.runs < least:
+                yield Problem(("goal", name), f"benchmark.runs must be at least {least} to measure {name}.{received(benchmark.runs)}")
+            if goal.threads not in benchmark.threads:
+                yield Problem(("goal", name, "threads"), f"threads must be one of benchmark.threads {benchmark.threads}.{received(goal.threads)}")
+            if goal.host not in benchmark.hosts:
+                yield Problem(("goal", name, "host"), f"host must be one of benchmark.hosts {benchmark.hosts}.{received(goal.host)}")
+
+
+def _untrained(recipe: Recipe) -> Iterator[Problem]:
+    """A builder without any training makes random weights: fine for a benchmark, for nothing else."""
+    trains = any(getattr(stage, "train", None) is not None for stage in recipe.stages)
+    if isinstance(recipe.model, BuilderModel) and recipe.model.train is None and not trains:
+        yield Problem(("model",), "nothing in this recipe trains the model, so its weights are random; latency is right, metrics are not.")
+
+
+def _released(recipe: Recipe) -> Iterator[Problem]:
+    """A stage that undoes in part what one before it did."""
+    for index, stage in enumerate(recipe.stages):
+        for before in {earlier.technique for earlier in recipe.stages[:index]} & set(TECHNIQUES[stage.technique].releases):
+            yield Problem(("stages", index), f"{stage.technique} after {before} releases what {before} had fixed in the layers that it changes.")

@@ -1,0 +1,68 @@
+"""The result of a run on a terminal and in a notebook."""
+
+from __future__ import annotations
+
+from html import escape
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from edgecompress.report.course import stage_notes, stages_table
+from edgecompress.report.document import Cell, Table
+from edgecompress.report.latency import speedup
+from edgecompress.report.schema import Report
+from edgecompress.report.summary import goals_table, side_by_side
+from edgecompress.report.words import verdict_sentence
+
+STYLES = {"plain": "", "good": "green", "bad": "bold red", "quiet": "dim"}
+
+
+def summary_table(report: Report) -> RenderableType:
+    """Baseline, plain converter and final side by side, then stages, verdict and goals."""
+    parts: list[RenderableType] = [
+        Text(report.name, style="bold"),
+        terminal_table(side_by_side(report), bold_last=True),
+        terminal_table(stages_table(report)),
+    ]
+    parts += [Text(note, style="dim") for note in stage_notes(report)]
+    if report.verdict is not None:
+        parts.append(Text(verdict_sentence(report.verdict)))
+    parts += [
+        Text(f"Keep broken: {keep.layer}, {keep.what}", style=STYLES["bad"])
+        for stage in report.stages
+        for keep in stage.keeps
+        if not keep.held
+    ]
+    found = speedup(report)
+    if found is not None and found.distrust_reasons:
+        parts.append(Text(f"Latency is not to be trusted: {'; '.join(found.distrust_reasons)}", style="yellow"))
+    parts += [Text(f"{entry.model} was not measured: {entry.error}", style=STYLES["bad"]) for entry in report.benchmark if entry.error]
+    if report.goals:
+        parts.append(terminal_table(goals_table(report)))
+    parts += [Text(f"Warning: {warning}", style="yellow") for warning in report.warnings]
+    return Group(*parts)
+
+
+def terminal_table(table: Table, *, bold_last: bool = False) -> RenderableType:
+    """`table` for a terminal; names are shown as they are, never read as markup."""
+    drawn = RichTable(box=box.SIMPLE_HEAD, show_header=table.headed, pad_edge=False, title=None)
+    for name, numeric in zip(table.names, table.numeric, strict=True):
+        drawn.add_column(Text(name), justify="right" if numeric else "left")
+    for number, row in enumerate(table.rows, start=1):
+        drawn.add_row(*map(_styled, row), style="bold" if bold_last and number == len(table.rows) else None)
+    return drawn
+
+
+def _styled(cell: Cell) -> Text:
+    return Text(cell.text, style=STYLES[cell.tone])
+
+
+def notebook_table(report: Report) -> str:
+    """The three models side by side as a small HTML table, with the verdict below."""
+    table = side_by_side(report)
+    head = "".join(f"<th>{escape(name)}</th>" for name in table.names)
+    rows = "".join(f"<tr>{''.join(f'<td>{escape(cell.text)}</td>' for cell in row)}</tr>" for row in table.rows)
+    verdict = f"<p>{escape(verdict_sentence(report.verdict))}</p>" if report.verdict is not None else ""
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{verdict}"

@@ -1,0 +1,117 @@
+"""A .tflite file as plain data."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class OperatorCode:
+    """A kind of operator that the file uses.
+
+    Attributes:
+        name: as in the schema, such as CONV_2D; `CUSTOM:name` for a custom operator.
+        version: of the operator; a runtime knows versions up to some number.
+    """
+
+    name: str
+    version: int
+
+
+@dataclass(frozen=True, eq=False)
+class Quantization:
+    """real = scale * (stored - zero_point), per tensor or per index of one axis.
+
+    Attributes:
+        scales: float32 [n]; n = 1 for the whole tensor. Empty for schemes that keep them elsewhere (block-wise).
+        zero_points: int64, as many as scales, or none (then 0).
+        axis: the axis of per-channel scales.
+    """
+
+    scales: np.ndarray
+    zero_points: np.ndarray
+    axis: int
+
+
+@dataclass(frozen=True, eq=False)
+class Tensor:
+    """One tensor of a subgraph.
+
+    Attributes:
+        name: as the converter wrote it.
+        shape: used when memory is planned; () is a scalar, or unknown.
+        shape_signature: the same with -1 where an axis may change; () where the file leaves it out.
+        dtype: NumPy's name in most cases; also int4, int2, bfloat16, string, resource, variant.
+        buffer: index into the file's buffers.
+        quantization: None for a tensor that is not quantized.
+        is_sparse: its buffer holds only the non-zero part.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    shape_signature: tuple[int, ...]
+    dtype: str
+    buffer: int
+    quantization: Quantization | None
+    is_sparse: bool
+
+
+@dataclass(frozen=True)
+class Operator:
+    """One step of a subgraph. Numbers are indices of tensors; -1 is an optional input that is left out.
+
+    Attributes:
+        code: index into the file's operator codes.
+        inputs, outputs, intermediates: indices of tensors.
+    """
+
+    code: int
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    intermediates: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Subgraph:
+    """A graph of operators, in the order in which they run. The first one of a file is the main one."""
+
+    name: str
+    tensors: tuple[Tensor, ...]
+    operators: tuple[Operator, ...]
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Signature:
+    """A named entry into a subgraph: argument name -> index of a tensor."""
+
+    key: str
+    subgraph: int
+    inputs: dict[str, int]
+    outputs: dict[str, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Tflite:
+    """A whole file.
+
+    Attributes:
+        version: of the schema; 3.
+        description: written by the converter.
+        operator_codes, subgraphs, signatures: see their types.
+        buffers: uint8 arrays, views into the file's bytes. Empty: no data, or data in another file.
+        metadata: (name, index of a buffer), in the order of the file.
+    """
+
+    version: int
+    description: str
+    operator_codes: tuple[OperatorCode, ...]
+    subgraphs: tuple[Subgraph, ...]
+    buffers: tuple[np.ndarray, ...]
+    metadata: tuple[tuple[str, int], ...]
+    signatures: tuple[Signature, ...]
+
+    def has_data(self, tensor: Tensor) -> bool:
+        """Whether the tensor is a constant of the file."""
+        return self.buffers[tensor.buffer].size > 0

@@ -1,0 +1,138 @@
+"""The kernels of a .tflite file: which constant belongs to which Keras layer, and what it holds.
+
+The converter names a constant after the operations that it was made of, joined by ";": `model/conv/Conv2D`, or, with folded
+BatchNormalization, `model/relu/Relu;model/bn/FusedBatchNormV3;model/conv/depthwise`. After quantize-aware training the layers are called
+`quant_conv`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgecompress.errors import ModelError
+from edgecompress.tflite.model import Operator, Subgraph, Tensor, Tflite
+
+QUANTIZE_AWARE_PREFIX = "quant_"
+
+# Keras class -> operator, names that TensorFlow gives its operation. Shapes: see `_to_keras_order`.
+_KINDS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "Conv1D": ("CONV_2D", ("Conv1D", "Conv2D")),
+    "Conv2D": ("CONV_2D", ("Conv2D", "separable_conv2d")),
+    "DepthwiseConv2D": ("DEPTHWISE_CONV_2D", ("depthwise",)),
+    "Conv2DTranspose": ("TRANSPOSE_CONV", ("conv2d_transpose",)),
+    "Dense": ("FULLY_CONNECTED", ("MatMul",)),
+}
+_DECODERS = ("DEQUANTIZE", "DENSIFY")  # stand between a stored constant and its operator
+
+
+@dataclass(frozen=True)
+class KerasKernel:
+    """A kernel to look for.
+
+    Attributes:
+        layer: the layer's name; `outer/inner` inside a nested model.
+        shape: of the Keras variable.
+        kind: Conv1D, Conv2D, DepthwiseConv2D, Conv2DTranspose or Dense. SeparableConv2D has one DepthwiseConv2D and one Conv2D kernel.
+    """
+
+    layer: str
+    shape: tuple[int, ...]
+    kind: str
+
+
+@dataclass(frozen=True, eq=False)
+class StoredKernel:
+    """A kernel as the file holds it.
+
+    Attributes:
+        values: as stored (int8 in a quantized file), in Keras' order of axes.
+        scales: float32 [output channels] or [1]; empty in a float file. real = scale * (value - zero_point).
+        zero_points: int64, as many as scales.
+        tensor: name of the constant.
+    """
+
+    values: np.ndarray
+    scales: np.ndarray
+    zero_points: np.ndarray
+    tensor: str
+
+
+@dataclass(frozen=True)
+class WeightedOperator:
+    """An operator with a constant kernel, and that constant."""
+
+    name: str
+    operator: Operator
+    subgraph: Subgraph
+    kernel: Tensor
+
+
+def weighted_operators(tflite: Tflite) -> list[WeightedOperator]:
+    """All convolutions and fully connected operators of the main subgraph whose kernel is a constant, in order."""
+    main = tflite.subgraphs[0]
+    producers = {output: operator for operator in main.operators for output in operator.outputs}
+    operators = {operator for operator, _ in _KINDS.values()}
+    found = []
+    for operator in main.operators:
+        name = tflite.operator_codes[operator.code].name
+        if name in operators and len(operator.inputs) > 1 and operator.inputs[1] >= 0:
+            kernel = main.tensors[_stored_constant(tflite, producers, operator.inputs[1])]
+            if tflite.has_data(kernel):
+                found.append(WeightedOperator(name, operator, main, kernel))
+    return found
+
+
+def _stored_constant(tflite: Tflite, producers: dict[int, Operator], index: int) -> int:
+    """Follows a kernel back through decoding operators: a float16 file stores what DEQUANTIZE gives."""
+    producer = producers.get(index)
+    if producer is None or not producer.inputs or producer.inputs[0] < 0 or tflite.operator_codes[producer.code].name not in _DECODERS:
+        return index
+    return producer.inputs[0]
+
+
+def read_constant(tflite: Tflite, tensor: Tensor) -> np.ndarray:
+    """The stored values of a constant, as a read-only view into the file.
+
+    Raises:
+        ModelError: the tensor has no data, is sparse, has a type that NumPy lacks, or as many bytes as its shape does not ask for.
+    """
+    data = tflite.buffers[tensor.buffer]
+    try:
+        values = data.view(np.dtype(tensor.dtype).newbyteorder("<")) if not tensor.is_sparse else None
+    except (TypeError, ValueError):  # int4, string; or a number of bytes that does not divide
+        values = None
+    if values is None or not data.size or values.size != int(np.prod(tensor.shape, dtype=object)):
+        raise ModelError(
+            f"tensor {tensor.name!r} must be a dense constant of a plain type. Received: {tensor.dtype} {list(tensor.shape)} with {data.size} bytes."
+        )
+    return values.reshape(tensor.shape)
+
+
+def find_kernel(tflite: Tflite, layer_name: str, kernel_shape: Sequence[int], kind: str) -> StoredKernel | None:
+    """The kernel of one Keras layer, found by name. See `find_kernels`."""
+    return find_kernels(tflite, [KerasKernel(layer_name, tuple(kernel_shape), kind)])[0]
+
+
+def find_kernels(tflite: Tflite, kernels: Sequence[KerasKernel]) -> list[StoredKernel | None]:
+    """The kernels of Keras layers, whatever the file's format.
+
+    Names decide. Among kernels of one kind and shape that names leave open (a file without names), the order of the graph does, if the
+    file holds as many as are open.
+
+    Args:
+        tflite: the converted model.
+        kernels: of the layers, in the model's order.
+
+    Returns:
+        One entry per kernel; None where no constant fits, or several do.
+    """
+    operators = weighted_operators(tflite)
+    found = {kernel: _by_name(tflite, operators, kernel) for kernel in kernels}
+    taken = {id(operator.kernel) for operator in found.values() if operator is not None}
+    for kind, shape in dict.fromkeys((kernel.kind, kernel.shape) for kernel in kernels):
+        still_open = [kernel for kernel in found if (kernel.kind, kernel.shape) == (kind, shape) and found[kernel] is None]
+        free = _distinct([operator for operator in _fitting(operators, kind, shape) if id(operator.kernel) not in taken])
+        if len(still_open) == len(free):
+            found.update(zip(still_open, free, strict=True))
+    return [_stored_kernel(tflite, found[kernel], kernel) for kernel in kernels]

@@ -1,0 +1,105 @@
+"""The one `fit()`: resume, early stop, NaN, freezing, learning-rate schedules."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from edgecompress.backend import keras
+from edgecompress.errors import RecipeError, TrainingError
+from edgecompress.models.copying import copy_model
+from edgecompress.recipe.stages import Train
+from edgecompress.training import fit
+from edgecompress.training.callbacks import EarlyStop
+
+
+class Killed(Exception):
+    """Stands for SIGKILL between two epochs."""
+
+
+class KillAfter(keras.callbacks.Callback):
+    def __init__(self, epoch):
+        super().__init__()
+        self.epoch = epoch
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == self.epoch:
+            raise Killed
+
+
+@pytest.mark.parametrize("train", [Train(epochs=4, schedule="cosine"), Train(epochs=4, optimizer="sgd", early_stop=3)])
+def test_resumed_training_gives_the_bits_of_an_undisturbed_one(small_model, make_context, tmp_path, train):
+    undisturbed, resumed, fresh = (copy_model(small_model) for _ in range(3))
+    whole = fit(undisturbed, train, make_context(folder=tmp_path))
+    (tmp_path / "training.npz").unlink()
+    with pytest.raises(Killed):
+        fit(resumed, train, make_context(folder=tmp_path), callbacks=[KillAfter(2)])
+    rows = fit(fresh, train, make_context(folder=tmp_path))
+    assert all((one == two).all() for one, two in zip(undisturbed.get_weights(), fresh.get_weights(), strict=True))
+    assert rows == whole
+
+
+def test_damaged_checkpoint_starts_over(small_model, make_context, tmp_path):
+    (tmp_path / "training.npz").write_bytes(b"PK half a zip")
+    assert len(fit(copy_model(small_model), Train(epochs=1), make_context(folder=tmp_path))) == 1
+
+
+def test_nan_loss_stops_with_stage_epoch_and_step(small_model, make_context):
+    with pytest.raises(TrainingError, match=r"stage 01 test: the loss became (nan|inf) at step \d+ of epoch 1"):
+        fit(copy_model(small_model), Train(epochs=2, optimizer="sgd", learning_rate=1e30), make_context())
+
+
+def test_frozen_layers_do_not_move_and_are_free_again_afterwards(small_model, make_context):
+    model = copy_model(small_model)
+    fit(model, Train(epochs=1, freeze=["type:Conv2D"]), make_context())
+    moved = {v.name for v, w in zip(model.trainable_weights, small_model.trainable_weights, strict=True) if (v.numpy() != w.numpy()).any()}
+    assert "logits/kernel:0" in moved
+    assert not {"conv1/kernel:0", "conv2/kernel:0"} & moved
+    assert all(layer.trainable for layer in model.layers)
+
+
+def test_freeze_pattern_without_match_is_an_error(small_model, make_context):
+    with pytest.raises(RecipeError, match="freeze must match at least one layer"):
+        fit(copy_model(small_model), Train(epochs=1, freeze=["nothing*"]), make_context())
+
+
+def test_early_stop_restores_the_best_epoch(small_model, make_context):
+    model = copy_model(small_model)
+    rows = fit(model, Train(epochs=12, learning_rate=0.05, early_stop=2), make_context())
+    best = max(row["validation_accuracy"] for row in rows)
+    split = make_context().data.validation
+    (inputs, labels), = [(x.numpy(), y.numpy()) for x, y in split.dataset(len(split))]
+    accuracy = float((np.asarray(model(inputs)).argmax(1) == labels).mean())
+    assert accuracy == pytest.approx(best, abs=1e-6)  # one float32 mean against one float64 mean
+
+
+@pytest.mark.parametrize(("values", "stops_at"), [([0.5, 0.6, 0.6, 0.55, 0.7], 3), ([0.1, 0.2, 0.3, 0.4, 0.5], None)])
+def test_patience_counts_epochs_without_a_better_value(values, stops_at):
+    callback = EarlyStop("accuracy", True, 2)
+    callback.set_model(keras.Sequential([keras.layers.Dense(1, input_shape=(1,))]))
+    stopped = None
+    for epoch, value in enumerate(values):
+        callback.on_epoch_end(epoch, {"val_accuracy": value})
+        if callback.model.stop_training:
+            stopped = epoch
+            break
+    assert stopped == stops_at
+
+
+def test_cosine_schedule_ends_near_zero(small_model, make_context):
+    rows = fit(copy_model(small_model), Train(epochs=3, learning_rate=1e-2, schedule="cosine"), make_context())
+    rates = [row["learning_rate"] for row in rows]
+    assert rates[0] > rates[1] > rates[2]
+    assert rates[-1] == pytest.approx(0.0, abs=1e-8)
+
+
+def test_same_seed_same_bits_other_seed_other_bits(small_model, make_context, tmp_path):
+    def trained(seed, name):
+        model = copy_model(small_model)
+        (tmp_path / name).mkdir()
+        fit(model, Train(epochs=1), dataclasses.replace(make_context(seed=seed), folder=tmp_path / name))
+        return model.get_weights()
+
+    one, same, other = trained(1, "a"), trained(1, "b"), trained(2, "c")
+    assert all((x == y).all() for x, y in zip(one, same, strict=True))
+    assert any((x != y).any() for x, y in zip(one, other, strict=True))

@@ -4,70 +4,157 @@ Three files are made and compared everywhere: `baseline` (the baseline as float3
 own format, what the converter alone would have given) and `final`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from edgecompress import __version__, versions
 from edgecompress.backend import keras
-from edgecompress.benchmarking import benchmark_files, golden_outputs
+from edgecompress.benchmarking import benchmark_files, write_golden
 from edgecompress.data import Data
 from edgecompress.errors import ConversionError
 from edgecompress.evaluation import Evaluation, evaluate_keras, evaluate_tflite, verdict
 from edgecompress.export import Conversion, convert
-from edgecompress.export.manifest import manifest
 from edgecompress.goals import judge_goals
 from edgecompress.keeps import Keep
+from edgecompress.kernels_in_file import broken, layer_bytes, measure_keeps
+from edgecompress.manifest import manifest
 from edgecompress.progress import Progress
 from edgecompress.recipe.schema import METRIC_RISES, Export, Recipe
-from edgecompress.record import keep_reports
-from edgecompress.report.schema import KeepReport, Report, StageReport
+from edgecompress.report.schema import Report, StageReport
 from edgecompress.store import RunFolder
 from edgecompress.tflite import describe, parse, refuses
-from edgecompress.tflite.weights import find_kernel
 
 FILES = {"final": "model.tflite", "plain": "plain.tflite", "baseline": "baseline.tflite"}
+NUM_GOLDEN_SAMPLES = 16
 
 
 @dataclass(frozen=True)
 class Models:
-    """The two Keras models that the files are made from."""
+    """What the files are made from: the baseline, the last model, and the promises that it must keep."""
 
     baseline: keras.Model
     final: keras.Model
     keeps: tuple[Keep, ...]
 
 
-def deliver(
-    recipe: Recipe, data: Data, models: Models, stages: Sequence[StageReport], store: RunFolder, progress: Progress, threads: int
-) -> Report:
-    """Exports, evaluates and benchmarks; returns the whole report but for its times.
+def deliver(recipe: Recipe, data: Data, models: Models, stages: Sequence[StageReport], store: RunFolder, progress: Progress) -> Report:
+    """Exports, evaluates and benchmarks; returns the report, whose times and environment the caller fills in.
 
     Raises:
         ConversionError: a model does not convert, or the target runtime is too old for the result.
     """
     conversions = export_models(recipe, data, models, store, progress)
-    content = conversions["final"].content
-    paths = {name: store.path / file for name, file in FILES.items()}
-    golden = golden_outputs(paths, data.calibration.arrays()[0][:GOLDEN_SAMPLES], store.path / "golden.npz")
-    keeps = measure_keeps(models, content)
-    evaluations = evaluate_models(recipe, data, models, paths, progress)
-    entries = benchmark_files(paths, recipe.benchmark, golden, progress) if recipe.benchmark is not None else []
+    files = {name: store.path / file for name, file in FILES.items()}
+    golden, warnings = _golden(files, data, store.path)
+    file = parse(conversions["final"].content)
+    keeps = measure_keeps(models.final, models.keeps, file)
+    evaluations = evaluate_models(recipe, data, models, files, progress)
+    settings = recipe.benchmark
+    entries = [] if settings is None else benchmark_files(
+        files, threads=settings.threads, runs=settings.runs, progress=progress, golden=golden
+    )  # fmt: skip
     artifact = _artifact(recipe, conversions)
-    metric = recipe.task.metrics[0]
-    judged = verdict(evaluations["baseline keras"], evaluations["final tflite"], recipe.task, seed=recipe.seed)
-    store.write("manifest.json", manifest(recipe, data, artifact, paths))
+    judged = verdict(evaluations["baseline", "keras"], evaluations["final", "tflite"], recipe.task, seed=recipe.seed)
+    store.write("manifest.json", manifest(recipe, data, artifact, files))
     return Report.model_validate({
         "name": recipe.name, "seed": recipe.seed, "started_at": "", "seconds": 0.0, "edgecompress_version": __version__,
-        "environment": versions.environment(threads), "recipe": recipe.model_dump(mode="json"), "data": _data_summary(data),
-        "stages": [stage.model_dump() for stage in _with_final_keeps(stages, keeps)],
-        "metrics": _metrics(evaluations),
-        "verdict": {
-            "metric": metric, "direction": "rises" if METRIC_RISES[metric] else "falls", "test": judged,
-            "validation": {"baseline": stages[0].metrics["validation"][metric], "final": stages[-1].metrics["validation"][metric]},
-        },
-        "artifact": artifact, "conversion": {"rung": conversions["final"].rung, "refused": conversions["final"].refused},
-        "benchmark": entries, "goals": judge_goals(recipe.goal, artifact, judged, entries),
-        "warnings": conversions["final"].warnings + _broken_keeps(keeps),
+        "environment": versions.environment(None), "recipe": recipe.model_dump(mode="json"), "data": _data_summary(data),
+        "stages": [*stages[:-1], stages[-1].model_copy(update={"keeps": keeps})],
+        "metrics": _metrics(evaluations), "verdict": _verdict(recipe, stages, judged), "artifact": artifact,
+        "conversion": {"rung": conversions["final"].rung, "refused": conversions["final"].refused},
+        "layer_bytes": layer_bytes(models.baseline, models.final, file), "benchmark": entries,
+        "goals": judge_goals(recipe.goal, artifact, judged["drop"], entries),
+        "warnings": [*conversions["final"].warnings, *warnings, *broken(keeps)],
     })  # fmt: skip
+
+
+def export_models(recipe: Recipe, data: Data, models: Models, store: RunFolder, progress: Progress) -> dict[str, Conversion]:
+    """Converts the three files and writes each under its final name once it has run.
+
+    Raises:
+        ConversionError: a model does not convert, or the target runtime is too old for the result.
+    """
+    calibration = data.calibration.arrays()[0]
+    plan = {
+        "final": (models.final, recipe.export),
+        "plain": (models.baseline, recipe.export),
+        "baseline": (models.baseline, Export(format="float32")),
+    }
+    conversions: dict[str, Conversion] = {}
+    made: dict[tuple[int, str], Conversion] = {}
+    for name, (model, export) in plan.items():
+        same = (id(model), export.model_dump_json())
+        with progress.task(f"converting {FILES[name]}"):
+            if same not in made:
+                made[same] = convert(model, export, calibration=calibration, progress=progress)
+        conversions[name] = made[same]
+        if name == "final":
+            _check_target(recipe, made[same].content)
+    for name, conversion in conversions.items():
+        store.write(FILES[name], conversion.content)
+    return conversions
+
+
+def _check_target(recipe: Recipe, content: bytes) -> None:
+    """Refuses a file that the recipe's target runtime is too old for."""
+    runtime = recipe.target.runtime
+    if runtime is not None and (too_new := refuses(parse(content), runtime)):
+        raise ConversionError(f"target.runtime {runtime} is too old for {', '.join(too_new)}; choose another export format or runtime")
+
+
+def _golden(files: Mapping[str, Path], data: Data, folder: Path) -> tuple[dict[str, Path], list[str]]:
+    """Golden files by model name, and a warning for each that could not be made."""
+    inputs = data.calibration.arrays()[0][:NUM_GOLDEN_SAMPLES]
+    golden, warnings = {}, []
+    for name, path in files.items():
+        stored = folder / ("golden.npz" if name == "final" else f"golden_{name}.npz")
+        problem = write_golden(path, inputs, stored)
+        if problem is None:
+            golden[name] = stored
+        else:
+            warnings.append(problem)
+    return golden, warnings
+
+
+def evaluate_models(
+    recipe: Recipe, data: Data, models: Models, files: Mapping[str, Path], progress: Progress
+) -> dict[tuple[str, str], Evaluation]:
+    """Looks at the test split, once: (baseline | plain | final, keras | tflite) to figures."""
+    evaluations = {}
+    for name, model in (("baseline", models.baseline), ("final", models.final)):
+        evaluations[name, "keras"] = evaluate_keras(model, data.test, recipe.task, batch_size=data.batch_size, progress=progress)
+    for name in ("baseline", "plain", "final"):
+        evaluations[name, "tflite"] = evaluate_tflite(files[name], data.test, recipe.task, progress=progress)
+    return evaluations
+
+
+def _artifact(recipe: Recipe, conversions: Mapping[str, Conversion]) -> dict[str, Any]:
+    """The `artifact` section."""
+    sizes = {name: len(conversion.content) for name, conversion in conversions.items()}
+    return {
+        **describe(conversions["final"].content), "path": FILES["final"], "format": recipe.export.format,
+        "baseline_bytes": sizes["baseline"], "plain_bytes": sizes["plain"], "ratio": sizes["baseline"] / sizes["final"],
+    }  # fmt: skip
+
+
+def _metrics(evaluations: Mapping[tuple[str, str], Evaluation]) -> dict[str, dict[str, Any]]:
+    """The `metrics` section."""
+    metrics: dict[str, dict[str, Any]] = {"baseline": {}, "plain": {}, "final": {}}
+    for (name, kind), evaluation in evaluations.items():
+        metrics[name][kind] = evaluation.metrics
+    return metrics
+
+
+def _verdict(recipe: Recipe, stages: Sequence[StageReport], judged: Mapping[str, Any]) -> dict[str, Any]:
+    """The `verdict` section."""
+    metric = recipe.task.metrics[0]
+    validation = {"baseline": stages[0].metrics["validation"][metric], "final": stages[-1].metrics["validation"][metric]}
+    return {"metric": metric, "direction": "rises" if METRIC_RISES[metric] else "falls", "validation": validation, "test": judged}
+
+
+def _data_summary(data: Data) -> dict[str, Any]:
+    """The `data` section."""
+    splits = {f"num_{name}": len(getattr(data, name)) for name in ("train", "validation", "test", "calibration")}
+    return {"source": data.source, **splits, "fingerprint": data.fingerprint, "class_names": data.class_names}

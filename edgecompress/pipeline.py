@@ -17,7 +17,7 @@ import numpy as np
 from edgecompress import versions
 from edgecompress.backend import keras, set_threads
 from edgecompress.data import Data, load_data
-from edgecompress.delivery import deliver
+from edgecompress.delivery import Models, deliver
 from edgecompress.evaluation import evaluate_keras
 from edgecompress.keeps import Keep
 from edgecompress.models import load_model
@@ -25,7 +25,7 @@ from edgecompress.progress import Progress
 from edgecompress.recipe.schema import Recipe
 from edgecompress.recipe.stages import TECHNIQUES, StageConfig
 from edgecompress.record import load_keeps, save_stage, stage_report
-from edgecompress.report.schema import Report, StageReport
+from edgecompress.report.schema import Environment, Report, StageReport
 from edgecompress.stage import Context, StageResult
 from edgecompress.store import RunFolder, content_key
 from edgecompress.techniques import baseline as baseline_stage
@@ -73,7 +73,8 @@ def run_line(recipe: Recipe, store: RunFolder, progress: Progress, *, allow_code
         state, report = run_technique(surroundings, index, config, state, baseline)
         reports.append(report)
     store.discard_stages_after(len(recipe.stages))
-    return deliver(recipe, data, baseline, state.model, state.keeps, reports, store, progress, threads)
+    report = deliver(recipe, data, Models(baseline, state.model, state.keeps), reports, store, progress)
+    return report.model_copy(update={"environment": Environment.model_validate(versions.environment(threads))})
 
 
 def run_baseline(surroundings: Surroundings, allow_code: bool) -> tuple[State, StageReport]:
@@ -93,8 +94,7 @@ def run_technique(
 ) -> tuple[State, StageReport]:
     """One stage of the recipe, on the model that the stage before it left."""
     name = config.technique  # type: ignore[attr-defined]  # each Config declares its own
-    module, function = TECHNIQUES[name].apply.split(":")
-    apply: Callable[..., StageResult] = getattr(import_module(module), function)
+    apply: Callable[..., StageResult] = import_module(TECHNIQUES[name].module).apply
     key = content_key(state.key, index, name, TECHNIQUES[name].version, config.model_dump(mode="json", exclude={"id"}))
     return _run_stage(surroundings, index, name, config.id, key, partial(apply, state.model, config), state.keeps, baseline)
 

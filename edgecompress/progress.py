@@ -16,6 +16,9 @@ class Bar:
     def advance(self, amount: float = 1) -> None:
         """Moves the bar by `amount`."""
 
+    def total(self, total: float) -> None:
+        """Sets how much there is to do, once it is known."""
+
     def describe(self, detail: str) -> None:
         """Replaces the words beside the bar, such as the current loss."""
 
@@ -38,6 +41,9 @@ class _RichBar(Bar):
 
     def advance(self, amount: float = 1) -> None:
         self._bars.advance(self._identifier, amount)
+
+    def total(self, total: float) -> None:
+        self._bars.update(self._identifier, total=total)
 
     def describe(self, detail: str) -> None:
         self._bars.update(self._identifier, detail=detail)

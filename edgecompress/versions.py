@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import yaml
 
-from edgecompress.recipe.load import dump_recipe
+from edgecompress.recipe import dump_recipe
 from edgecompress.recipe.schema import Recipe
 
 PACKAGES = {
@@ -28,7 +28,7 @@ def of_training() -> dict[str, str | None]:
     return {name: installed(PACKAGES[name]) for name in ("tensorflow", "tf_keras", "tfmot")}
 
 
-def environment(threads: int) -> dict[str, str | int | None]:
+def environment(threads: int | None) -> dict[str, str | int | None]:
     """The `environment` section of a report."""
     return {
         "python": platform.python_version(), **{name: installed(package) for name, package in PACKAGES.items()},

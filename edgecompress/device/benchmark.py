@@ -7,19 +7,18 @@ One child process per model keeps a crash, a hang and the peak memory of one mod
 
 from __future__ import annotations
 
-import contextlib
 import os
-import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .child import Child, run_job
 from .fault import DeviceFault
-from .machine import Snapshot, describe_cpu, distrust_reasons, is_throttled, num_cores, take_snapshot
+from .machine import Snapshot, describe_cpu, distrust_reasons, is_throttled, take_snapshot
 from .timing import split_runs, summarize
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     Paths = Mapping[str, "str | os.PathLike[str]"]
 
@@ -29,9 +28,16 @@ _SMALLEST_BLOCK = 5
 _WIDE_INTERVAL = 0.05  # of p50
 
 
+_UNTIMED_STEPS = 4  # check, load, warm up, close
+_TIMES = (
+    "runs", "init_ms", "first_ms", "mean_ms", "std_ms", "min_ms", "p50_ms", "p90_ms", "p95_ms", "p99_ms", "max_ms",
+    "p50_interval_ms", "peak_rss_kb",
+)  # fmt: skip
+
+
 @dataclass
 class _Contender:
-    """One model with one number of threads, from its start to its entry in the report."""
+    """One model with one number of threads: its child process, and what is known about it so far."""
 
     name: str
     path: str
@@ -41,7 +47,45 @@ class _Contender:
     error: str | None = None
     known: dict[str, Any] = field(default_factory=dict)
     blocks_ns: list[list[int]] = field(default_factory=list)
-    stable: bool = True
+
+    def check(self, timeout_s: float) -> None:
+        """Compares the golden outputs, where there are some, in a process of its own: they are no part of the peak memory."""
+        if self.golden is not None:
+            job = {"job": "check", "model": self.path, "golden": self.golden, "threads": self.threads}
+            mismatch = run_job(job, timeout_s=timeout_s)["mismatch"]
+            if mismatch is not None:
+                raise DeviceFault(mismatch)
+
+    def load(self, timeout_s: float) -> None:
+        """Starts the process, loads the model and runs it once."""
+        self.child = Child({"job": "benchmark", "model": self.path, "golden": self.golden, "threads": self.threads}, timeout_s=timeout_s)
+        self.known.update(self.child.receive())
+
+    def warm_up(self) -> None:
+        """Runs until the latency is stable."""
+        self.known.update(self._ask({"step": "warm_up"}))
+
+    def time_block(self, num_runs: int) -> None:
+        """One block of timed invokes."""
+        self.blocks_ns.append(self._ask({"step": "time", "runs": num_runs})["durations_ns"])
+
+    def finish(self) -> None:
+        """Asks for the peak memory and lets the process end by itself, which shows a model that spoiled its memory."""
+        self.known.update(self._ask({"step": "finish"}))
+        if self.child is not None:
+            self.child.finish()
+
+    def stop(self) -> None:
+        """Ends the process, whatever it does."""
+        if self.child is not None:
+            self.child.close()
+
+    def _ask(self, command: Mapping[str, Any]) -> dict[str, Any]:
+        """Sends a command and waits for its answer."""
+        if self.child is None:
+            raise DeviceFault("the model was not loaded")
+        self.child.send(command)
+        return self.child.receive()
 
 
 def benchmark_models(
@@ -77,7 +121,7 @@ def benchmark_models(
     if not threads or min(threads) < 1:
         raise ValueError(f"threads must be numbers of at least 1. Received: {list(threads)!r}")
     block_sizes = split_runs(runs, max(1, min(_MOST_BLOCKS, runs // _SMALLEST_BLOCK)))
-    steps = _Steps(len(threads) * len(models) * (3 + len(block_sizes)), on_progress)
+    steps = _Steps(len(threads) * len(models) * (_UNTIMED_STEPS + len(block_sizes)), on_progress)
     entries = []
     for num_threads in threads:
         contenders = [
@@ -89,18 +133,79 @@ def benchmark_models(
 
 
 class _Steps:
-    """Counts the steps of the benchmark for a progress bar."""
+    """Goes through the steps of the benchmark and tells the progress bar."""
 
     def __init__(self, total: int, on_progress: Callable[[int, int, str], None] | None) -> None:
         self._done, self._total, self._on_progress = 0, total, on_progress
 
-    def each(self, contenders: Iterable[_Contender], doing: str) -> Iterable[_Contender]:
-        """The contenders that are still in the race, one step each."""
+    def each(self, contenders: Sequence[_Contender], doing: str, step: Callable[[_Contender], None]) -> None:
+        """`step` for every contender that has not failed; one that fails now is out."""
         for contender in contenders:
-            if self._on_progress is not None:
-                self._on_progress(self._done, self._total, f"{doing} {contender.name}, threads {contender.threads}")
+            self._tell(f"{doing} {contender.name}")
             if contender.error is None:
-                yield contender
+                try:
+                    step(contender)
+                except DeviceFault as fault:
+                    contender.error = fault.reason
+                    contender.stop()
             self._done += 1
-            if self._on_progress is not None:
-                self._on_progress(self._done, self._total, "")
+            self._tell("")
+
+    def _tell(self, doing: str) -> None:
+        if self._on_progress is not None:
+            self._on_progress(self._done, self._total, doing)
+
+
+def _race(contenders: Sequence[_Contender], block_sizes: Sequence[int], timeout_s: float, steps: _Steps) -> list[dict[str, Any]]:
+    """All models with one number of threads: check, load, warm up, time in turns, report."""
+    before = take_snapshot()
+    try:
+        steps.each(contenders, "checking", partial(_Contender.check, timeout_s=timeout_s))
+        steps.each(contenders, "loading", partial(_Contender.load, timeout_s=timeout_s))
+        steps.each(contenders, "warming up", _Contender.warm_up)
+        for num_runs in block_sizes:
+            steps.each(contenders, "timing", partial(_Contender.time_block, num_runs=num_runs))
+        cpu = describe_cpu()
+        steps.each(contenders, "closing", _Contender.finish)
+    finally:
+        for contender in contenders:
+            contender.stop()
+    after = take_snapshot()
+    reasons = distrust_reasons(before, after, governor=cpu["governor"], cores=cpu["cores"])
+    return [_entry(contender, before, after, cpu, reasons) for contender in contenders]
+
+
+def _entry(contender: _Contender, before: Snapshot, after: Snapshot, cpu: dict[str, Any], reasons: Sequence[str]) -> dict[str, Any]:
+    """A contender's entry in the report. One that failed has no times and no trust."""
+    known = contender.known
+    times = dict.fromkeys(_TIMES) if contender.error else {**known, **summarize(contender.blocks_ns)}
+    doubts = [] if contender.error else [*reasons, *_own_doubts(contender, times, cpu["cores"])]
+    return {
+        "model": contender.name,
+        "host": "local",
+        **{key: known.get(key) for key in ("runtime", "runtime_version", "kernels")},
+        "delegate": None,
+        "threads": contender.threads,
+        "runs": times["runs"] or 0,
+        "warmup": known.get("warmup", 0),
+        **{key: times[key] for key in _TIMES if key != "runs"},
+        "cpu": cpu,
+        "temperature_celsius": {"before": before.temperature_celsius, "after": after.temperature_celsius},
+        "throttled": is_throttled(before, after),
+        "trusted": not doubts and contender.error is None,
+        "distrust_reasons": doubts,
+        "error": contender.error,
+    }
+
+
+def _own_doubts(contender: _Contender, times: Mapping[str, Any], cores: int) -> list[str]:
+    """What makes this one entry doubtful."""
+    doubts = []
+    if contender.threads > cores:
+        doubts.append(f"{contender.threads} threads shared {cores} cores")
+    if not contender.known["stable"]:
+        doubts.append(f"the latency was not stable after {contender.known['warmup']} warm-up invokes")
+    interval = times["p50_interval_ms"]
+    if interval is not None and interval[1] - interval[0] > _WIDE_INTERVAL * times["p50_ms"]:
+        doubts.append(f"the interval of the median is {(interval[1] - interval[0]) / times['p50_ms']:.0%} wide")
+    return doubts

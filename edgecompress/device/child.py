@@ -89,7 +89,14 @@ class Child:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._kill()
+        self.close()
+
+    def close(self) -> None:
+        """Kills the child and everything it started. A second call does nothing."""
+        if self._process.poll() is None:
+            with contextlib.suppress(PermissionError):  # what macOS says when the child ends at this moment
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
         self._open_files.close()
         if self._process.stdin is not None:
             with contextlib.suppress(BrokenPipeError):  # what a dead child did not read
@@ -177,12 +184,6 @@ class Child:
         self._noise.seek(max(0, size - _NOISE_BYTES))
         lines = [line.strip() for line in self._noise.read().decode(errors="replace").splitlines() if line.strip()]
         return f" (last output: {lines[-1]})" if lines else ""
-
-    def _kill(self) -> None:
-        """Ends the child and everything it started."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):  # gone; macOS says "permission" for a group of zombies
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
 
 
 def run_job(job: Mapping[str, Any], *, timeout_s: float, on_progress: Callable[[Mapping[str, Any]], None] | None = None) -> dict[str, Any]:

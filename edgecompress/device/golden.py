@@ -40,6 +40,31 @@ def read_arrays(path: str) -> dict[str, np.ndarray]:
         raise DeviceFault(f"{path}: the file must be an .npz of plain arrays: {error}") from error
 
 
+def read_first_inputs(path: str) -> dict[str, np.ndarray]:
+    """The first sample of each `input_<i>`, [1, *input shape], without holding the rest in memory (which a peak would show).
+
+    Raises:
+        DeviceFault: As `read_arrays`.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [name for name in archive.namelist() if name.startswith("input_")]
+            return {name[: -len(".npy")]: _first_row(archive, name) for name in names}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise DeviceFault(f"{path}: the file must be an .npz of plain arrays: {error}") from error
+
+
+def _first_row(archive: zipfile.ZipFile, name: str) -> np.ndarray:
+    """The first row of a stored array, [1, ...]."""
+    with archive.open(name) as member:
+        np.lib.format.read_magic(member)
+        shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(member)
+        if fortran_order or not shape or dtype.hasobject:
+            raise ValueError(f"{name} must hold rows of numbers in C order")
+        row = member.read(math.prod(shape[1:]) * dtype.itemsize)
+    return np.frombuffer(row, dtype).reshape(1, *shape[1:])
+
+
 def write_arrays(path: str, arrays: Mapping[str, np.ndarray]) -> None:
     """Writes an .npz whose bytes depend on the arrays alone (NumPy's own writer stores the time), atomically."""
     unfinished = f"{path}.{os.getpid()}.tmp"
@@ -101,7 +126,9 @@ def run_samples(model: TfliteModel, inputs: list[np.ndarray]) -> list[np.ndarray
     for position, spec in enumerate(model.outputs):
         values = [sample[position] for sample in samples]
         if len({value.shape for value in values}) > 1:
-            raise DeviceFault(f"output '{spec.name}' must have one shape for all samples. Received: {sorted({value.shape for value in values})}")
+            raise DeviceFault(
+                f"output '{spec.name}' must have one shape for all samples. Received: {sorted({value.shape for value in values})}"
+            )
         outputs.append(np.stack(values))
     return outputs
 

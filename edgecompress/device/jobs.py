@@ -21,10 +21,11 @@ from .golden import find_mismatch, model_inputs, read_arrays, run_samples, toler
 from .inputs import zero_inputs
 from .line import Line, end_with_parent
 from .measure import measure
-from .runtime import TfliteModel
+from .runtime import Kernels, TfliteModel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
 
 def main(message_file: int, parent_process: int) -> None:
     """Runs the job that the parent sends."""
@@ -42,7 +43,7 @@ def main(message_file: int, parent_process: int) -> None:
         line.answer(answer)
 
 
-def _load(job: dict[str, Any], line: Line, kernels: str | None = None) -> TfliteModel:
+def _load(job: dict[str, Any], line: Line, kernels: Kernels | None = None) -> TfliteModel:
     """The job's model, loaded and allocated."""
     line.enter_phase("loading the model")
     model = TfliteModel(job["model"], threads=job.get("threads", 1), kernels=kernels or job.get("kernels", "xnnpack"))

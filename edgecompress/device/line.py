@@ -66,5 +66,3 @@ def end_with_parent(parent_process: int) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent_process:  # it died before the call
             os._exit(1)
-
-

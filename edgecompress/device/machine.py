@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -29,6 +30,7 @@ class Snapshot:
 
     Attributes:
         clock_s: Monotonic time.
+        own_s: Processor time that this process and its ended children have used.
         busy_s: Processor time used since the machine started, all cores and processes.
         stolen_s: Processor time that a hypervisor took away, all cores.
         load: Load average of one minute.
@@ -37,6 +39,7 @@ class Snapshot:
     """
 
     clock_s: float
+    own_s: float
     busy_s: float | None
     stolen_s: float | None
     load: float | None
@@ -48,7 +51,9 @@ def take_snapshot(root: Path = _ROOT) -> Snapshot:
     """Reads the machine's state. `root` is where `proc` and `sys` are, for tests."""
     busy_s, stolen_s = _processor_seconds(root)
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-    return Snapshot(time.monotonic(), busy_s, stolen_s, load, read_temperature_celsius(root), _throttle_bits())
+    own = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    own_s = sum(usage.ru_utime + usage.ru_stime for usage in own)
+    return Snapshot(time.monotonic(), own_s, busy_s, stolen_s, load, read_temperature_celsius(root), _throttle_bits())
 
 
 def num_cores() -> int:
@@ -86,12 +91,11 @@ def is_throttled(before: Snapshot, after: Snapshot) -> bool | None:
     return any(value & 0b1111 for value in bits) if bits else None
 
 
-def distrust_reasons(before: Snapshot, after: Snapshot, *, own_busy_s: float, governor: str | None, cores: int) -> list[str]:
+def distrust_reasons(before: Snapshot, after: Snapshot, *, governor: str | None, cores: int) -> list[str]:
     """What happened on the machine between two snapshots that makes a timing doubtful, one sentence each.
 
     Args:
-        before, after: The machine at the start and the end of the timed invokes.
-        own_busy_s: Processor time that the measurement itself used in between.
+        before, after: The machine before the measurement's child processes started and after they ended.
         governor: The frequency governor; anything but "performance" changes the clock during a measurement.
         cores: Usable cores.
     """
@@ -105,7 +109,7 @@ def distrust_reasons(before: Snapshot, after: Snapshot, *, own_busy_s: float, go
         return reasons + ([f"the load average was {load:.1f} on {cores} cores"] if load is not None and load > _LOAD_LIMIT * cores else [])
     if period_s < _SHORTEST_PERIOD_S:
         return reasons
-    others = (after.busy_s - before.busy_s - own_busy_s) / period_s
+    others = ((after.busy_s - before.busy_s) - (after.own_s - before.own_s)) / period_s
     if others > _OTHERS_LIMIT:
         reasons.append(f"other processes used {others:.1f} cores meanwhile")
     stolen = (after.stolen_s - before.stolen_s) / (period_s * cores)

@@ -7,7 +7,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from .golden import model_inputs, read_arrays
+from .golden import model_inputs, read_first_inputs
 from .inputs import varied_inputs
 from .runtime import TfliteModel, find_runtime
 from .timing import time_block, warm_up
@@ -22,7 +22,7 @@ def measure(job: dict[str, Any], line: Line) -> dict[str, Any]:
     Answers on the way, in this order:
         after loading: runtime, runtime_version, kernels, init_ms (load and allocate), first_ms (the first invoke)
         {"step": "warm_up"}: warmup (invokes), stable (bool)
-        {"step": "time", "runs": n}, any number of times: durations_ns, busy_s (processor time that this step used)
+        {"step": "time", "runs": n}, any number of times: durations_ns
     The job may name a "golden" file: its first sample is what the model is timed on.
 
     Returns:
@@ -62,16 +62,14 @@ def _obey(model: TfliteModel, line: Line) -> None:
             num_invokes, stable = warm_up(model.run)
             line.answer({"warmup": num_invokes, "stable": stable})
         else:
-            busy_s = time.process_time()
-            durations_ns = time_block(model.run, command["runs"])
-            line.answer({"durations_ns": durations_ns, "busy_s": time.process_time() - busy_s})
+            line.answer({"durations_ns": time_block(model.run, command["runs"])})
 
 
 def _inputs(model: TfliteModel, golden: str | None) -> list[Any]:
     """The first golden sample, or made-up values where there is none."""
     if golden is None:
         return varied_inputs(model.inputs)
-    return [values[0] for values in model_inputs(model, read_arrays(golden))]
+    return [values[0] for values in model_inputs(model, read_first_inputs(golden))]
 
 
 def read_peak_rss_kb() -> float | None:

@@ -27,7 +27,7 @@ _NUM_RESAMPLES = 1000
 def time_invokes(run: Callable[[], None], num_invokes: int) -> list[int]:
     """Nanoseconds of each of `num_invokes` calls; the garbage collector is off meanwhile.
 
-    A call's time holds the call of `run` and one reading of the clock, together well under a microsecond (`scripts/benchmarks/stability.py`).
+    Each holds one reading of the clock and one call of `run`: well under a microsecond, measured by `scripts/benchmarks/stability.py`.
     """
     clock = time.perf_counter_ns
     durations_ns = [0] * num_invokes

@@ -45,7 +45,7 @@ def build_model(config: BuilderModel, input_shape: tuple[int, ...], num_outputs:
         An uncompiled Functional model whose outputs are logits (autoencoder: the reconstruction).
 
     Raises:
-        ModelError: an input of the wrong rank, one that is too small, or a width that does not fit into memory.
+        ModelError: an input of the wrong rank, one that is too small, or weights that do not fit into memory.
     """
     builder = BUILDERS[config.name]
     _check_shape(config.name, builder, input_shape, num_outputs)
@@ -54,7 +54,9 @@ def build_model(config: BuilderModel, input_shape: tuple[int, ...], num_outputs:
     try:
         outputs = builder.build(inputs, num_outputs, width, seed)
     except (tf.errors.ResourceExhaustedError, tf.errors.InvalidArgumentError, MemoryError, OverflowError) as error:
-        raise ModelError(f"width of builder {config.name} must be one that fits into memory. Received: {width}.") from error
+        raise ModelError(
+            f"weights of builder {config.name} at width {width} must fit into memory. Received: input shape {input_shape}."
+        ) from error
     return keras.Model(inputs, outputs, name=config.name)
 
 

@@ -35,7 +35,8 @@ def recipe_as_written(recipe: Recipe) -> dict[str, Any]:
 
 def dump_recipe(recipe: Recipe) -> str:
     """YAML that `load_recipe` reads to an equal Recipe, with every default written out."""
-    return str(yaml.dump(recipe_as_written(recipe), Dumper=_Dumper, sort_keys=False, default_flow_style=None, width=120, allow_unicode=True))
+    values = recipe_as_written(recipe)
+    return str(yaml.dump(values, Dumper=_Dumper, sort_keys=False, default_flow_style=None, width=120, allow_unicode=True))
 
 
 def _escaped(value: Any) -> Any:

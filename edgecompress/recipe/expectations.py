@@ -35,7 +35,7 @@ def expected(schema: Schema, definitions: Schema) -> str:
 def limits(schema: Schema) -> str:
     """The range of a number, such as " at least 0 and less than 1"; nothing when it has none."""
     words = {"minimum": "at least", "exclusiveMinimum": "greater than", "maximum": "at most", "exclusiveMaximum": "less than"}
-    found = [f"{text} {schema[key]:g}" if isinstance(schema[key], float) else f"{text} {schema[key]}" for key, text in words.items() if key in schema]
+    found = [f"{text} {schema[key]:.10g}" for key, text in words.items() if key in schema]
     return f" {' and '.join(found)}" if found else ""
 
 

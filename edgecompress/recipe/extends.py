@@ -69,7 +69,8 @@ def _content(path: str, source: str, asked_by: str) -> bytes:
         with open(path, "rb") as file:
             return file.read(MAX_BYTES + 1)
     except FileNotFoundError as error:
-        raise RecipeError(f"{asked_by or source + ': '}recipe must be a file that exists.{received(source)}{_near_file(path, source)}") from error
+        hint = _near_file(path, source)
+        raise RecipeError(f"{asked_by or source + ': '}recipe must be a file that exists.{received(source)}{hint}") from error
     except (OSError, ValueError) as error:  # ValueError: a NUL character in the name
         reason = getattr(error, "strerror", None) or error
         raise RecipeError(f"{asked_by or repr(source) + ': '}recipe must be a readable file. Received: {reason}.") from error
@@ -89,7 +90,8 @@ def _parents(extends: Node | None) -> list[Node]:
     parents = extends.value if isinstance(extends.value, list) else [extends]
     for parent in parents:
         if not isinstance(parent.value, str):
-            raise RecipeError(f"{parent.place}: extends: extends must be a path, builtin:NAME or a list of these.{received(to_plain(parent))}")
+            expected = "a path, builtin:NAME or a list of these"
+            raise RecipeError(f"{parent.place}: extends: extends must be {expected}.{received(to_plain(parent))}")
     return parents
 
 

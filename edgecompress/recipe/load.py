@@ -67,10 +67,11 @@ def _flat_stage(stage: Node, path: KeyPath, problems: list[Problem]) -> Node:
     if isinstance(value, str):
         value = {value: stage.with_value({})}
     if not isinstance(value, dict):
-        problems.append(Problem(path, f"stage must be a technique's name, or a mapping of its name to its fields.{received(to_plain(stage))}"))
+        expected = "a technique's name, or a mapping of its name to its fields"
+        problems.append(Problem(path, f"stage must be {expected}.{received(to_plain(stage))}"))
     elif len(value) != 1:
-        shown = ", ".join(value) or "none"
-        problems.append(Problem(path, f"stage must have one key, the technique's name, with the fields indented under it. Received: {shown}."))
+        expected = "one key, the technique's name, with the fields indented under it"
+        problems.append(Problem(path, f"stage must have {expected}.{received(list(value))}"))
     else:
         [(technique, fields)] = value.items()
         if fields.value is None:

@@ -66,12 +66,14 @@ def nearest(root: Node, path: KeyPath) -> Node:
     """The node at `path`; where it is missing, the mapping or list around it."""
     node = root
     for part in path:
-        if isinstance(node.value, dict) and isinstance(part, str) and part in node.value:
-            node = node.value[part]
-        elif isinstance(node.value, list) and isinstance(part, int) and part < len(node.value):
-            node = node.value[part]
-        else:
+        child = None
+        if isinstance(node.value, dict):
+            child = node.value.get(str(part))
+        elif isinstance(node.value, list) and isinstance(part, int):
+            child = node.value[part]
+        if child is None:
             break
+        node = child
     return node
 
 

@@ -54,7 +54,8 @@ def _check_variable(root: Node, path: str, parts: list[str]) -> None:
     known = list(declared) if isinstance(declared, dict) else []
     if len(parts) != 1 or parts[0] not in known:
         name = ".".join(parts)
-        raise RecipeError(f"{OVERRIDE}: {path}: variable must be one of vars ({', '.join(known) or 'none'}).{received(name)}{did_you_mean(name, known)}")
+        hint = did_you_mean(name, known)
+        raise RecipeError(f"{OVERRIDE}: {path}: variable must be one of vars ({', '.join(known) or 'none'}).{received(name)}{hint}")
 
 
 def _replaced(node: Node, parts: list[str], new: Node, walked: tuple[str, ...]) -> Node:
@@ -65,12 +66,12 @@ def _replaced(node: Node, parts: list[str], new: Node, walked: tuple[str, ...]) 
     if isinstance(node.value, list):
         is_stage = walked == ("stages",)
         index = _index(node.value, part, walked, is_stage)
-        child = node.value[index]
-        changed = _replaced_in_stage(child, rest, new, (*walked, part)) if is_stage and rest else _replaced(child, rest, new, (*walked, part))
+        replaced = _replaced_in_stage if is_stage and rest else _replaced
+        changed = replaced(node.value[index], rest, new, (*walked, part))
         return node.with_value([*node.value[:index], changed, *node.value[index + 1 :]])
     if node.value is not None and not isinstance(node.value, dict):
-        where = ".".join(walked)
-        raise RecipeError(f"{OVERRIDE}: {'.'.join((*walked, *parts))}: {where} must be a mapping to set {part} in it.{received(node.value)}")
+        where, path = ".".join(walked), ".".join((*walked, *parts))
+        raise RecipeError(f"{OVERRIDE}: {path}: {where} must be a mapping to set {part} in it.{received(node.value)}")
     values = dict(node.value or {})
     values[part] = _replaced(values.get(part, Node(None, OVERRIDE)), rest, new, (*walked, part))
     return node.with_value(values)

@@ -25,6 +25,7 @@ class Problem:
     path: KeyPath
     text: str
 
+
 def messages(problems: Iterable[Problem], root: Node | None) -> list[str]:
     """One line for each problem, in the order of the files' lines.
 
@@ -34,8 +35,8 @@ def messages(problems: Iterable[Problem], root: Node | None) -> list[str]:
     """
     placed = [(nearest(root, problem.path) if root else None, problem) for problem in problems]
     placed.sort(key=lambda pair: (pair[0].file, pair[0].line or 0) if pair[0] else ("", 0))
-    lines = [": ".join(part for part in (node.place if node else "", dotted(problem.path), problem.text) if part) for node, problem in placed]
-    return list(dict.fromkeys(lines))
+    parts = [(node.place if node else "", dotted(problem.path), problem.text) for node, problem in placed]
+    return list(dict.fromkeys(": ".join(filter(None, line)) for line in parts))
 
 
 def recipe_error(problems: Iterable[Problem], root: Node | None) -> RecipeError:
@@ -104,7 +105,7 @@ def _follow(location: tuple[str | int, ...]) -> tuple[KeyPath, Schema, list[str]
             continue
         options = [resolved(option, _schema()["$defs"]) for option in schema.get("anyOf", [schema])]
         properties = {key: value for option in options for key, value in option.get("properties", {}).items()}
-        items = next((option["items"] for option in options if "items" in option), {})
+        items: Schema = next((option["items"] for option in options if "items" in option), {})
         schema, known = (items, []) if isinstance(part, int) else (properties.get(part, {}), list(properties))
         path.append(part)
     return tuple(path), schema, known

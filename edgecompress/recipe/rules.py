@@ -40,7 +40,7 @@ def _ids(recipe: Recipe) -> Iterator[Problem]:
     first: dict[str, int] = {}
     for index, stage in enumerate(recipe.stages):
         if stage.id is not None and first.setdefault(stage.id, index) != index:
-            yield Problem(("stages", index, "id"), f"id must be unique. Received: {stage.id!r}, which is also that of stages.{first[stage.id]}.")
+            yield Problem(("stages", index, "id"), f"id must be unique; stages.{first[stage.id]} has it too.{received(stage.id)}")
 
 
 def _order(recipe: Recipe) -> Iterator[Problem]:
@@ -89,7 +89,8 @@ def _goals(recipe: Recipe) -> Iterator[Problem]:
             if benchmark.runs < least:
                 yield Problem(("goal", name), f"benchmark.runs must be at least {least} to measure {name}.{received(benchmark.runs)}")
             if goal.threads not in benchmark.threads:
-                yield Problem(("goal", name, "threads"), f"threads must be one of benchmark.threads {benchmark.threads}.{received(goal.threads)}")
+                expected = f"one of benchmark.threads {benchmark.threads}"
+                yield Problem(("goal", name, "threads"), f"threads must be {expected}.{received(goal.threads)}")
             if goal.host not in benchmark.hosts:
                 yield Problem(("goal", name, "host"), f"host must be one of benchmark.hosts {benchmark.hosts}.{received(goal.host)}")
 
@@ -105,4 +106,5 @@ def _released(recipe: Recipe) -> Iterator[Problem]:
     """A stage that undoes in part what one before it did."""
     for index, stage in enumerate(recipe.stages):
         for before in {earlier.technique for earlier in recipe.stages[:index]} & set(TECHNIQUES[stage.technique].releases):
-            yield Problem(("stages", index), f"{stage.technique} after {before} releases what {before} had fixed in the layers that it changes.")
+            words = f"{stage.technique} after {before} releases what {before} had fixed in the layers that both change."
+            yield Problem(("stages", index), words)

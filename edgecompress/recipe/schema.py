@@ -102,8 +102,9 @@ class FileModel(Section):
 Model = Annotated[BuilderModel | FileModel, Field(discriminator="source")]
 
 Metric = Literal[
-    "accuracy", "top_5_accuracy", "auc", "mean_squared_error", "mean_absolute_error", "binary_crossentropy", "sparse_categorical_crossentropy"
-]
+    "accuracy", "top_5_accuracy", "auc", "mean_squared_error", "mean_absolute_error", "binary_crossentropy",
+    "sparse_categorical_crossentropy",
+]  # fmt: skip
 METRIC_RISES: dict[str, bool] = {
     "accuracy": True, "top_5_accuracy": True, "auc": True, "mean_squared_error": False, "mean_absolute_error": False,
     "binary_crossentropy": False, "sparse_categorical_crossentropy": False,
@@ -165,7 +166,7 @@ class Export(Section):
         if self.only and self.format != "dynamic":
             raise ValueError(f"only must be absent for format {self.format}; it works with dynamic. Received: {self.only}")
         if self.io_type != "float32" and self.format != "int8":
-            raise ValueError(f"io must be float32 for format {self.format}; only int8 files have integer in- and outputs. Received: {self.io_type}")
+            raise ValueError(f"io must be float32 for format {self.format}; other types need int8. Received: {self.io_type!r}")
         return self
 
 
@@ -174,10 +175,12 @@ class Target(Section):
 
     device: str | None = Field(default=None, description="a name for the report, such as pi4")
     runtime: str | None = Field(
-        default=None, pattern=r"^(ai-edge-litert|tflite-runtime|tensorflow)==[0-9]+\.[0-9]+(\.[0-9]+)?$", examples=["tflite-runtime==2.14.0"],
+        default=None,
+        pattern=r"^(ai-edge-litert|tflite-runtime|tensorflow)==[0-9]+\.[0-9]+(\.[0-9]+)?$",
+        examples=["tflite-runtime==2.14.0"],
         json_schema_extra={"$comment": "ai-edge-litert, tflite-runtime or tensorflow, then == and a version"},
         description="the file is refused when this runtime is too old for one of its operators",
-    )  # fmt: skip
+    )
 
 
 class Benchmark(Section):
@@ -207,7 +210,9 @@ Latency = Annotated[LatencyGoal, BeforeValidator(_plain_limit, json_schema_input
 class Goal(Section):
     """Limits that the final file must keep; a missed one gives exit code 3."""
 
-    metric_drop: float | None = Field(default=None, description="largest loss of the first metric against the float baseline, in its own unit")
+    metric_drop: float | None = Field(
+        default=None, description="largest loss of the first metric against the float baseline, in its own unit"
+    )
     size_kb: float | None = Field(default=None, gt=0, description="bytes of the running .tflite / 1000")
     p50_ms: Latency | None = Field(default=None, description="median time of one invoke; a number, or {limit, host, threads}")
     p95_ms: Latency | None = Field(default=None, description="95th percentile of the times, like p50_ms; needs benchmark.runs >= 200")

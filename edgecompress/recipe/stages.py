@@ -6,15 +6,18 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Epochs = Annotated[int, Field(ge=1, le=100_000, description="passes over the training samples", examples=[2])]
-Optimizer = Annotated[Literal["adam", "adamw", "sgd", "rmsprop"], Field(description="Keras optimizer, its other settings at their defaults")]
+Optimizer = Annotated[Literal["adam", "adamw", "sgd", "rmsprop"], Field(description="Keras optimizer, other settings at their defaults")]
 LearningRate = Annotated[float, Field(gt=0, description="of the optimizer, at the first step")]
 Schedule = Annotated[Literal["constant", "cosine", "linear"], Field(description="of the learning rate, down to 0 at the last step")]
 EarlyStop = Annotated[
-    int | None, Field(ge=1, le=100_000, description="stop after so many epochs without a better validation metric; keep the best. Absent: never")
+    int | None,
+    Field(ge=1, le=100_000, description="stop after so many epochs without a better validation metric; keep the best. Absent: never"),
 ]
 Freeze = Annotated[list[str], Field(description="layers that do not train: a name, a glob (conv*), re:REGEX or type:LayerClass")]
 RecoveryTrain = Annotated["Train | None", Field(description="training in this stage; absent: none", examples=[{"epochs": 2}])]
-Layers = Annotated[list[str], Field(description="layers to work on: a name, a glob (conv*), re:REGEX or type:LayerClass; empty: all that fit")]
+Layers = Annotated[
+    list[str], Field(description="layers to work on: a name, a glob (conv*), re:REGEX or type:LayerClass; empty: all that fit")
+]
 Skip = Annotated[list[str], Field(description="layers to leave alone, written like `layers`")]
 
 
@@ -125,26 +128,25 @@ class QuantizeAware(StageConfig):
 
 @dataclass(frozen=True)
 class Technique:
-    """`version` enters the cache key: raise it when the same config would give another model.
+    """Where a technique lives, and what it asks of the rest of a recipe, as data that `rules` checks.
 
-    What a technique asks of the rest of a recipe stands here as data; `rules` checks it.
+    `module` is imported when first needed. It holds `apply(model, config, context) -> StageResult`, and
+    `plan(model, config) -> (model, records)`, which says without training what `apply` would do.
     """
 
     config: type[StageConfig]
-    apply: str  # "module:function", imported when the stage runs
-    version: int
+    module: str
+    version: int  # enters the cache key: raise it when the same config would give another model
     followers: tuple[str, ...] | None = None  # the only techniques that may stand after it; None: any
     exports: tuple[str, ...] | None = None  # the only formats that fit its model; None: any
     releases: tuple[str, ...] = ()  # techniques whose result it undoes in part
 
 
 TECHNIQUES: dict[str, Technique] = {
-    "train": Technique(TrainStage, "edgecompress.techniques.train:apply", 1),
-    "prune_weights": Technique(PruneWeights, "edgecompress.techniques.prune_weights:apply", 1, releases=("cluster_weights",)),
-    "cluster_weights": Technique(ClusterWeights, "edgecompress.techniques.cluster_weights:apply", 1),
-    "quantize_aware": Technique(
-        QuantizeAware, "edgecompress.techniques.quantize_aware:apply", 1, followers=("train",), exports=("int8",)
-    ),
+    "train": Technique(TrainStage, "edgecompress.techniques.train", 1),
+    "prune_weights": Technique(PruneWeights, "edgecompress.techniques.prune_weights", 1, releases=("cluster_weights",)),
+    "cluster_weights": Technique(ClusterWeights, "edgecompress.techniques.cluster_weights", 1),
+    "quantize_aware": Technique(QuantizeAware, "edgecompress.techniques.quantize_aware", 1, followers=("train",), exports=("int8",)),
 }
 
 Stage = Annotated[TrainStage | PruneWeights | ClusterWeights | QuantizeAware, Field(discriminator="technique")]

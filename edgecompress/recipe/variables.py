@@ -73,7 +73,8 @@ class _Lookup:
         if name in self._environment:
             return self._environment[name]
         if not has_default:
-            raise RecipeError(f"{where}environment variable {name} must be set, or have a default: ${{env:{name}:default}}. Received: nothing.")
+            default_form = f"${{env:{name}:default}}"
+            raise RecipeError(f"{where}environment variable {name} must be set, or have a default: {default_form}. Received: nothing.")
         return default
 
 

@@ -88,7 +88,7 @@ class _Reader:
 
     def _error(self, event: Any, message: str, path: tuple[str, ...] = ()) -> RecipeError:
         where = f"{'.'.join(path)}: " if path else ""
-        return RecipeError(f"{self._file}:{event.start_mark.line + 1}: {where}{message}")
+        return RecipeError(f"{self._file}:{_line(event)}: {where}{message}")
 
     def _value(self, event: Any, path: tuple[str, ...]) -> Node:
         if isinstance(event, yaml.AliasEvent):
@@ -101,7 +101,7 @@ class _Reader:
         num_before = self._num_values
         if event.anchor is not None:
             self._anchors[event.anchor] = None
-        node = Node(self._content(event, path), self._file, event.start_mark.line + 1)
+        node = Node(self._content(event, path), self._file, _line(event))
         if event.anchor is not None:
             self._anchors[event.anchor] = (node, self._num_values - num_before + 1)
         return node
@@ -125,7 +125,7 @@ class _Reader:
         while not isinstance(key := next(self._events), yaml.MappingEndEvent):
             if not isinstance(key, yaml.ScalarEvent) or key.tag is not None:
                 raise self._error(key, "key must be plain text. Received: a list, a mapping, an alias or a tag.", path)
-            line = key.start_mark.line + 1
+            line = _line(key)
             if key.value in values:
                 message = f"keys must be unique. Received: {key.value[:MAX_SHOWN]!r} in lines {values[key.value].line} and {line}."
                 raise self._error(key, message, path)
@@ -155,6 +155,11 @@ class _Reader:
         self._num_values += num_values
         if self._num_values > MAX_VALUES:
             raise self._error(event, f"recipe must hold at most {MAX_VALUES} values, aliases written out. Received: more.")
+
+
+def _line(event: Any) -> int:
+    """The line where an event of PyYAML starts, from 1."""
+    return int(event.start_mark.line) + 1
 
 
 def _syntax_message(error: yaml.YAMLError, text: str, file: str) -> str:

@@ -96,9 +96,9 @@ def _text(cell: str | Cell) -> str:
 
 
 def _row(title: str, values: Sequence[float | None], texts: Sequence[str], rank: bool, rises: bool) -> list[str | Cell]:
-    """One figure of all runs; the best is marked with `*` where `rank`."""
+    """One figure of all runs; where `rank`, the best is marked with `*`, unless all are equal."""
     known = [value for value in values if value is not None]
-    best = (max(known) if rises else min(known)) if rank and known else None
+    best = (max(known) if rises else min(known)) if rank and len(set(known)) > 1 else None
     return [
         title,
         *(Cell(f"{text} *", "good") if best is not None and value == best else text for value, text in zip(values, texts, strict=True)),

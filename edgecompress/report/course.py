@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from edgecompress.report.document import Block, Cell, Table, make_table
-from edgecompress.report.schema import LayerReport, Report, StageReport
+from edgecompress.report.schema import KeepReport, LayerReport, Report, StageReport
 from edgecompress.report.words import (
     NOT_KNOWN,
     bytes_text,
@@ -18,6 +18,8 @@ from edgecompress.report.words import (
     seconds_text,
     short_count_text,
 )
+
+MOST_KEEPS_SHOWN = 8
 
 
 def stage_label(stage: StageReport) -> str:
@@ -48,28 +50,29 @@ def course_blocks(report: Report) -> Iterator[Block]:
 
 def stages_table(report: Report) -> Table:
     """One row per stage, measured after it, and one for the export."""
-    metric = deciding_metric(report)
+    metric = deciding_metric(report) or ""
     rows: list[list[str | Cell]] = []
-    previous: float | None = None
+    before: float | None = None
     for stage in report.stages:
-        value = validation_metrics(stage).get(metric or "")
-        change = None if value is None or previous is None else value - previous
+        value = validation_metrics(stage).get(metric)
+        title = stage_label(stage) if stage.id in (None, stage.technique) else f"{stage_label(stage)} ({stage.technique})"
+        zeros = percent_text(1 - stage.nonzero_parameters / stage.parameters) if stage.parameters else NOT_KNOWN
         rows.append([
-            stage_label(stage), stage.technique if stage.id not in (None, stage.technique) else NOT_KNOWN,
-            count_text(stage.parameters), percent_text(1 - stage.nonzero_parameters / stage.parameters) if stage.parameters else NOT_KNOWN,
-            short_count_text(stage.macs), bytes_text(stage.bytes_float32),
-            metric_text(metric or "", value), difference_text(metric or "", change),
-            seconds_text(stage.seconds), _state(stage),
+            title, count_text(stage.parameters), zeros, short_count_text(stage.macs), bytes_text(stage.bytes_float32),
+            metric_text(metric, value), _change(metric, before, value), seconds_text(stage.seconds), _state(stage),
         ])  # fmt: skip
-        previous = value if value is not None else previous
+        before = before if value is None else value
     final = report.verdict.validation.get("final") if report.verdict else None
-    change = None if final is None or previous is None else final - previous
-    rows.append([
-        f"export {report.artifact.format}", NOT_KNOWN, NOT_KNOWN, NOT_KNOWN, NOT_KNOWN, bytes_text(report.artifact.bytes),
-        metric_text(metric or "", final), difference_text(metric or "", change), NOT_KNOWN, "",
-    ])  # fmt: skip
+    title, size = f"export {report.artifact.format}", bytes_text(report.artifact.bytes)
+    last = ("", "") if final is None else (metric_text(metric, final), _change(metric, before, final))
+    rows.append([title, "", "", "", size, *last, "", ""])
     label = f">{metric_label(metric).capitalize()}, validation" if metric else ">Metric"
-    return make_table(("Stage", "Technique", ">Parameters", ">Zeros", ">MACs", ">Bytes", label, ">Change", ">Time", "State"), rows)
+    return make_table(("Stage", ">Parameters", ">Zeros", ">MACs", ">Bytes", label, ">Change", ">Time", ""), rows)
+
+
+def _change(metric: str, before: float | None, value: float | None) -> str:
+    """The signed step from the stage before; nothing for the first."""
+    return "" if value is None or before is None else difference_text(metric, value - before)
 
 
 def _state(stage: StageReport) -> Cell:
@@ -92,30 +95,30 @@ def _stages_block(report: Report) -> Block:
         "Each row is measured after its stage, on the validation split. Bytes of a stage are its parameters as float32; "
         "those of the export are the file's."
     )
-    plots = ("stage_parameters", "stage_bytes", "stage_metric", "training_loss", "training_metric")
-    return Block("stages", "Stages", (first, *stage_notes(report)), plots, (stages_table(report),))
+    small_plots, plots = ("stage_parameters", "stage_bytes", "stage_metric"), ("training_loss", "training_metric")
+    return Block("stages", "Stages", (first, *stage_notes(report)), small_plots, plots, (stages_table(report),))
 
 
 def _keeps_block(report: Report) -> Block:
-    """What later stages had to hold, measured again at the end."""
-    rows = []
-    for stage in report.stages:
-        for keep in stage.keeps:
-            held = Cell("held", "good") if keep.held else Cell("broken", "bad")
-            rows.append(
-                (
-                    keep.layer,
-                    stage_label(stage),
-                    keep.what,
-                    keep_measure(keep.kind, keep.on_model),
-                    keep_measure(keep.kind, keep.on_tflite),
-                    held,
-                )
-            )
-    sentence = "What a stage achieved and later stages must not undo, measured again on the last Keras model and on the final .tflite."
-    return Block(
-        "keeps", "Keeps", (sentence,), (), (make_table(("Layer", "Made by", "Promise", ">In Keras", ">In the .tflite", ""), rows),)
+    """What later stages had to hold, measured again at the end. Many that held are folded away, broken ones never."""
+    keeps = [(stage, keep) for stage in report.stages for keep in stage.keeps]
+    broken = [(stage, keep) for stage, keep in keeps if not keep.held]
+    verdict = (
+        f"{len(broken)} of {len(keeps)} keeps are broken." if broken else f"All {len(keeps)} keeps held." if len(keeps) > 1 else "It held."
     )
+    sentence = "What a stage achieved and later stages must not undo, measured again on the last Keras model and on the final .tflite."
+    tables = [_keeps_table(broken, "Broken keeps")] if broken else []
+    tables.append(_keeps_table(keeps, "All keeps", collapsed=len(keeps) > MOST_KEEPS_SHOWN))
+    return Block("keeps", "Keeps", (sentence, verdict), tables=tuple(tables))
+
+
+def _keeps_table(keeps: Sequence[tuple[StageReport, KeepReport]], title: str, *, collapsed: bool = False) -> Table:
+    rows = []
+    for stage, keep in keeps:
+        held = Cell("held", "good") if keep.held else Cell("broken", "bad")
+        measured = (keep_measure(keep.kind, keep.on_model), keep_measure(keep.kind, keep.on_tflite))
+        rows.append((keep.layer, stage_label(stage), keep.what, *measured, held))
+    return make_table(("Layer", "Made by", "Promise", ">In Keras", ">In the .tflite", ""), rows, title=title, collapsed=collapsed)
 
 
 def keep_measure(kind: str, measured: Any) -> str:
@@ -129,30 +132,30 @@ def keep_measure(kind: str, measured: Any) -> str:
 
 def _layers_block(report: Report) -> Block:
     tables = tuple(_layer_table(stage) for stage in report.stages if stage.layers)
-    return Block("layers", "Layers", (), ("layer_bytes",), tables)
+    return Block("layers", "Layers", plots=("layer_bytes",), tables=tables)
 
 
 def _layer_table(stage: StageReport) -> Table:
     """What one stage did to each layer; folded away."""
-    rows = [(layer.name, layer.type, Cell(layer.action, "plain" if layer.action == "changed" else "quiet"), *_facts(layer), layer.reason)
-            for layer in stage.layers]  # fmt: skip
+    rows = []
+    for layer in stage.layers:
+        action = Cell(layer.action, "plain" if layer.action == "changed" else "quiet")
+        rows.append((layer.name, layer.type, action, _facts(layer), layer.reason))
     num_changed = sum(layer.action == "changed" for layer in stage.layers)
     title = f"{stage_label(stage)}: {num_changed} changed, {len(rows) - num_changed} skipped"
     return make_table(("Layer", "Type", "Action", "Before → after", "Why"), rows, title=title, collapsed=True)
 
 
-def _facts(layer: LayerReport) -> tuple[str]:
-    """`sparsity 0 → 0.6, distinct values 871 → 16`."""
+def _facts(layer: LayerReport) -> str:
+    """`sparsity 0 → 0.6, distinct values 871 → 16`; one value where it did not change or was not known before."""
     parts = []
     for name in dict.fromkeys([*layer.before, *layer.after]):
-        before, after = (_fact(facts.get(name)) for facts in (layer.before, layer.after))
-        parts.append(f"{name.replace('_', ' ')} {before if before == after else f'{before} → {after}'}")
-    return (", ".join(parts),)
+        values = dict.fromkeys(_fact(facts[name]) for facts in (layer.before, layer.after) if facts.get(name) is not None)
+        parts.append(f"{name.replace('_', ' ')} {' → '.join(values)}")
+    return ", ".join(parts)
 
 
 def _fact(value: Any) -> str:
-    if value is None:
-        return NOT_KNOWN
     if isinstance(value, int) and not isinstance(value, bool):
         return count_text(value)
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -14,7 +14,7 @@ from edgecompress.report.course import deciding_metric, stage_label
 from edgecompress.report.schema import Report
 from edgecompress.report.words import is_fraction_correct, metric_label
 
-SIZE = (500.0, 240.0)
+SIZE = (390.0, 220.0)
 MARGINS = (52.0, 14.0, 46.0, 30.0)
 MOST_MARKED_EPOCHS = 40  # beyond it the marks would touch
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from edgecompress.report.words import NOT_KNOWN
@@ -62,17 +62,17 @@ class Block:
     Attributes:
         key: short name, unique in a document: the target of links.
         paragraphs: whole sentences, before the tables.
-        plots: names of plots, drawn after the paragraphs; see `plots`.
+        small_plots, plots: names of plots, drawn after the tables, three and two beside each other; see `plots`.
         text: preformatted, such as YAML.
     """
 
     key: str
     title: str
     paragraphs: tuple[str, ...] = ()
+    small_plots: tuple[str, ...] = ()
     plots: tuple[str, ...] = ()
     tables: tuple[Table, ...] = ()
     text: str = ""
-    collapsed: bool = field(default=False)
 
 
 def make_table(columns: Sequence[str], rows: Sequence[Sequence[str | Cell]], *, title: str = "", collapsed: bool = False) -> Table:
@@ -82,6 +82,23 @@ def make_table(columns: Sequence[str], rows: Sequence[Sequence[str | Cell]], *, 
     return Table(
         tuple(columns[index] for index in shown), tuple(tuple(row[index] for index in shown) for row in cells), title, collapsed=collapsed
     )
+
+
+def split_constant(table: Table, names: Sequence[str]) -> tuple[Table, dict[str, str]]:
+    """Takes those of the columns `names` out of `table` that hold one text in all rows; returns what is left, and the texts by name."""
+    constant = {}
+    for index, name in enumerate(table.names):
+        texts = {row[index].text for row in table.rows}
+        if name in names and len(texts) == 1:
+            constant[name] = texts.pop()
+    return without(table, tuple(constant)), constant
+
+
+def without(table: Table, names: Sequence[str]) -> Table:
+    """`table` without the columns `names`."""
+    kept = [index for index, name in enumerate(table.names) if name not in names]
+    rows = tuple(tuple(row[index] for index in kept) for row in table.rows)
+    return replace(table, columns=tuple(table.columns[index] for index in kept), rows=rows)
 
 
 def make_facts(facts: Sequence[tuple[str, str | Cell]], *, title: str = "") -> Table:

@@ -9,7 +9,7 @@ from edgecompress.report.document import Block, Table
 from edgecompress.report.schema import Report
 from edgecompress.report.sections import blocks
 from edgecompress.report.summary import cards
-from edgecompress.report.words import seconds_text
+from edgecompress.report.words import date_text, seconds_text
 
 
 def render_markdown(report: Report) -> str:
@@ -21,7 +21,7 @@ def _lines(report: Report) -> Iterator[str]:
     yield f"# {escape_markdown(report.name)}"
     yield ""
     facts = (
-        report.started_at,
+        date_text(report.started_at),
         f"took {seconds_text(report.seconds)}",
         f"seed {report.seed}",
         f"edgecompress {report.edgecompress_version}",

@@ -14,8 +14,9 @@ from edgecompress.report.schema import BenchmarkEntry, Report
 from edgecompress.report.summary import file_bytes, model_title, scalar_metrics, test_metrics
 from edgecompress.report.words import bytes_text, is_fraction_correct, metric_label, metric_text, ms_text, short_count_text
 
-WIDTH = 340.0
-WIDE = 500.0
+WIDTH = 320.0
+WIDE = 390.0
+NAMES = {"baseline": "Baseline", "plain": "Plain converter", "final": "Final"}
 MOST_LAYERS = 16  # shown one by one; the others are one bar together
 
 
@@ -72,7 +73,7 @@ def _bars(axes: Axes, values: Sequence[float], colours: Sequence[str], texts: Se
     axes.xaxis.set_visible(False)
     axes.spines["bottom"].set_visible(False)
     for row, (value, text) in enumerate(zip(values, texts, strict=True)):
-        axes.annotate(text, (value, row), xytext=(5, 0), textcoords="offset points", va="center", annotation_clip=False)
+        axes.annotate(text, (value, row), xytext=(5, 0), textcoords="offset points", va="center_baseline", annotation_clip=False)
 
 
 def _stage_parameters(report: Report) -> Plot:
@@ -86,7 +87,7 @@ def _stage_parameters(report: Report) -> Plot:
         for row, stage in enumerate(report.stages):
             axes.annotate(
                 short_count_text(stage.nonzero_parameters), (stage.parameters, row), xytext=(5, 0), textcoords="offset points",
-                va="center", annotation_clip=False,
+                va="center_baseline", annotation_clip=False,
             )  # fmt: skip
 
     return _row_plot(
@@ -135,7 +136,7 @@ def _stage_metric(report: Report) -> Plot | None:
                 xycoords=("axes fraction", "data"),
                 xytext=(5, 0),
                 textcoords="offset points",
-                va="center",
+                va="center_baseline",
             )
 
     title = f"{metric_label(metric).capitalize()} on validation after each stage"
@@ -172,7 +173,7 @@ def _tradeoff(report: Report) -> Plot | None:
                 MARKERS[model],
                 color=COLOURS[model],
                 markersize=9,
-                label=model_title(report, model),
+                label=NAMES[model],
                 clip_on=False,
                 linestyle="none",
             )
@@ -226,7 +227,12 @@ def _latency(report: Report) -> Plot | None:
             if entry.p95_ms is not None:
                 axes.plot([p95], [row], "|", color=colour, markersize=10, markeredgewidth=1.8)
             axes.annotate(
-                f"{ms_text(p50)} ms", (1, row), xycoords=("axes fraction", "data"), xytext=(8, 0), textcoords="offset points", va="center"
+                f"{ms_text(p50)} ms",
+                (1, row),
+                xycoords=("axes fraction", "data"),
+                xytext=(8, 0),
+                textcoords="offset points",
+                va="center_baseline",
             )
         axes.set_xlim(0, 1.04 * max(max(entry.p50_ms or 0, entry.p95_ms or 0) for entry in entries))
         axes.locator_params(axis="x", nbins=5)
@@ -259,7 +265,9 @@ def _layer_bytes(report: Report) -> Plot | None:
         axes.spines["bottom"].set_visible(False)
         for row, (_, baseline, final) in enumerate(shown):
             text = f"{bytes_text(baseline)} → {bytes_text(final)}"
-            axes.annotate(text, (max(baseline, final), row), xytext=(5, 0), textcoords="offset points", va="center", annotation_clip=False)
+            axes.annotate(
+                text, (max(baseline, final), row), xytext=(5, 0), textcoords="offset points", va="center_baseline", annotation_clip=False
+            )
 
     title = "Bytes of each layer's weights: float32 baseline (grey) and final file (blue)"
     return _row_plot("layer_bytes", title, [name for name, _, _ in shown], paint, width=WIDE, right=112)

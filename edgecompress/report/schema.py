@@ -198,8 +198,8 @@ class BenchmarkEntry(Section):
     kernels: str | None = None  # xnnpack | builtin
     delegate: str | None = None
     threads: int
-    runs: int = 0
-    warmup: int = 0
+    runs: int | None = None
+    warmup: int | None = None
     init_ms: float | None = None
     first_ms: float | None = None
     mean_ms: float | None = None

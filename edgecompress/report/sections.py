@@ -7,10 +7,12 @@ from collections.abc import Iterator
 import yaml
 
 from edgecompress.report.course import course_blocks
-from edgecompress.report.document import Block, Cell, Table, make_facts, make_table
+from edgecompress.report.document import Block, Cell, Table, make_facts, make_table, split_constant
 from edgecompress.report.schema import BenchmarkEntry, Report, Tensor
 from edgecompress.report.summary import comparison_block, goals_table, model_title
-from edgecompress.report.words import NOT_KNOWN, bytes_text, count_text, ms_text, percent_text, ratio_text, seconds_text
+from edgecompress.report.words import NOT_KNOWN, bytes_text, count_text, date_text, ms_text, percent_text, ratio_text, seconds_text
+
+BENCHMARK_CIRCUMSTANCES = ("Host", "Runtime", "Kernels", "Threads", "Runs")
 
 
 def blocks(report: Report) -> list[Block]:
@@ -57,9 +59,9 @@ def _file_block(report: Report) -> Block:
     tables = [facts] + [table for table in (
         make_table(("", "Name", "Shape", "Type", ">Scale", ">Zero point"), ends, title="Inputs and outputs: real = scale (q - zero point)"),
         make_table(("Operator", ">Count", ">Version"), ops, title="Operators"),
-        make_table(("Type", ">Bytes", ">Share"), types, title="Weights by type"),
+        make_table(("Type", ">Bytes", ">Share"), types, title="Bytes of the file by type"),
     ) if table.rows]  # fmt: skip
-    return Block("file", "The file", (), (), tuple(tables))
+    return Block("file", "The file", tables=tuple(tables))
 
 
 def _tensor_row(end: str, tensor: Tensor) -> tuple[str, ...]:
@@ -73,13 +75,19 @@ def _benchmark_block(report: Report) -> Block:
     sentences = [
         "Times are of one invoke, in milliseconds; the models took turns. A percentile is shown only where there are enough runs for it."
     ]
-    sentences += [f"{entry.model}, {entry.host}: not measured, {entry.error}." for entry in report.benchmark if entry.error]
-    reasons = dict.fromkeys(reason for entry in report.benchmark if not entry.trusted for reason in entry.distrust_reasons)
-    sentences += [f"Not trusted: {reason}" for reason in reasons]
+    table, same = split_constant(benchmark_table(report), BENCHMARK_CIRCUMSTANCES)
+    sentences += [f"The same in all rows: {', '.join(f'{name.lower()} {text}' for name, text in same.items())}."] if same else []
     sentences += [
         f"Measured on {machine}. Another device gives other times." for machine in dict.fromkeys(map(_machine, report.benchmark)) if machine
     ]
-    return Block("benchmark", "Benchmark", tuple(sentences), (), (benchmark_table(report),))
+    sentences += [
+        f"{entry.model} on {entry.host}, {entry.threads} threads, was not measured: {entry.error}"
+        for entry in report.benchmark
+        if entry.error
+    ]
+    reasons = dict.fromkeys(reason for entry in report.benchmark if not entry.trusted for reason in entry.distrust_reasons)
+    sentences += [f"Not trusted: {reason}" for reason in reasons]
+    return Block("benchmark", "Benchmark", tuple(sentences), tables=(table,))
 
 
 def benchmark_table(report: Report) -> Table:
@@ -126,6 +134,6 @@ def _environment_block(report: Report) -> Block:
     facts = [
         ("edgecompress", report.edgecompress_version), *((name, version or NOT_KNOWN) for name, version in versions),
         ("Processor", found.cpu or NOT_KNOWN), ("Cores", count_text(found.cores)), ("Training threads", count_text(found.threads)),
-        ("Seed", str(report.seed)), ("Started", report.started_at), ("Took", seconds_text(report.seconds)),
+        ("Seed", str(report.seed)), ("Started", date_text(report.started_at)), ("Took", seconds_text(report.seconds)),
     ]  # fmt: skip
     return Block("environment", "Environment", tables=(make_facts(facts),))

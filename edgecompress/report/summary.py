@@ -167,10 +167,8 @@ def comparison_block(report: Report) -> Block:
     if report.verdict is not None:
         sentences.insert(0, verdict_sentence(report.verdict))
     sentences.append(_plain_sentence(report))
-    return Block(
-        "models", "Baseline, plain converter, final", tuple(filter(None, sentences)), ("tradeoff", "latency"),
-        (side_by_side(report), *_per_class_tables(report)),
-    )  # fmt: skip
+    tables = (side_by_side(report), *_per_class_tables(report))
+    return Block("models", "Baseline, plain converter, final", tuple(filter(None, sentences)), plots=("tradeoff", "latency"), tables=tables)
 
 
 def _plain_sentence(report: Report) -> str:

@@ -16,6 +16,7 @@ from edgecompress.report.schema import Report
 from edgecompress.report.summary import goals_table, side_by_side
 from edgecompress.report.words import verdict_sentence
 
+NOT_ON_TERMINAL = ("MACs", "Time")  # of the stages: a terminal is narrow, the page has them
 STYLES = {"plain": "", "good": "green", "bad": "bold red", "quiet": "dim"}
 
 
@@ -46,10 +47,11 @@ def summary_table(report: Report) -> RenderableType:
 
 
 def terminal_table(table: Table, *, bold_last: bool = False) -> RenderableType:
-    """`table` for a terminal; names are shown as they are, never read as markup."""
-    drawn = RichTable(box=box.SIMPLE_HEAD, show_header=table.headed, pad_edge=False, title=None)
+    """`table` for a terminal; names are shown as they are, never read as markup. Numbers are not broken, their titles are."""
+    drawn = RichTable(box=box.SIMPLE_HEAD, show_header=table.headed, pad_edge=False)
     for name, numeric in zip(table.names, table.numeric, strict=True):
-        drawn.add_column(Text(name), justify="right" if numeric else "left")
+        title = Text(name.replace(" ", "\n") if numeric else name)
+        drawn.add_column(title, justify="right" if numeric else "left", vertical="top", no_wrap=numeric)
     for number, row in enumerate(table.rows, start=1):
         drawn.add_row(*map(_styled, row), style="bold" if bold_last and number == len(table.rows) else None)
     return drawn

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from edgecompress.report.schema import Verdict
 
+# What stands where nothing was measured.
 NOT_KNOWN = "-"
 LABELS = {"auc": "AUC", "top_5_accuracy": "top-5 accuracy"}
 
@@ -77,6 +80,14 @@ def seconds_text(seconds: float) -> str:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def date_text(moment: str) -> str:
+    """An ISO 8601 moment to the minute, with its time zone; any other text as it is."""
+    try:
+        return datetime.fromisoformat(moment).strftime("%Y-%m-%d %H:%M %Z").strip()
+    except ValueError:
+        return moment
 
 
 def ratio_text(ratio: float) -> str:

@@ -4,6 +4,7 @@ import hashlib
 from pathlib import Path
 
 from edgecompress.backend import keras
+from edgecompress.data import Data
 from edgecompress.errors import ModelError
 from edgecompress.models import build_model, load_model
 from edgecompress.recipe.schema import BuilderModel, FileModel, Task
@@ -14,35 +15,40 @@ VERSION = 1  # raise it when the same recipe would give another baseline
 
 
 def apply(config: BuilderModel | FileModel, context: Context, *, allow_code: bool) -> StageResult:
-    """Makes the baseline.
+    """Makes the baseline and trains it where the recipe says so.
+
+    Raises:
+        ModelError: the file is no model, or the model does not fit the data.
+    """
+    model = make_model(config, context.task, context.data, seed=context.seed, allow_code=allow_code)
+    epochs = fit(model, config.train, context) if config.train is not None else []
+    return StageResult(model, training=epochs)
+
+
+def make_model(config: BuilderModel | FileModel, task: Task, data: Data, *, seed: int, allow_code: bool) -> keras.Model:
+    """The model of the recipe, untrained if it is built.
 
     Raises:
         ModelError: the file is no model, or the model does not fit the data.
     """
     if config.source == "builder":
-        model = build_model(config, context.data.input_shape, context.data.num_outputs, seed=context.seed)
-    else:
-        model = load_model(config.path, allow_code=allow_code)
-        check_fits(model, config.path, context)
-    epochs = fit(model, config.train, context) if config.train is not None else []
-    return StageResult(model, training=epochs)
+        return build_model(config, data.input_shape, data.num_outputs, seed=seed)
+    model = load_model(config.path, allow_code=allow_code)
+    _check_fits(model, config.path, task, data)
+    return model
 
 
-def check_fits(model: keras.Model, path: str, context: Context) -> None:
+def _check_fits(model: keras.Model, path: str, task: Task, data: Data) -> None:
     """Raises ModelError unless the model takes the data's samples and gives the task's outputs."""
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise ModelError(f"{path}: the model must have one input and one output. Received: {len(model.inputs)} and {len(model.outputs)}")
-    wanted, given = tuple(model.inputs[0].shape[1:]), context.data.input_shape
+    wanted, given = tuple(model.inputs[0].shape[1:]), data.input_shape
     if len(wanted) != len(given) or any(size not in (None, given[axis]) for axis, size in enumerate(wanted)):
-        raise ModelError(f"{path}: the data must fit the model's input {wanted}. Received samples of {given}; see data.preprocess")
-    outputs, expected = tuple(model.outputs[0].shape[1:]), _expected_outputs(context.task, context)
-    if expected is not None and outputs != expected:
-        raise ModelError(f"{path}: a {context.task.kind} task on this data must have outputs {expected}. Received: {outputs}")
-
-
-def _expected_outputs(task: Task, context: Context) -> tuple[int, ...] | None:
-    """Shape of one output; None where a model may choose."""
-    return context.data.input_shape if task.kind == "autoencoder" else (context.data.num_outputs,)
+        raise ModelError(f"{path}: samples must have the shape of the model's input {wanted}. Received: {given}; see data.preprocess")
+    outputs = tuple(model.outputs[0].shape[1:])
+    expected = data.input_shape if task.kind == "autoencoder" else (data.num_outputs,)
+    if outputs != expected:
+        raise ModelError(f"{path}: outputs must have the shape {expected} for this {task.kind} task. Received: {outputs}")
 
 
 def file_hash(config: BuilderModel | FileModel) -> str | None:

@@ -16,13 +16,7 @@ def apply(model: keras.Model, config: ClusterWeights, context: Context) -> Stage
 
     Zeros that an earlier stage promised get a centroid of their own, at zero.
     """
-    kernels, records = choose_kernels(model, config.layers, config.skip)
-    enough = [kernel for kernel in kernels if kernel.values.size > config.clusters]
-    records += [
-        LayerRecord(kernel.layer, kernel.type, "skipped", f"{kernel.values.size} weights are not more than {config.clusters} clusters")
-        for kernel in kernels
-        if kernel.values.size <= config.clusters
-    ]
+    enough, records = _choose(model, config)
     masks = {(keep.layer, keep.weight): keep for keep in context.keeps if keep.kind == "mask"}
     clustered_layers = {kernel.layer for kernel in enough}
     held = [keep for keep in context.keeps if keep.kind == "mask" or keep.layer not in clustered_layers]
@@ -44,6 +38,22 @@ def apply(model: keras.Model, config: ClusterWeights, context: Context) -> Stage
         keeps += kept
         records.append(record)
     return StageResult(clustered, records, tuple(keeps), training=epochs)
+
+
+def plan(model: keras.Model, config: ClusterWeights) -> tuple[keras.Model, list[LayerRecord]]:
+    """The model as it is: clustering changes no shape; and which layers would be clustered."""
+    kernels, records = _choose(model, config)
+    words = f"at most {config.clusters} distinct values"
+    return model, records + [LayerRecord(kernel.layer, kernel.type, "changed", words) for kernel in kernels]
+
+
+def _choose(model: keras.Model, config: ClusterWeights) -> tuple[list[Kernel], list[LayerRecord]]:
+    """The kernels with more weights than clusters, and a record for each layer that is left alone."""
+    kernels, records = choose_kernels(model, config.layers, config.skip)
+    few = [kernel for kernel in kernels if kernel.values.size <= config.clusters]
+    words = "{} weights are not more than {} clusters"
+    records += [LayerRecord(kernel.layer, kernel.type, "skipped", words.format(kernel.values.size, config.clusters)) for kernel in few]
+    return [kernel for kernel in kernels if kernel.values.size > config.clusters], records
 
 
 def _cluster_layer(layer: keras.layers.Layer, **options: object) -> keras.layers.Layer:

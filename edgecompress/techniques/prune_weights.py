@@ -64,15 +64,28 @@ def apply(model: keras.Model, config: PruneWeights, context: Context) -> StageRe
         pruned = copy_model(model)
     else:
         pruned, epochs = _train_while_pruning(model, kernels, num_zeros, held, config.train, config, context)
-    masks = []
-    for kernel, count in zip(kernels, num_zeros, strict=True):
-        variable = find_variable(pruned, kernel.layer, kernel.weight)
-        mask = magnitude_mask(variable.numpy(), count)
-        variable.assign(variable.numpy() * mask)
-        masks.append(mask_of(kernel.layer, kernel.weight, variable.numpy()))
-        records.append(_record(kernel, variable.numpy(), count))
+    records += _zero_least(pruned, kernels, num_zeros)
+    masks = [mask_of(kernel.layer, kernel.weight, find_variable(pruned, kernel.layer, kernel.weight).numpy()) for kernel in kernels]
     others = [keep for keep in held if keep.layer not in pruned_layers]  # the new masks hold the old zeros too
     return StageResult(pruned, records, (*others, *masks), _released(pruned_layers, context.keeps), epochs)
+
+
+def plan(model: keras.Model, config: PruneWeights) -> tuple[keras.Model, list[LayerRecord]]:
+    """The model pruned at once; after a training the same number of zeros may stand elsewhere."""
+    kernels, records = choose_kernels(model, config.layers, config.skip)
+    pruned = copy_model(model)
+    num_zeros = zeros_per_kernel([kernel.values for kernel in kernels], config.sparsity, config.scope)
+    return pruned, records + _zero_least(pruned, kernels, num_zeros)
+
+
+def _zero_least(model: keras.Model, kernels: Sequence[Kernel], num_zeros: Sequence[int]) -> list[LayerRecord]:
+    """Sets the weights of least magnitude to zero in place; one record per kernel."""
+    records = []
+    for kernel, count in zip(kernels, num_zeros, strict=True):
+        variable = find_variable(model, kernel.layer, kernel.weight)
+        variable.assign(variable.numpy() * magnitude_mask(variable.numpy(), count))
+        records.append(_record(kernel, variable.numpy(), count))
+    return records
 
 
 def _train_while_pruning(

@@ -22,7 +22,7 @@ FOLDS_BATCH_NORMALIZATION = {"Conv2D", "DepthwiseConv2D", "SeparableConv2D", "De
 
 def apply(model: keras.Model, config: QuantizeAware, context: Context) -> StageResult:
     """Wraps the layers that TF-MOT can quantize, trains the result; other layers stay float and are named with the reason."""
-    records = plan(model, config)
+    records = _choose(model, config)
     chosen = {record.name for record in records if record.action == "changed"}
     if not chosen:
         raise ModelError("quantize_aware: no layer of the model can be quantized by TF-MOT. Received: " + "; ".join(r.reason for r in records))
@@ -40,8 +40,13 @@ def apply(model: keras.Model, config: QuantizeAware, context: Context) -> StageR
     return StageResult(quantized, records, tuple(present), released, epochs)
 
 
-def plan(model: keras.Model, config: QuantizeAware) -> list[LayerRecord]:
-    """What would be quantized and what would stay float, and why."""
+def plan(model: keras.Model, config: QuantizeAware) -> tuple[keras.Model, list[LayerRecord]]:
+    """The model as it is: fake-quantization changes no shape; and what would be quantized or stay float, and why."""
+    return model, _choose(model, config)
+
+
+def _choose(model: keras.Model, config: QuantizeAware) -> list[LayerRecord]:
+    """One record per layer: quantized, or left float with the reason."""
     names = [(layer.name, type(layer).__name__) for layer in model.layers]
     skipped = set(select_layers(names, config.skip, field="skip")) if config.skip else set()
     records: list[LayerRecord] = []

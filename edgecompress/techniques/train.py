@@ -3,7 +3,7 @@
 from edgecompress.backend import keras
 from edgecompress.models.copying import copy_model
 from edgecompress.recipe.stages import TrainStage
-from edgecompress.stage import Context, StageResult
+from edgecompress.stage import Context, LayerRecord, StageResult
 from edgecompress.training import fit
 
 
@@ -12,3 +12,8 @@ def apply(model: keras.Model, config: TrainStage, context: Context) -> StageResu
     trained = copy_model(model)
     epochs = fit(trained, config.train, context, keeps=context.keeps)
     return StageResult(trained, keeps=context.keeps, training=epochs)
+
+
+def plan(model: keras.Model, config: TrainStage) -> tuple[keras.Model, list[LayerRecord]]:
+    """Training changes no layer's shape or type."""
+    return model, []

@@ -49,7 +49,9 @@ def parse(content: bytes, path: str | os.PathLike[str] | None = None) -> Tflite:
 def _check_identifier(content: bytes) -> None:
     """Raises ModelError unless the bytes begin like a .tflite file."""
     if len(content) < SMALLEST_BYTES or content[4:8] != IDENTIFIER:
-        raise ModelError(f"the file must be a .tflite file (a flatbuffer with identifier TFL3). Received: {len(content)} bytes, {content[:8]!r}.")
+        raise ModelError(
+            f"the file must be a .tflite file (a flatbuffer with identifier TFL3). Received: {len(content)} bytes, {content[:8]!r}."
+        )
 
 
 def _model(table: Table) -> Tflite:

@@ -5,13 +5,14 @@ BatchNormalization, `model/relu/Relu;model/bn/FusedBatchNormV3;model/conv/depthw
 `quant_conv`.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from edgecompress.errors import ModelError
-from edgecompress.tflite.model import Operator, Subgraph, Tensor, Tflite
+from edgecompress.tflite.model import Operator, Quantization, Tensor, Tflite
 
 QUANTIZE_AWARE_PREFIX = "quant_"
 
@@ -60,31 +61,36 @@ class StoredKernel:
 
 @dataclass(frozen=True)
 class WeightedOperator:
-    """An operator with a constant kernel, and that constant."""
+    """An operator of the main subgraph with a constant kernel.
+
+    Attributes:
+        name: such as CONV_2D.
+        operator: the operator.
+        kernel_index: of the stored constant among the subgraph's tensors.
+    """
 
     name: str
     operator: Operator
-    subgraph: Subgraph
-    kernel: Tensor
+    kernel_index: int
 
 
 def weighted_operators(tflite: Tflite) -> list[WeightedOperator]:
     """All convolutions and fully connected operators of the main subgraph whose kernel is a constant, in order."""
     main = tflite.subgraphs[0]
     producers = {output: operator for operator in main.operators for output in operator.outputs}
-    operators = {operator for operator, _ in _KINDS.values()}
+    names = {name for name, _ in _KINDS.values()}
     found = []
     for operator in main.operators:
         name = tflite.operator_codes[operator.code].name
-        if name in operators and len(operator.inputs) > 1 and operator.inputs[1] >= 0:
-            kernel = main.tensors[_stored_constant(tflite, producers, operator.inputs[1])]
-            if tflite.has_data(kernel):
-                found.append(WeightedOperator(name, operator, main, kernel))
+        if name in names and len(operator.inputs) > 1 and operator.inputs[1] >= 0:
+            index = _stored_constant(tflite, producers, operator.inputs[1])
+            if tflite.has_data(main.tensors[index]):
+                found.append(WeightedOperator(name, operator, index))
     return found
 
 
 def _stored_constant(tflite: Tflite, producers: dict[int, Operator], index: int) -> int:
-    """Follows a kernel back through decoding operators: a float16 file stores what DEQUANTIZE gives."""
+    """Follows a kernel back through a decoding operator: a float16 file stores what DEQUANTIZE gives."""
     producer = producers.get(index)
     if producer is None or not producer.inputs or producer.inputs[0] < 0 or tflite.operator_codes[producer.code].name not in _DECODERS:
         return index
@@ -128,11 +134,74 @@ def find_kernels(tflite: Tflite, kernels: Sequence[KerasKernel]) -> list[StoredK
         One entry per kernel; None where no constant fits, or several do.
     """
     operators = weighted_operators(tflite)
-    found = {kernel: _by_name(tflite, operators, kernel) for kernel in kernels}
-    taken = {id(operator.kernel) for operator in found.values() if operator is not None}
+    found = {kernel: _by_name(tflite, _fitting(tflite, operators, kernel.kind, kernel.shape), kernel) for kernel in kernels}
     for kind, shape in dict.fromkeys((kernel.kind, kernel.shape) for kernel in kernels):
+        taken = {index for index in found.values() if index is not None}
+        free = [index for index in _fitting(tflite, operators, kind, shape) if index not in taken]
         still_open = [kernel for kernel in found if (kernel.kind, kernel.shape) == (kind, shape) and found[kernel] is None]
-        free = _distinct([operator for operator in _fitting(operators, kind, shape) if id(operator.kernel) not in taken])
         if len(still_open) == len(free):
             found.update(zip(still_open, free, strict=True))
-    return [_stored_kernel(tflite, found[kernel], kernel) for kernel in kernels]
+    return [_read_kernel(tflite, found[kernel], kernel) for kernel in kernels]
+
+
+def layer_rank(tensor_name: str, layer: str, kind: str) -> int | None:
+    """How well a constant's name says that it is a layer's kernel: 0 names layer and operation, 1 the layer only, None neither."""
+    outer, _, inner = layer.rpartition("/")
+    scope = "|".join(re.escape(f"{outer}/{name}".lstrip("/")) for name in (inner, QUANTIZE_AWARE_PREFIX + inner))
+    operation = rf"(Tensordot/|separable_conv2d/)?({'|'.join(_KINDS[kind][1])})(_\d+)?\d*"
+    segments = tensor_name.split(";")
+    if any(re.search(rf"(^|/)({scope})/{operation}$", segment) for segment in segments):
+        return 0
+    return 1 if any(re.search(rf"(^|/)({scope})(/|$)", segment) for segment in segments) else None
+
+
+def _fitting(tflite: Tflite, operators: Sequence[WeightedOperator], kind: str, shape: tuple[int, ...]) -> list[int]:
+    """Indices of the constants that have the operator and the shape of a kernel, in the order of the graph, each once."""
+    tensors, stored = tflite.subgraphs[0].tensors, _stored_shape(kind, shape)
+    indices = [operator.kernel_index for operator in operators if operator.name == _KINDS[kind][0]]
+    return list(dict.fromkeys(index for index in indices if tensors[index].shape == stored))
+
+
+def _by_name(tflite: Tflite, indices: Sequence[int], kernel: KerasKernel) -> int | None:
+    """The one constant whose name fits best; None where none does, or several do."""
+    tensors = tflite.subgraphs[0].tensors
+    ranks = {index: layer_rank(tensors[index].name, kernel.layer, kernel.kind) for index in indices}
+    for rank in (0, 1):
+        if best := [index for index in indices if ranks[index] == rank]:
+            return best[0] if len(best) == 1 else None
+    return None
+
+
+def _stored_shape(kind: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Shape of the constant for a Keras kernel."""
+    if kind == "Conv1D":  # [k, in, out]
+        return (shape[2], 1, shape[0], shape[1])
+    if kind == "Conv2D":  # [kh, kw, in, out]
+        return (shape[3], *shape[:3])
+    if kind == "Conv2DTranspose":  # [kh, kw, out, in]
+        return (shape[2], shape[0], shape[1], shape[3])
+    if kind == "DepthwiseConv2D":  # [kh, kw, in, multiplier]
+        return (1, shape[0], shape[1], shape[2] * shape[3])
+    return (shape[1], shape[0])  # Dense [in, out]
+
+
+def _to_keras_order(stored: np.ndarray, kind: str, shape: tuple[int, ...]) -> np.ndarray:
+    """The constant with the axes of the Keras kernel."""
+    if kind == "Conv2DTranspose":
+        return stored.transpose(1, 2, 0, 3)
+    if kind == "DepthwiseConv2D":
+        return stored.reshape(shape)
+    return np.moveaxis(stored, 0, -1).reshape(shape)
+
+
+def _read_kernel(tflite: Tflite, index: int | None, kernel: KerasKernel) -> StoredKernel | None:
+    """None for a constant that cannot be read as plain numbers."""
+    if index is None:
+        return None
+    tensor = tflite.subgraphs[0].tensors[index]
+    try:
+        values = _to_keras_order(read_constant(tflite, tensor), kernel.kind, kernel.shape)
+    except ModelError:
+        return None
+    quantization = tensor.quantization or Quantization(np.empty(0, np.float32), np.empty(0, np.int64), 0)
+    return StoredKernel(values, quantization.scales, quantization.zero_points, tensor.name)

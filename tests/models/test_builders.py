@@ -116,7 +116,7 @@ def test_wrong_rank_is_a_model_error(name, input_shape):
 @pytest.mark.parametrize("name", IMAGE_BUILDERS)
 @pytest.mark.parametrize("input_shape", [(3, 28, 1), (28, 3, 1)])
 def test_image_too_small_is_a_model_error(name, input_shape):
-    with pytest.raises(ModelError, match="must be at least 4 pixels high and wide. Received"):
+    with pytest.raises(ModelError, match=r"must be at least 4 pixels high and wide\. Received"):
         built(name, input_shape)
 
 
@@ -130,16 +130,18 @@ def test_empty_shapes_and_no_outputs_are_model_errors():
         built("mlp", ())
     with pytest.raises(ModelError, match="sizes of at least 1"):
         built("mlp", (0, 4))
-    with pytest.raises(ModelError, match="num_outputs of builder mlp must be at least 1. Received: 0"):
+    with pytest.raises(ModelError, match=r"num_outputs of builder mlp must be at least 1\. Received: 0"):
         built("mlp", (4,), 0)
 
 
-def test_width_beyond_memory_is_a_model_error():
-    with pytest.raises(ModelError, match="width of builder mlp must be one that fits into memory. Received: 100000000"):
-        built("mlp", (4,), width=100_000_000)
+@pytest.mark.full  # TensorFlow tries for ten seconds before it gives up
+def test_model_beyond_memory_is_a_model_error():
+    with pytest.raises(ModelError, match=r"builder mlp at width 4096 must fit into memory\. Received: input shape \(1000000000,\)"):
+        built("mlp", (1_000_000_000,), width=4096)  # 16 terabytes
 
 
-@pytest.mark.parametrize("name", BUILDERS)
+# mobilenet_v1 is three times as deep as the others and made of the same blocks as ds_cnn.
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.full) if name == "mobilenet_v1" else name for name in BUILDERS])
 class TestEveryBuilderGoesThroughTheWholeLine:
     """On 8x8 images, with one training step, in TF-MOT's wrappers, and as an int8 file."""
 
@@ -151,7 +153,7 @@ class TestEveryBuilderGoesThroughTheWholeLine:
     def train_one_step(self, model: keras.Model, name: str) -> None:
         targets = self.inputs if name == "autoencoder" else np.array([0, 1, 2, 0])
         loss = "mean_squared_error" if name == "autoencoder" else keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        model.compile("sgd", loss)
+        model.compile("sgd", loss, run_eagerly=True)  # one step does not repay the tracing of a graph
         assert np.isfinite(model.train_on_batch(self.inputs, targets))
 
     def test_trains(self, name):
@@ -178,4 +180,4 @@ class TestEveryBuilderGoesThroughTheWholeLine:
         interpreter = Interpreter(model_content=converter.convert())
         interpreter.allocate_tensors()
         interpreter.invoke()
-        assert interpreter.get_output_details()[0]["dtype"] == np.int8
+        assert not [tensor["name"] for tensor in interpreter.get_tensor_details() if tensor["dtype"] == np.float32]

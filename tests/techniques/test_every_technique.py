@@ -21,9 +21,8 @@ NEUTRAL: dict[str, StageConfig] = {"prune_weights": PruneWeights(sparsity=0.0)}
 
 
 def apply(name, model, context, config=None):
-    module, function = TECHNIQUES[name].apply.split(":")
     keras.utils.set_random_seed(context.seed)
-    return getattr(import_module(module), function)(model, config or EXAMPLES[name], context)
+    return import_module(TECHNIQUES[name].module).apply(model, config or EXAMPLES[name], context)
 
 
 def test_every_technique_has_an_example():
@@ -87,3 +86,11 @@ def test_keeps_survive_a_later_training(applied, make_context):
 def test_neutral_setting_is_the_identity(name, small_model, make_context):
     result = apply(name, small_model, make_context(), NEUTRAL[name])
     assert all((one == two).all() for one, two in zip(result.model.get_weights(), small_model.get_weights(), strict=True))
+
+
+def test_plan_says_of_each_layer_what_apply_does(applied, small_model):
+    name, before, result, _ = applied
+    planned, records = import_module(TECHNIQUES[name].module).plan(small_model, EXAMPLES[name])
+    assert {(record.name, record.action) for record in records} == {(record.name, record.action) for record in result.layers}
+    assert planned.output_shape == small_model.output_shape
+    assert all((was == now).all() for was, now in zip(before, small_model.get_weights(), strict=True))

@@ -12,14 +12,14 @@ ONE_EPOCH = Train(epochs=1, learning_rate=1e-4)
 
 
 def test_batch_normalization_is_quantized_with_the_layer_that_it_follows(small_model):
-    actions = {record.name: (record.action, record.reason) for record in quantize_aware.plan(small_model, QuantizeAware(train=ONE_EPOCH))}
+    actions = {record.name: (record.action, record.reason) for record in quantize_aware.plan(small_model, QuantizeAware(train=ONE_EPOCH))[1]}
     assert actions["norm1"] == ("changed", "folded into the layer before it")
     assert all(action == "changed" for action, _ in actions.values())
 
 
 def test_skipped_convolution_takes_its_batch_normalization_along(small_model):
     config = QuantizeAware(skip=["depthwise"], train=ONE_EPOCH)
-    reasons = {record.name: record.reason for record in quantize_aware.plan(small_model, config) if record.action == "skipped"}
+    reasons = {record.name: record.reason for record in quantize_aware.plan(small_model, config)[1] if record.action == "skipped"}
     assert reasons == {"depthwise": "named in `skip`", "norm2": "its statistics belong to depthwise, which stays float"}
 
 

@@ -1,0 +1,77 @@
+"""Latency on this machine: the device package's benchmark with a progress bar and report entries."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from edgecompress.device import DeviceFault
+from edgecompress.device.benchmark import benchmark_models
+from edgecompress.device.child import run_job
+from edgecompress.progress import Progress
+from edgecompress.report.schema import BenchmarkEntry
+
+TIMEOUT_S = 900.0  # of one model with one number of threads, over all its runs
+
+
+def write_golden(model: Path, inputs: np.ndarray, path: Path) -> str | None:
+    """Stores what `model` gives for `inputs` under each kernel family; a device is compared with it before it is timed.
+
+    Args:
+        model: a .tflite with one input.
+        inputs: float32 [n, ...], preprocessed samples.
+        path: the .npz to write.
+
+    Returns:
+        None, or why a family could not run the model (then no file is written).
+    """
+    with TemporaryDirectory(prefix="edgecompress-") as folder:
+        stored = Path(folder) / "inputs.npz"
+        np.savez(stored, input_0=inputs)
+        try:
+            run_job({"job": "golden", "model": str(model), "inputs": str(stored), "output": str(path)}, timeout_s=TIMEOUT_S)
+        except DeviceFault as fault:
+            return f"{model.name}: no golden outputs: {fault.reason}"
+    return None
+
+
+def benchmark_files(
+    models: Mapping[str, Path], *, threads: Sequence[int], runs: int, progress: Progress, golden: Mapping[str, Path] | None = None
+) -> list[BenchmarkEntry]:
+    """Times models interleaved, each in a process of its own; one that fails has an entry with `error`.
+
+    Args:
+        models: name (final, plain, baseline) to .tflite.
+        threads: numbers of threads to sweep.
+        runs: timed invokes per entry, at least 50.
+        golden: name to golden file; a model that does not give its golden outputs is not timed.
+    """
+    with progress.task("benchmark") as bar:
+        position = 0
+
+        def show(done: int, total: int, doing: str) -> None:
+            nonlocal position
+            bar.total(total)
+            bar.advance(done - position)
+            bar.describe(doing)
+            position = done
+
+        rows = benchmark_models(models, threads=threads, runs=runs, golden=golden, timeout_s=TIMEOUT_S, on_progress=show)
+    return [BenchmarkEntry.model_validate(row) for row in rows]
+
+
+def benchmark(model: str | Path | Mapping[str, str | Path], *, threads: Sequence[int] = (1,), runs: int = 200) -> list[BenchmarkEntry]:
+    """Latency of one .tflite, or of several interleaved, on this machine.
+
+    Args:
+        model: path of a .tflite, or names to paths.
+        threads: numbers of threads to sweep.
+        runs: timed invokes per entry, at least 50; p95 needs 200, p99 needs 1000.
+
+    Returns:
+        One entry per number of threads and model: percentiles in ms, peak memory, runtime, trust. In a notebook, a table.
+    """
+    models: dict[str, Any] = dict(model) if isinstance(model, Mapping) else {Path(model).stem: model}
+    return benchmark_files({name: Path(path) for name, path in models.items()}, threads=threads, runs=runs, progress=Progress())

@@ -1,0 +1,87 @@
+"""Commands that start from a model file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from edgecompress.cli.options import AllowCode, AllowEnv, AsJson, ModelFile, RecipeFile, Settings, read_recipe
+from edgecompress.cli.outcome import raise_for_devices
+from edgecompress.cli.output import STANDARD_OUTPUT, show, show_json, visible_progress
+
+
+def inspect(model: ModelFile, allow_code: AllowCode = False, as_json: AsJson = False) -> None:
+    """Shows the layers or operators of a model: shapes, parameters, MACs, types, bytes."""
+    from edgecompress.inspection import inspect as inspect_model
+    from edgecompress.inspection import inspection_table
+
+    found = inspect_model(model, allow_code=allow_code)
+    show_json(found) if as_json else show(inspection_table(found))
+
+
+def convert(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help=".keras or .h5 file, or SavedModel folder")],
+    format: Annotated[Literal["float32", "float16", "dynamic", "int8", "int16x8"], typer.Option(help="Types of the .tflite.")] = "int8",
+    io: Annotated[Literal["int8", "uint8", "float32"] | None, typer.Option(help="Type of in- and outputs.", show_default=False)] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="Samples for int8 and int16x8: .npz, or folder with one folder per class", show_default=False),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Absent: beside the model.", show_default=False)
+    ] = None,
+    allow_code: AllowCode = False,
+    as_json: AsJson = False,
+) -> None:
+    """Converts a Keras model to a .tflite: only the export, no training."""
+    from edgecompress.quick import convert as convert_model
+
+    artifact = convert_model(model, format=format, io=io, data=data, out=output, allow_code=allow_code, progress=visible_progress())
+    show_json(artifact) if as_json else show(f"{artifact['path']}: {artifact['format']}, {artifact['bytes']:,} bytes")
+
+
+def evaluate(
+    model: ModelFile,
+    recipe: RecipeFile,
+    settings: Settings = None,
+    allow_code: AllowCode = False,
+    allow_env: AllowEnv = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measures a .tflite or Keras model on the test data of a recipe."""
+    checked = read_recipe(recipe, settings, allow_env)
+    from edgecompress.quick import evaluate as evaluate_model
+    from edgecompress.quick import evaluation_table
+
+    found = evaluate_model(model, checked, allow_code=allow_code, progress=visible_progress())
+    show_json(found) if as_json else show(evaluation_table(found))
+
+
+def _thread_counts(text: str) -> list[int]:
+    """`1,2,4` as numbers."""
+    parts = text.split(",")
+    if not all(part.strip().isdecimal() and 0 < int(part) <= 1024 for part in parts):
+        raise typer.BadParameter(f"threads must be whole numbers with commas between, such as 1,2. Received: {text!r}.")
+    return [int(part) for part in parts]
+
+
+def benchmark(
+    model: Annotated[Path, typer.Argument(metavar="MODEL_OR_RUN", help=".tflite file, or run folder")],
+    threads: Annotated[str, typer.Option(metavar="1,2", help="Numbers of threads, each measured.")] = "1",
+    runs: Annotated[int, typer.Option(metavar="N", min=50, max=1_000_000, help="Timed invokes; p95 needs 200, p99 needs 1000.")] = 200,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write the figures there; - prints one JSON object.", show_default=False)
+    ] = None,
+) -> None:
+    """Measures latency and memory on this machine. Several models of a run are timed in turns."""
+    counts = _thread_counts(threads)
+    from edgecompress.benchmarking import benchmark_path, benchmark_table
+
+    entries = benchmark_path(model, threads=counts, runs=runs, progress=visible_progress())
+    if json_file != STANDARD_OUTPUT:
+        show(benchmark_table(entries))
+    if json_file is not None:
+        show_json({"benchmark": [entry.model_dump(mode="json") for entry in entries]}, json_file)
+    raise_for_devices(entries)

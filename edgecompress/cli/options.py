@@ -1,0 +1,33 @@
+"""Arguments and options that several commands take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from edgecompress.recipe.schema import Recipe
+
+RecipeFile = Annotated[str, typer.Argument(metavar="RECIPE", help="YAML file, or builtin:NAME.yaml")]
+ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help=".tflite, .keras or .h5 file, or SavedModel folder")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY.PATH=VALUE", help="Override a value; stages by id or index: stages.cut.epochs=1. Repeatable."),
+]
+AllowCode = Annotated[bool, typer.Option("--allow-code", help="Load SavedModels, which run code.")]
+AllowEnv = Annotated[list[str] | None, typer.Option("--allow-env", metavar="NAME", help="Let ${env:NAME} read this variable. Repeatable.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+
+
+def read_recipe(path: str, settings: list[str] | None, allow_env: list[str] | None) -> Recipe:
+    """The recipe with its overrides; warnings go to standard error."""
+    from edgecompress.cli.output import say
+    from edgecompress.recipe import check_recipe, load_recipe
+    from edgecompress.recipe.overrides import parse_overrides
+
+    recipe = load_recipe(path, parse_overrides(settings or []), allow_env=allow_env or ())
+    for warning in check_recipe(recipe):
+        say(f"Warning: {path}: {warning}", style="yellow")
+    return recipe

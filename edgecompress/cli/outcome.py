@@ -1,0 +1,38 @@
+"""What a finished run's report means for the exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from edgecompress.errors import DeviceError, GoalMissed
+
+if TYPE_CHECKING:
+    from edgecompress.report.schema import BenchmarkEntry, Report
+
+
+def raise_for_outcome(report: Report) -> None:
+    """A failed device wins over a missed goal.
+
+    Raises:
+        DeviceError: a model that a device could not run.
+        GoalMissed: a limit of the recipe that was not met.
+    """
+    raise_for_devices(report.benchmark)
+    missed = [
+        f"{goal.name} {'not measured' if goal.value is None else f'{goal.value:.6g}'}, limit {goal.limit:g}"
+        for goal in report.goals
+        if not goal.met
+    ]
+    if missed:
+        raise GoalMissed(f"A goal was missed: {'; '.join(missed)}.")
+
+
+def raise_for_devices(entries: Sequence[BenchmarkEntry]) -> None:
+    """
+    Raises:
+        DeviceError: a model that a device could not run.
+    """
+    failed = dict.fromkeys(f"{entry.model} on {entry.host}: {entry.error}" for entry in entries if entry.error)
+    if failed:
+        raise DeviceError(f"A device failed: {'; '.join(failed)}.")

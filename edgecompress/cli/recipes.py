@@ -1,0 +1,100 @@
+"""Commands that start from a recipe, or help to write one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgecompress.cli.failures import report_failure
+from edgecompress.cli.options import AllowCode, AllowEnv, AsJson, RecipeFile, Settings, read_recipe
+from edgecompress.cli.output import show, show_json, visible_progress
+from edgecompress.errors import EdgeCompressError
+
+
+def run(
+    recipe: RecipeFile,
+    settings: Settings = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Run folder; absent: runs/NAME.", show_default=False)] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Forget the stages of earlier calls.")] = False,
+    allow_code: AllowCode = False,
+    allow_env: AllowEnv = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
+) -> None:
+    """Runs a recipe: train, compress, convert, evaluate, benchmark, report. Continues a run that died.
+
+    Exit code 3: a goal was missed; 4: a device failed; everything else ran.
+    """
+    checked = read_recipe(recipe, settings, allow_env)
+    from edgecompress.cli.outcome import raise_for_outcome
+    from edgecompress.report import summary_table
+    from edgecompress.runs import run_recipe
+
+    finished = run_recipe(checked, out=out, fresh=fresh, allow_code=allow_code, progress=visible_progress(quiet))
+    show(summary_table(finished.report), f"Report: {finished.folder / 'report.html'}")
+    raise_for_outcome(finished.report)
+
+
+def check(
+    recipes: Annotated[list[str], typer.Argument(metavar="RECIPE...", help="YAML files, or builtin:NAME.yaml")],
+    settings: Settings = None,
+    allow_env: AllowEnv = None,
+) -> None:
+    """Validates recipes and lists their stages, in a moment: without TensorFlow, data or model."""
+    from edgecompress.cli.tables import recipe_table
+
+    codes = [0]
+    for path in recipes:
+        try:
+            show(recipe_table(path, read_recipe(path, settings, allow_env)))
+        except EdgeCompressError as error:
+            codes.append(report_failure(error, debug=False))
+    raise typer.Exit(max(codes))
+
+
+def plan(
+    recipe: RecipeFile,
+    settings: Settings = None,
+    allow_code: AllowCode = False,
+    allow_env: AllowEnv = None,
+    as_json: AsJson = False,
+) -> None:
+    """Says what each stage will do to each layer, and why not, in seconds: nothing is trained."""
+    checked = read_recipe(recipe, settings, allow_env)
+    from edgecompress.plan import plan as make_plan
+    from edgecompress.plan import plan_table
+
+    planned = make_plan(checked, allow_code=allow_code)
+    show_json(planned.to_dict()) if as_json else show(plan_table(planned))
+
+
+def techniques(
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="One technique, in full.", show_default=False)] = None,
+) -> None:
+    """Lists every technique; with NAME its fields, ranges, defaults, source and an example."""
+    from edgecompress.cli.tables import technique_view, techniques_table
+
+    show(technique_view(name) if name is not None else techniques_table())
+
+
+def schema() -> None:
+    """Prints the JSON Schema of a recipe, for editors that complete and check."""
+    from edgecompress.recipe.json_schema import recipe_json_schema
+
+    show_json(recipe_json_schema())
+
+
+def init(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help=".keras or .h5 file, or SavedModel folder")],
+    data: Annotated[
+        Path | None, typer.Option(metavar="PATH", help=".npz file, or folder with one folder per class", show_default=False)
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The recipe to write.")] = Path("recipe.yaml"),
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
+) -> None:
+    """Writes a commented starter recipe for a model of your own."""
+    from edgecompress.recipe.starter import write_starter_recipe
+
+    write_starter_recipe(model, data, output, force=force)
+    show(f"{output}: written. Next: edgecompress check {output}")

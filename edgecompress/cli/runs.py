@@ -1,0 +1,32 @@
+"""Commands that start from finished runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgecompress.cli.failures import NOT_RANKED
+from edgecompress.cli.output import say, show
+
+
+def compare(runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN...", help="Run folders, two or more")]) -> None:
+    """Shows runs side by side. Exit code 6: some of it must not be ranked, and why."""
+    if len(runs) < 2:
+        raise typer.BadParameter("compare needs two runs or more.")
+    from edgecompress.report import Report, comparison_table
+
+    table, reasons = comparison_table([Report.load(run) for run in runs])
+    show(table)
+    for reason in reasons:
+        say(reason, style="yellow")
+    if reasons:
+        raise typer.Exit(NOT_RANKED)
+
+
+def report(run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder")]) -> None:
+    """Writes report.md and report.html again from report.json."""
+    from edgecompress.report import Report, write_report
+
+    show(f"Report: {write_report(Report.load(run), run)}")

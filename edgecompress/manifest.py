@@ -1,0 +1,36 @@
+"""`manifest.json`: all that somebody with the files alone must know to run them: tensors, scales, preprocessing, labels, hashes."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from edgecompress import __version__
+from edgecompress.data import Data
+from edgecompress.recipe.schema import Recipe
+
+
+def manifest(recipe: Recipe, data: Data, artifact: Mapping[str, Any], files: Mapping[str, Path]) -> str:
+    """The manifest as JSON text.
+
+    Args:
+        recipe: for its name, task and target.
+        data: for the preprocessing that the model expects and the class names.
+        artifact: the `artifact` section of the report.
+        files: name to path of everything that belongs together; hashed here.
+    """
+    content = {
+        "name": recipe.name,
+        "edgecompress_version": __version__,
+        "task": recipe.task.model_dump(mode="json"),
+        "target": recipe.target.model_dump(mode="json"),
+        "preprocess": data.preprocess.model_dump(mode="json"),
+        "class_names": data.class_names,
+        "format": artifact["format"],
+        "inputs": artifact["inputs"],
+        "outputs": artifact["outputs"],
+        "min_runtime_version": artifact["min_runtime_version"],
+        "files": {name: {"path": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()} for name, path in files.items()},
+    }
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"

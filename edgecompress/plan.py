@@ -1,0 +1,77 @@
+"""What a recipe would do, layer by layer, in seconds: the model is built or loaded, nothing is trained."""
+
+from dataclasses import asdict, dataclass
+from importlib import import_module
+from typing import Any
+
+from edgecompress.backend import keras
+from edgecompress.data import load_data
+from edgecompress.graph.layers import ModelTotals, describe_layers, layer_variables, total
+from edgecompress.recipe.schema import Recipe
+from edgecompress.recipe.stages import TECHNIQUES
+from edgecompress.stage import LayerRecord
+from edgecompress.techniques.baseline import make_model
+
+# Bytes of a kernel's weights and of its biases in a .tflite. BatchNormalization folds into them.
+WEIGHT_BYTES = {"float32": (4, 4), "float16": (2, 2), "dynamic": (1, 4), "int8": (1, 4), "int16x8": (1, 8)}
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """One stage as it would be: what it does to each layer, and the model's totals after it."""
+
+    index: int
+    technique: str
+    totals: ModelTotals
+    layers: list[LayerRecord]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A recipe as it would run. `weight_bytes`: predicted bytes of weights in baseline and final file; a file adds a few kB."""
+
+    name: str
+    stages: list[StagePlan]
+    baseline_weight_bytes: int
+    final_weight_bytes: int
+    export_format: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """For `--json`."""
+        return asdict(self)
+
+
+def plan(recipe: Recipe, *, allow_code: bool = False) -> Plan:
+    """Predicts what each stage would do.
+
+    Weights of an untrained model are random, so counts are right and which single weights go is not.
+
+    Raises:
+        EdgeCompressError: what a run would refuse before its first training: data, model, patterns that match nothing.
+    """
+    data = load_data(recipe.data, recipe.task, seed=recipe.seed)
+    model = make_model(recipe.model, recipe.task, data, seed=recipe.seed, allow_code=allow_code)
+    stages = [StagePlan(0, "baseline", total(describe_layers(model)), [])]
+    baseline_bytes = _weight_bytes(model, "float32")
+    for index, config in enumerate(recipe.stages, start=1):
+        model, records = _plan_stage(model, config)
+        stages.append(StagePlan(index, config.technique, total(describe_layers(model)), records))
+    return Plan(recipe.name, stages, baseline_bytes, _weight_bytes(model, recipe.export.format), recipe.export.format)
+
+
+def _plan_stage(model: keras.Model, config: Any) -> tuple[keras.Model, list[LayerRecord]]:
+    """What one technique says of itself."""
+    planned: tuple[keras.Model, list[LayerRecord]] = import_module(TECHNIQUES[config.technique].module).plan(model, config)
+    return planned
+
+
+def _weight_bytes(model: keras.Model, export_format: str) -> int:
+    """Bytes of all weights in a file of this format; a BatchNormalization counts as one bias per channel."""
+    weight, bias = WEIGHT_BYTES[export_format]
+    num_bytes = 0
+    for layer in model._flatten_layers(include_self=False):
+        for variable in layer_variables(layer) if not hasattr(layer, "layers") else []:
+            num_bytes += (weight if variable.shape.rank > 1 else bias) * variable.shape.num_elements()
+        if isinstance(layer, keras.layers.BatchNormalization):
+            num_bytes -= 3 * bias * int(layer.moving_mean.shape[0])
+    return num_bytes

@@ -1,0 +1,114 @@
+"""`edgecompress init`: a first recipe for a model of the user's own, with comments that say what to decide."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from edgecompress.errors import DataError, ModelError, StorageError
+from edgecompress.recipe.suggestions import did_you_mean
+from edgecompress.recipe.variables import escape_references
+from edgecompress.store import write_atomic
+
+MODEL_SUFFIXES = (".keras", ".h5", ".hdf5")
+
+TEMPLATE = """\
+# Check it with:  edgecompress check {file}
+# Run it with:    edgecompress run {file}
+name: {name}
+seed: 0
+
+data:
+{data}
+  validation: 0.1          # fraction of the training samples; validation decides, test is looked at once
+  calibration: 200         # training samples that fix the ranges of int8
+  batch_size: 64
+  preprocess:              # exactly what the model was trained with: (x * scale - mean) / std
+    # resize: [96, 96]     # images only
+    scale: 1/255           # 1 when the arrays are preprocessed already
+    mean: [0.0]
+    std: [1.0]
+
+model: {{source: file, path: {model}}}
+
+task:
+  loss: sparse_categorical_crossentropy   # binary_crossentropy, mean_squared_error, mean_absolute_error
+  from_logits: false       # true when the last layer has no softmax
+  metrics: [accuracy]      # the first one decides
+
+stages:                    # `edgecompress techniques` lists all; [] only converts
+  - prune_weights: {{id: prune, sparsity: 0.5, train: {{epochs: 2, learning_rate: 1e-4}}}}
+  - quantize_aware: {{train: {{epochs: 1, learning_rate: 1e-4}}}}   # last; needs int8 below
+
+export: {{format: int8, io: int8}}
+
+benchmark: {{threads: [1], runs: 200}}
+
+goal:
+  metric_drop: 0.01        # of the first metric, against the model as it is
+  # size_kb: 100
+  # p95_ms: 5.0
+"""
+
+
+def starter_recipe(model: Path, data: Path | None, file: Path) -> str:
+    """Text of a recipe that prunes, trains quantization-aware and exports as int8.
+
+    Args:
+        model: a .keras or .h5 file, or a SavedModel folder.
+        data: a .npz file or a folder with one folder per class; None: a place to fill in.
+        file: where the recipe will stand, for its comments.
+
+    Raises:
+        ModelError, DataError: the path does not exist or is of another kind.
+    """
+    _check_model(model)
+    stem = re.sub(r"[^A-Za-z0-9_.-]+", "_", model.stem).strip("_.-")[:80] or "model"
+    return TEMPLATE.format(file=file.name, name=_quoted(f"{stem}_int8"), model=_quoted(str(model)), data=_data_lines(data))
+
+
+def write_starter_recipe(model: Path, data: Path | None, file: Path, *, force: bool) -> None:
+    """Writes `starter_recipe` to `file`, whole or not at all.
+
+    Raises:
+        StorageError: the file exists (and `force` is not given), or cannot be written.
+        ModelError, DataError: as `starter_recipe`.
+    """
+    text = starter_recipe(model, data, file)
+    if file.exists() and not force:
+        raise StorageError(f"{file}: file must not exist yet; --force replaces it. Received: a file that does.")
+    write_atomic(file, text)
+
+
+def _check_model(model: Path) -> None:
+    """The kinds of model that `source: file` takes."""
+    if not model.exists():
+        near = did_you_mean(model.name, [file.name for file in model.parent.glob("*")])
+        raise ModelError(f"{model}: model must exist. Received: no such file.{near}")
+    if model.is_dir() and not (model / "saved_model.pb").is_file():
+        raise ModelError(f"{model}: folder must be a SavedModel. Received: no saved_model.pb in it.")
+    if model.is_file() and model.suffix.lower() not in MODEL_SUFFIXES:
+        expected = f"a Keras model ({', '.join(MODEL_SUFFIXES)}) or a SavedModel folder"
+        raise ModelError(f"{model}: model must be {expected}. Received: {model.suffix!r}.")
+
+
+def _data_lines(data: Path | None) -> str:
+    """The lines of `data:` that say where samples come from."""
+    if data is None:
+        return (
+            "  source: npz              # or image_folder: one folder per class\n"
+            "  path: data.npz           # arrays x_train, y_train [x_test, y_test], or x, y"
+        )
+    if not data.exists():
+        raise DataError(f"{data}: data must exist. Received: no such file or folder.")
+    if data.is_dir():
+        return f"  source: image_folder     # one folder per class\n  path: {_quoted(str(data))}"
+    if data.suffix.lower() == ".npz":
+        return f"  source: npz              # arrays x_train, y_train [x_test, y_test], or x, y\n  path: {_quoted(str(data))}"
+    raise DataError(f"{data}: data must be a .npz file or a folder with one folder per class. Received: {data.suffix!r}.")
+
+
+def _quoted(text: str) -> str:
+    """Text as YAML, whatever it holds."""
+    return escape_references(json.dumps(text, ensure_ascii=False)) if not re.fullmatch(r"[A-Za-z_./][\w./-]*", text) else text

@@ -3,16 +3,18 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
 
 from edgecompress.device import DeviceFault
 from edgecompress.device.benchmark import benchmark_models
 from edgecompress.device.child import run_job
-from edgecompress.progress import Progress
+from edgecompress.errors import ModelError
+from edgecompress.progress import Progress, visible_progress
 from edgecompress.report.schema import BenchmarkEntry
 
+RUN_FILES = {"final": "model.tflite", "plain": "plain.tflite", "baseline": "baseline.tflite"}
+GOLDEN_FILES = {"final": "golden.npz", "plain": "golden_plain.npz", "baseline": "golden_baseline.npz"}
 TIMEOUT_S = 900.0  # of one model with one number of threads, over all its runs
 
 
@@ -62,16 +64,38 @@ def benchmark_files(
     return [BenchmarkEntry.model_validate(row) for row in rows]
 
 
-def benchmark(model: str | Path | Mapping[str, str | Path], *, threads: Sequence[int] = (1,), runs: int = 200) -> list[BenchmarkEntry]:
-    """Latency of one .tflite, or of several interleaved, on this machine.
+def benchmark_path(path: Path, *, threads: Sequence[int], runs: int, progress: Progress) -> list[BenchmarkEntry]:
+    """Times a .tflite, or the three files of a run folder with their golden outputs.
+
+    Raises:
+        ModelError: neither is there.
+    """
+    if not path.is_dir():
+        if not path.is_file():
+            raise ModelError(f"{path}: must be a .tflite file or a run folder")
+        return benchmark_files({path.stem: path}, threads=threads, runs=runs, progress=progress)
+    models = {name: path / file for name, file in RUN_FILES.items() if (path / file).exists()}
+    if not models:
+        raise ModelError(f"{path}: a run folder must hold {', '.join(RUN_FILES.values())}. Received: none of them")
+    golden = {name: path / GOLDEN_FILES[name] for name in models if (path / GOLDEN_FILES[name]).exists()}
+    return benchmark_files(models, threads=threads, runs=runs, progress=progress, golden=golden)
+
+
+def benchmark(
+    model: str | Path | Mapping[str, str | Path], *, threads: Sequence[int] = (1,), runs: int = 200, quiet: bool = False
+) -> list[BenchmarkEntry]:
+    """Latency of a .tflite, of several interleaved, or of the files of a run folder, on this machine.
 
     Args:
-        model: path of a .tflite, or names to paths.
+        model: path of a .tflite or a run folder, or names to .tflite paths.
         threads: numbers of threads to sweep.
         runs: timed invokes per entry, at least 50; p95 needs 200, p99 needs 1000.
+        quiet: no progress bar.
 
     Returns:
-        One entry per number of threads and model: percentiles in ms, peak memory, runtime, trust. In a notebook, a table.
+        One entry per number of threads and model: percentiles in ms, peak memory, runtime, trust.
     """
-    models: dict[str, Any] = dict(model) if isinstance(model, Mapping) else {Path(model).stem: model}
-    return benchmark_files({name: Path(path) for name, path in models.items()}, threads=threads, runs=runs, progress=Progress())
+    progress = Progress() if quiet else visible_progress()
+    if isinstance(model, Mapping):
+        return benchmark_files({name: Path(path) for name, path in model.items()}, threads=threads, runs=runs, progress=progress)
+    return benchmark_path(Path(model), threads=threads, runs=runs, progress=progress)

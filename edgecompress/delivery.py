@@ -11,7 +11,7 @@ from typing import Any
 
 from edgecompress import __version__, versions
 from edgecompress.backend import keras
-from edgecompress.benchmarking import benchmark_files, write_golden
+from edgecompress.benchmarking import GOLDEN_FILES, RUN_FILES, benchmark_files, write_golden
 from edgecompress.data import Data
 from edgecompress.errors import ConversionError
 from edgecompress.evaluation import Evaluation, evaluate_keras, evaluate_tflite, verdict
@@ -26,7 +26,6 @@ from edgecompress.report.schema import Report, StageReport
 from edgecompress.store import RunFolder
 from edgecompress.tflite import describe, parse, refuses
 
-FILES = {"final": "model.tflite", "plain": "plain.tflite", "baseline": "baseline.tflite"}
 NUM_GOLDEN_SAMPLES = 16
 
 
@@ -46,7 +45,7 @@ def deliver(recipe: Recipe, data: Data, models: Models, stages: Sequence[StageRe
         ConversionError: a model does not convert, or the target runtime is too old for the result.
     """
     conversions = export_models(recipe, data, models, store, progress)
-    files = {name: store.path / file for name, file in FILES.items()}
+    files = {name: store.path / file for name, file in RUN_FILES.items()}
     golden, warnings = _golden(files, data, store.path)
     file = parse(conversions["final"].content)
     keeps = measure_keeps(models.final, models.keeps, file)
@@ -86,14 +85,14 @@ def export_models(recipe: Recipe, data: Data, models: Models, store: RunFolder, 
     made: dict[tuple[int, str], Conversion] = {}
     for name, (model, export) in plan.items():
         same = (id(model), export.model_dump_json())
-        with progress.task(f"converting {FILES[name]}"):
+        with progress.task(f"converting {RUN_FILES[name]}"):
             if same not in made:
                 made[same] = convert(model, export, calibration=calibration, progress=progress)
         conversions[name] = made[same]
         if name == "final":
             _check_target(recipe, made[same].content)
     for name, conversion in conversions.items():
-        store.write(FILES[name], conversion.content)
+        store.write(RUN_FILES[name], conversion.content)
     return conversions
 
 
@@ -109,7 +108,7 @@ def _golden(files: Mapping[str, Path], data: Data, folder: Path) -> tuple[dict[s
     inputs = data.calibration.arrays()[0][:NUM_GOLDEN_SAMPLES]
     golden, warnings = {}, []
     for name, path in files.items():
-        stored = folder / ("golden.npz" if name == "final" else f"golden_{name}.npz")
+        stored = folder / GOLDEN_FILES[name]
         problem = write_golden(path, inputs, stored)
         if problem is None:
             golden[name] = stored
@@ -134,7 +133,7 @@ def _artifact(recipe: Recipe, conversions: Mapping[str, Conversion]) -> dict[str
     """The `artifact` section."""
     sizes = {name: len(conversion.content) for name, conversion in conversions.items()}
     return {
-        **describe(conversions["final"].content), "path": FILES["final"], "format": recipe.export.format,
+        **describe(conversions["final"].content), "path": RUN_FILES["final"], "format": recipe.export.format,
         "baseline_bytes": sizes["baseline"], "plain_bytes": sizes["plain"], "ratio": sizes["baseline"] / sizes["final"],
     }  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgecompress.backend import keras
 from edgecompress.data import load_data
@@ -11,6 +11,9 @@ from edgecompress.recipe.schema import Recipe
 from edgecompress.recipe.stages import TECHNIQUES
 from edgecompress.stage import LayerRecord
 from edgecompress.techniques.baseline import make_model
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 # Bytes of a kernel's weights and of its biases in a .tflite. BatchNormalization folds into them.
 WEIGHT_BYTES = {"float32": (4, 4), "float16": (2, 2), "dynamic": (1, 4), "int8": (1, 4), "int16x8": (1, 8)}
@@ -75,3 +78,23 @@ def _weight_bytes(model: keras.Model, export_format: str) -> int:
         if isinstance(layer, keras.layers.BatchNormalization):
             num_bytes -= 3 * bias * int(layer.moving_mean.shape[0])
     return num_bytes
+
+
+def plan_table(planned: Plan) -> "Table":
+    """A plan for the terminal: one row per stage and per layer that it looks at."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    before, after = planned.baseline_weight_bytes, planned.final_weight_bytes
+    title = f"{planned.name}: weights {before:,} bytes in float32, about {after:,} in {planned.export_format} ({before / after:.1f} times smaller)"
+    table = Table(title=escape(title), title_justify="left")
+    for header, justify in (("stage", "left"), ("layer", "left"), ("what", "left"), ("parameters", "right"), ("zeros", "right"), ("MACs", "right")):
+        table.add_column(header, justify=justify, overflow="fold")
+    for stage in planned.stages:
+        totals = stage.totals
+        zeros = f"{1 - totals.nonzero_parameters / max(1, totals.parameters):.1%}"
+        table.add_row(f"{stage.index:02d} {stage.technique}", "", "", f"{totals.parameters:,}", zeros, f"{totals.macs:,}")
+        for record in stage.layers:
+            style = None if record.action == "changed" else "dim"
+            table.add_row("", escape(f"{record.name} ({record.type})"), escape(f"{record.action}: {record.reason}"), "", "", "", style=style)
+    return table

@@ -68,3 +68,10 @@ class TerminalProgress(Progress):
 
     def say(self, line: str) -> None:
         self._console.print(line, highlight=False)
+
+
+def visible_progress() -> Progress:
+    """Bars on the terminal (standard error) or in the notebook."""
+    from rich.console import Console
+
+    return TerminalProgress(Console(stderr=True))

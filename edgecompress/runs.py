@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgecompress.progress import Progress
+from edgecompress.progress import Progress, visible_progress
 from edgecompress.quiet import noise_to
 from edgecompress.recipe import load_recipe
 from edgecompress.recipe.schema import Recipe
@@ -99,7 +99,7 @@ def run(
     Raises:
         EdgeCompressError: bad recipe, data or model; see `errors`.
     """
-    progress = Progress() if quiet else _visible_progress()
+    progress = Progress() if quiet else visible_progress()
     folder = Path(out) if out is not None else None
     return run_recipe(load_recipe(recipe, overrides or {}), out=folder, fresh=fresh, allow_code=allow_code, progress=progress)
 
@@ -140,7 +140,7 @@ def compress(
         "export": {"format": export} if isinstance(export, str) else dict(export), "benchmark": dict(benchmark or {}),
     })  # fmt: skip
     folder = Path(out) if out is not None else inputs / "run"
-    finished = run_recipe(recipe, out=folder, progress=Progress() if quiet else _visible_progress())
+    finished = run_recipe(recipe, out=folder, progress=Progress() if quiet else visible_progress())
     return Run(finished.folder, finished.report, temporary if out is None else None)
 
 
@@ -148,12 +148,3 @@ def _ends_in_softmax(model: keras.Model) -> bool:
     """Whether the outputs are probabilities already."""
     last = model.layers[-1]
     return type(last).__name__ == "Softmax" or getattr(getattr(last, "activation", None), "__name__", "") == "softmax"
-
-
-def _visible_progress() -> Progress:
-    """Bars on the terminal or in the notebook."""
-    from rich.console import Console
-
-    from edgecompress.progress import TerminalProgress
-
-    return TerminalProgress(Console(stderr=True))

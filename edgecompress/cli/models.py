@@ -36,7 +36,7 @@ def convert(
     as_json: AsJson = False,
 ) -> None:
     """Converts a Keras model to a .tflite: only the export, no training."""
-    from edgecompress.quick import convert as convert_model
+    from edgecompress.one_model import convert as convert_model
 
     artifact = convert_model(model, format=format, io=io, data=data, out=output, allow_code=allow_code, progress=visible_progress())
     show_json(artifact) if as_json else show(f"{artifact['path']}: {artifact['format']}, {artifact['bytes']:,} bytes")
@@ -52,8 +52,8 @@ def evaluate(
 ) -> None:
     """Measures a .tflite or Keras model on the test data of a recipe."""
     checked = read_recipe(recipe, settings, allow_env)
-    from edgecompress.quick import evaluate as evaluate_model
-    from edgecompress.quick import evaluation_table
+    from edgecompress.one_model import evaluate as evaluate_model
+    from edgecompress.one_model import evaluation_table
 
     found = evaluate_model(model, checked, allow_code=allow_code, progress=visible_progress())
     show_json(found) if as_json else show(evaluation_table(found))
@@ -80,8 +80,8 @@ def benchmark(
     from edgecompress.benchmarking import benchmark_path, benchmark_table
 
     entries = benchmark_path(model, threads=counts, runs=runs, progress=visible_progress())
-    if json_file != STANDARD_OUTPUT:
-        show(benchmark_table(entries))
     if json_file is not None:
         show_json({"benchmark": [entry.model_dump(mode="json") for entry in entries]}, json_file)
+    if json_file != STANDARD_OUTPUT:
+        show(benchmark_table(entries))
     raise_for_devices(entries)

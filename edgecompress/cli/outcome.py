@@ -29,7 +29,8 @@ def raise_for_outcome(report: Report) -> None:
 
 
 def raise_for_devices(entries: Sequence[BenchmarkEntry]) -> None:
-    """
+    """Turns failed benchmarks into the error that they are.
+
     Raises:
         DeviceError: a model that a device could not run.
     """

@@ -20,8 +20,7 @@ def show(*values: Any) -> None:
     """Prints text and tables to standard output."""
     from rich.console import Console
 
-    console = Console(highlight=False, markup=False, emoji=False, width = Path("-")
-PIPED_WIDTH)
+    console = Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
     for value in values:
         console.print(value, soft_wrap=isinstance(value, str))
 
@@ -35,7 +34,9 @@ def say(line: str, *, style: str = "") -> None:
 
 def show_json(value: Any, file: Path = STANDARD_OUTPUT) -> None:
     """Writes one JSON object to a file, or prints it."""
-    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    from edgecompress.report.json_value import json_value
+
+    text = json.dumps(json_value(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     if file == STANDARD_OUTPUT:
         sys.stdout.write(text)
     else:

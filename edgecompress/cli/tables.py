@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import yaml
 from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from edgecompress.recipe.describe import REQUIRED, describe_technique, describe_techniques
+from edgecompress.recipe.dump import write_yaml
 
 if TYPE_CHECKING:
     from edgecompress.recipe.schema import Recipe
@@ -59,4 +59,4 @@ def _table(*columns: str) -> Table:
 
 def _settings(values: dict[str, Any]) -> str:
     """`sparsity: 0.6, train: {epochs: 3}`."""
-    return yaml.safe_dump(values, default_flow_style=True, sort_keys=False, width=10_000).strip().removeprefix("{").removesuffix("}")
+    return " ".join(write_yaml(values, flow=True).split()).removeprefix("{").removesuffix("}")

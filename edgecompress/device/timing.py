@@ -19,7 +19,7 @@ _NUM_WINDOWS = 3
 _STABLE_SPREAD = 0.03
 _WARM_UP_LIMIT_NS = 3_000_000_000
 
-_LEAD_NS = 2_000_000
+_LEAD_NS = 10_000_000
 
 _NUM_RESAMPLES = 1000
 
@@ -73,9 +73,9 @@ def warm_up(run: Callable[[], None], *, limit_ns: int = _WARM_UP_LIMIT_NS) -> tu
 
 
 def time_block(run: Callable[[], None], num_invokes: int) -> list[int]:
-    """A block of timed invokes after an untimed lead of 2 ms, at least one invoke.
+    """A block of timed invokes after an untimed lead of 10 ms, at least one invoke.
 
-    The lead brings back caches and clock frequency after another model ran.
+    The lead brings back caches and clock frequency after another model ran, and spreads the blocks over more of the machine's moods.
     """
     until = time.perf_counter_ns() + _LEAD_NS
     run()

@@ -55,7 +55,7 @@ def mobilenet_v1(inputs: tf.Tensor, num_outputs: int, width: int, seed: int) -> 
     Source: Howard et al., MobileNets (2017), table 1.
     """
     size = min(inputs.shape[1], inputs.shape[2])
-    strides = _strides_that_fit([2, *[stride for _, stride in MOBILENET_V1_BLOCKS]], size)
+    strides = strides_that_fit([2, *[stride for _, stride in MOBILENET_V1_BLOCKS]], size)
     features = convolution(inputs, width, (3, 3), name="conv1", seed=seed, strides=strides[0])
     features = batch_norm_relu(features, name="conv1")
     for block, ((multiple, _), stride) in enumerate(zip(MOBILENET_V1_BLOCKS, strides[1:], strict=True), start=1):
@@ -98,8 +98,16 @@ def _residual(inputs: tf.Tensor, filters: int, *, name: str, seed: int, strides:
     return keras.layers.ReLU(name=f"{name}_relu")(features)
 
 
-def _strides_that_fit(strides: list[int], size: int) -> list[int]:
-    """`strides` with the first twos replaced by ones until a side of `size` pixels keeps the smallest map."""
+def strides_that_fit(strides: list[int], size: int) -> list[int]:
+    """Replaces the first twos by ones until the last map of an input keeps at least MOBILENET_V1_SMALLEST_MAP pixels a side.
+
+    Args:
+        strides: of all convolutions in order, each 1 or 2, with same padding.
+        size: pixels of the shorter side of the input.
+
+    Returns:
+        As many strides; all ones where the input itself is smaller.
+    """
     fitted = list(strides)
     while 2 in fitted and ceil(size / 2 ** fitted.count(2)) < MOBILENET_V1_SMALLEST_MAP:
         fitted[fitted.index(2)] = 1

@@ -6,6 +6,7 @@ from edgecompress.backend import keras, tf
 from edgecompress.models.blocks import batch_norm_relu, dense
 
 BOTTLENECK_DIVISOR = 16  # MLPerf Tiny: 128 wide, 8 at the bottleneck
+MIN_BOTTLENECK = 4  # of fewer ReLU units, all may start dead: the output is then the same for every input
 
 
 def mlp(inputs: tf.Tensor, num_outputs: int, width: int, seed: int) -> tf.Tensor:
@@ -24,7 +25,7 @@ def autoencoder(inputs: tf.Tensor, num_outputs: int, width: int, seed: int) -> t
     (github.com/mlcommons/tiny, benchmark/training/anomaly_detection/keras_model.py).
     """
     features = _flatten(inputs)
-    bottleneck = max(1, width // BOTTLENECK_DIVISOR)
+    bottleneck = max(MIN_BOTTLENECK, width // BOTTLENECK_DIVISOR)
     names = [*(f"encoder{number}" for number in range(1, 5)), "bottleneck", *(f"decoder{number}" for number in range(1, 5))]
     for name in names:
         features = dense(features, bottleneck if name == "bottleneck" else width, name=name, seed=seed)

@@ -6,9 +6,8 @@ import inspect
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
 from edgecompress.errors import RecipeError
+from edgecompress.recipe.dump import write_yaml
 from edgecompress.recipe.expectations import Schema, expected, resolved
 from edgecompress.recipe.stages import TECHNIQUES
 from edgecompress.recipe.suggestions import did_you_mean, received
@@ -57,7 +56,7 @@ def describe_technique(name: str) -> Description:
     sources = [text.removeprefix("Source: ") for text in paragraphs if text.startswith("Source: ")]
     details = [text for text in paragraphs[1:] if not text.startswith("Source: ")]
     definitions = schema.get("$defs", {})
-    example = yaml.safe_dump([{name: _example(schema, definitions)}], sort_keys=False, default_flow_style=None, width=100)
+    example = write_yaml([{name: _example(schema, definitions)}])
     return Description(name, paragraphs[0], " ".join(details), " ".join(sources), _fields(schema, definitions, ""), example)
 
 
@@ -69,7 +68,7 @@ def _fields(schema: Schema, definitions: Schema, prefix: str) -> list[Field]:
         if name == "technique":
             continue
         part = resolved(part, definitions)
-        default = REQUIRED if name in required else yaml.safe_dump(part.get("default"), default_flow_style=True).splitlines()[0]
+        default = REQUIRED if name in required else write_yaml(part.get("default"), flow=True).splitlines()[0]
         fields.append(Field(prefix + name, expected(part, definitions), default, part.get("description", "")))
         for option in (resolved(option, definitions) for option in part.get("anyOf", [part])):
             if "properties" in option:

@@ -10,6 +10,8 @@ from edgecompress.recipe.schema import Recipe
 from edgecompress.recipe.variables import escape_references
 from edgecompress.recipe.yaml_reader import BOOLEAN, FLOAT, INTEGER, NULL
 
+WIDTH = 120  # columns
+
 
 class _Dumper(yaml.SafeDumper):
     """Quotes exactly what our reader would not take for text."""
@@ -33,10 +35,19 @@ def recipe_as_written(recipe: Recipe) -> dict[str, Any]:
     return written
 
 
+def write_yaml(value: Any, *, flow: bool | None = None) -> str:
+    """YAML that our reader reads back as `value`.
+
+    Args:
+        value: mappings with text keys, lists, text, finite numbers, booleans, None.
+        flow: everything in braces and brackets (True), nothing (False), only what holds no mapping or list (None).
+    """
+    return str(yaml.dump(value, Dumper=_Dumper, sort_keys=False, default_flow_style=flow, width=WIDTH, allow_unicode=True))
+
+
 def dump_recipe(recipe: Recipe) -> str:
     """YAML that `load_recipe` reads to an equal Recipe, with every default written out."""
-    values = recipe_as_written(recipe)
-    return str(yaml.dump(values, Dumper=_Dumper, sort_keys=False, default_flow_style=None, width=120, allow_unicode=True))
+    return write_yaml(recipe_as_written(recipe))
 
 
 def _escaped(value: Any) -> Any:

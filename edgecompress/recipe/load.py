@@ -40,11 +40,28 @@ def load_recipe(
     root = apply_overrides(root, overrides or {})
     root = substitute_variables(root, os.environ, allow_env)
     root, problems = _with_flat_stages(root)
+    return _checked(to_plain(root), problems, root)
+
+
+def make_recipe(values: Mapping[str, Any]) -> Recipe:
+    """A checked recipe from Python values.
+
+    Args:
+        values: the sections of a recipe; stages are Configs such as `PruneWeights(sparsity=0.6)`.
+
+    Raises:
+        RecipeError: everything that is wrong, one line each.
+    """
+    return _checked(values, [], None)
+
+
+def _checked(values: Mapping[str, Any], problems: list[Problem], root: Node | None) -> Recipe:
+    """The recipe, after schema and rules; `problems` are those that were found before."""
     try:
-        recipe = Recipe.model_validate(to_plain(root))
+        recipe = Recipe.model_validate(values)
     except ValidationError as error:
         known = {problem.path for problem in problems}
-        problems += [problem for problem in problems_of(error) if problem.path not in known]
+        problems = problems + [problem for problem in problems_of(error) if problem.path not in known]
     if problems:
         raise recipe_error(problems, root)
     check_recipe(recipe, root)

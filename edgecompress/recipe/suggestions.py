@@ -4,18 +4,18 @@ import difflib
 from collections.abc import Iterable
 from typing import Any
 
+MIN_PART = 3  # a shorter part of a name says nothing
 MAX_SHOWN = 80  # characters of a value in a message
 
 
 def did_you_mean(word: Any, known: Iterable[str]) -> str:
     """` Did you mean 'x'?`, or nothing when no known word is near."""
-    near = difflib.get_close_matches(str(word)[:MAX_SHOWN], list(known), n=1)
+    written, names = str(word)[:MAX_SHOWN], list(known)
+    near = difflib.get_close_matches(written, names, n=1) or [name for name in names if len(written) >= MIN_PART and written in name]
     return f" Did you mean {near[0]!r}?" if near else ""
 
 
 def received(value: Any) -> str:
     """` Received: 'x'.`, shortened: a message is one line."""
     shown = repr(value)
-    if len(shown) > MAX_SHOWN:
-        shown = shown[:MAX_SHOWN] + "..."
-    return f" Received: {shown}."
+    return f" Received: {shown}." if len(shown) <= MAX_SHOWN else f" Received: {shown[:MAX_SHOWN]}..."

@@ -166,7 +166,7 @@ def _syntax_message(error: yaml.YAMLError, text: str, file: str) -> str:
     """PyYAML's complaint as one line of ours, with a hint where the cause is a common one."""
     if isinstance(error, yaml.reader.ReaderError):
         line = text.count("\n", 0, error.position) + 1
-        return f"{file}:{line}: text must be printable. Received: character {error.character!r}."
+        return f"{file}:{line}: text must be printable. Received: {chr(error.character)!r}."
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     number = mark.line if mark is not None else 0
     lines = text.splitlines()

@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 PIXELS_PER_INCH = 72  # of the SVG backend
 FONT_PIXELS = 11
 CHARACTER_PIXELS = 6.2  # mean advance at FONT_PIXELS, for leaving room beside an axis
-ROW_PIXELS = 26
+WIDTH, WIDE = 320.0, 390.0  # of the small and the large drawings, in pixels
 
 # Stand-in colours, unlikely to be drawn by anyone else, and what takes their place on the page.
 INK, BASELINE, PLAIN, FINAL = "#000107", "#010207", "#010307", "#010407"

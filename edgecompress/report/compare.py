@@ -10,13 +10,22 @@ from edgecompress.report.course import deciding_metric
 from edgecompress.report.document import Cell, Table, make_table
 from edgecompress.report.latency import first_entry, unlike_circumstances
 from edgecompress.report.schema import Report
-from edgecompress.report.summary import scalar_metrics, test_metrics
+from edgecompress.report.summary import metrics_on_test, scalar_metrics
 from edgecompress.report.table import terminal_table
-from edgecompress.report.words import bytes_text, difference_text, metric_label, metric_text, ms_text, ratio_text, short_count_text
+from edgecompress.report.words import (
+    bytes_text,
+    difference_text,
+    difference_unit,
+    metric_label,
+    metric_text,
+    ms_text,
+    ratio_text,
+    short_count_text,
+)
 
 
 def comparison_table(reports: Sequence[Report]) -> tuple[RenderableType, list[str]]:
-    """Runs side by side, one column each; the best value of a row is marked where ranking is fair.
+    """Runs below each other, one row each; the best value of a column is marked with `*` where ranking is fair.
 
     Args:
         reports: two or more.
@@ -25,7 +34,7 @@ def comparison_table(reports: Sequence[Report]) -> tuple[RenderableType, list[st
         (table, reasons): `reasons` says in sentences what must not be ranked and why; empty when everything may be.
     """
     metric_reasons, latency_reasons = unlike_tasks(reports), unlike_latencies(reports)
-    table = _rows(reports, rank_metrics=not metric_reasons, rank_latency=not latency_reasons)
+    table = _runs(reports, rank_metrics=not metric_reasons, rank_latency=not latency_reasons)
     reasons = [f"Metrics are not ranked: {reason}." for reason in metric_reasons]
     return terminal_table(table), reasons + [f"Latencies are not ranked: {reason}." for reason in latency_reasons]
 
@@ -47,59 +56,46 @@ def unlike_latencies(reports: Sequence[Report]) -> list[str]:
     found = [entry for entry in entries if entry is not None]
     if not found:
         return []  # nothing to rank
-    missing = [name for name, entry in zip(names(reports), entries, strict=True) if entry is None]
+    missing = [name for name, entry in zip(run_names(reports), entries, strict=True) if entry is None]
     return [f"{name} has none" for name in missing] + unlike_circumstances(found)
 
 
-def names(reports: Sequence[Report]) -> list[str]:
+def run_names(reports: Sequence[Report]) -> list[str]:
     """The runs' names, numbered where two are equal."""
     given = [report.name for report in reports]
     return [f"{name} ({given[: index + 1].count(name)})" if given.count(name) > 1 else name for index, name in enumerate(given)]
 
 
-def _rows(reports: Sequence[Report], *, rank_metrics: bool, rank_latency: bool) -> Table:
-    """One row per figure."""
-    metrics = [scalar_metrics(test_metrics(report, "final", "tflite")) for report in reports]
+def _runs(reports: Sequence[Report], *, rank_metrics: bool, rank_latency: bool) -> Table:
+    """One row per run, one column per figure."""
+    metric, verdict = deciding_metric(reports[0]) or "", reports[0].verdict
+    rises = verdict is not None and verdict.direction == "rises"
     entries = [first_entry(report, "final") for report in reports]
-    rows: list[list[str | Cell]] = []
-    for name in dict.fromkeys(name for values in metrics for name in values):
-        values = [one.get(name) for one in metrics]
-        deciding = name == deciding_metric(reports[0]) and reports[0].verdict is not None
-        rises = deciding and reports[0].verdict is not None and reports[0].verdict.direction == "rises"
-        row = _row(
-            f"{metric_label(name).capitalize()}, test",
-            values,
-            [metric_text(name, value) for value in values],
-            rank_metrics and deciding,
-            rises,
-        )
-        rows.append(row)
-    drops = [report.verdict.test.drop if report.verdict else None for report in reports]
-    metric = deciding_metric(reports[0]) or ""
-    rows.append(["Drop from its baseline", *(difference_text(metric, drop) for drop in drops)])
-    sizes: list[float | None] = [report.artifact.bytes for report in reports]
-    rows.append(_row("File", sizes, [bytes_text(report.artifact.bytes) for report in reports], True, False))
-    rows.append(["Smaller than its baseline", *(ratio_text(report.artifact.ratio) for report in reports)])
-    rows.append(["Non-zero parameters", *(short_count_text(report.stages[-1].nonzero_parameters) for report in reports)])
     medians, tails = ([getattr(entry, key, None) for entry in entries] for key in ("p50_ms", "p95_ms"))
-    rows.append(_row("p50 ms", medians, [ms_text(time) for time in medians], rank_latency, False))
-    rows.append(_row("p95 ms", tails, [ms_text(time) for time in tails], rank_latency, False))
-    goals = [f"{sum(goal.met for goal in report.goals)} of {len(report.goals)}" if report.goals else "" for report in reports]
-    rows.append(["Goals met", *goals])
-    return make_table(
-        ["", *(f">{name}" for name in names(reports))], [row for row in rows if any(_text(cell) not in ("", "-") for cell in row[1:])]
-    )
+    values = [scalar_metrics(metrics_on_test(report, "final", "tflite")) for report in reports]
+    sizes = [report.artifact.bytes for report in reports]
+    columns: dict[str, list[str | Cell]] = {"Run": list(run_names(reports))}
+    for name in dict.fromkeys(name for one in values for name in one):
+        found = [one.get(name) for one in values]
+        best = _best(found, rises) if name == metric and verdict is not None and rank_metrics else None
+        columns[f">{metric_label(name).capitalize()}"] = _marked(found, [metric_text(name, value) for value in found], best)
+    drops = [report.verdict.test.drop if report.verdict else None for report in reports]
+    columns[f">Drop{difference_unit(metric)}"] = [difference_text(metric, drop) for drop in drops]
+    columns[">File"] = _marked(sizes, [bytes_text(size) for size in sizes], _best(sizes, False))
+    columns[">Smaller"] = [ratio_text(report.artifact.ratio) for report in reports]
+    columns[">Non-zero"] = [short_count_text(report.stages[-1].nonzero_parameters) for report in reports]
+    for title, times in ((">p50 ms", medians), (">p95 ms", tails)):
+        columns[title] = _marked(times, [ms_text(time) for time in times], _best(times, False) if rank_latency else None)
+    columns[">Goals"] = [f"{sum(goal.met for goal in report.goals)} of {len(report.goals)}" if report.goals else "" for report in reports]
+    return make_table(list(columns), list(zip(*columns.values(), strict=True)))
 
 
-def _text(cell: str | Cell) -> str:
-    return cell.text if isinstance(cell, Cell) else cell
+def _best(values: Sequence[float | None], rises: bool) -> float | None:
+    """The best of the known values; None when all are equal: then nothing is to be marked."""
+    known = {value for value in values if value is not None}
+    return (max(known) if rises else min(known)) if len(known) > 1 else None
 
 
-def _row(title: str, values: Sequence[float | None], texts: Sequence[str], rank: bool, rises: bool) -> list[str | Cell]:
-    """One figure of all runs; where `rank`, the best is marked with `*`, unless all are equal."""
-    known = [value for value in values if value is not None]
-    best = (max(known) if rises else min(known)) if rank and len(set(known)) > 1 else None
-    return [
-        title,
-        *(Cell(f"{text} *", "good") if best is not None and value == best else text for value, text in zip(values, texts, strict=True)),
-    ]
+def _marked(values: Sequence[float | None], texts: Sequence[str], best: float | None) -> list[str | Cell]:
+    """`texts` with a `*` where the value is `best`."""
+    return [Cell(f"{text} *", "good") if best is not None and value == best else text for value, text in zip(values, texts, strict=True)]

@@ -12,6 +12,7 @@ from edgecompress.report.words import (
     bytes_text,
     count_text,
     difference_text,
+    difference_unit,
     metric_label,
     metric_text,
     percent_text,
@@ -39,6 +40,11 @@ def validation_metrics(stage: StageReport) -> dict[str, Any]:
     return dict(stage.metrics.get("validation") or {})
 
 
+def final_on_validation(report: Report) -> float | None:
+    """The deciding metric of the final .tflite on the validation split."""
+    return report.verdict.validation.get("final") if report.verdict else None
+
+
 def course_blocks(report: Report) -> Iterator[Block]:
     """Stages, keeps and layers, those that have something to say."""
     yield _stages_block(report)
@@ -62,12 +68,13 @@ def stages_table(report: Report) -> Table:
             metric_text(metric, value), _change(metric, before, value), seconds_text(stage.seconds), _state(stage),
         ])  # fmt: skip
         before = before if value is None else value
-    final = report.verdict.validation.get("final") if report.verdict else None
+    final = final_on_validation(report)
     title, size = f"export {report.artifact.format}", bytes_text(report.artifact.bytes)
     last = ("", "") if final is None else (metric_text(metric, final), _change(metric, before, final))
     rows.append([title, "", "", "", size, *last, "", ""])
     label = f">{metric_label(metric).capitalize()}, validation" if metric else ">Metric"
-    return make_table(("Stage", ">Parameters", ">Zeros", ">MACs", ">Bytes", label, ">Change", ">Time", ""), rows)
+    change = f">Change{difference_unit(metric)}"
+    return make_table(("Stage", ">Parameters", ">Zeros", ">MACs", ">Bytes", label, change, ">Time", "State"), rows)
 
 
 def _change(metric: str, before: float | None, value: float | None) -> str:
@@ -103,9 +110,7 @@ def _keeps_block(report: Report) -> Block:
     """What later stages had to hold, measured again at the end. Many that held are folded away, broken ones never."""
     keeps = [(stage, keep) for stage in report.stages for keep in stage.keeps]
     broken = [(stage, keep) for stage, keep in keeps if not keep.held]
-    verdict = (
-        f"{len(broken)} of {len(keeps)} keeps are broken." if broken else f"All {len(keeps)} keeps held." if len(keeps) > 1 else "It held."
-    )
+    verdict = f"{len(keeps) - len(broken)} of {len(keeps)} held."
     sentence = "What a stage achieved and later stages must not undo, measured again on the last Keras model and on the final .tflite."
     tables = [_keeps_table(broken, "Broken keeps")] if broken else []
     tables.append(_keeps_table(keeps, "All keeps", collapsed=len(keeps) > MOST_KEEPS_SHOWN))

@@ -9,12 +9,12 @@ from math import nan
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from edgecompress.report.canvas import BASELINE, CHARACTER_PIXELS, FINAL, INK, Plot, draw, label
+from edgecompress.report.canvas import BASELINE, CHARACTER_PIXELS, FINAL, INK, WIDE, Plot, draw, label
 from edgecompress.report.course import deciding_metric, stage_label
 from edgecompress.report.schema import Report
 from edgecompress.report.words import is_fraction_correct, metric_label
 
-SIZE = (390.0, 220.0)
+SIZE = (WIDE, 220.0)
 MARGINS = (52.0, 14.0, 46.0, 30.0)
 MOST_MARKED_EPOCHS = 40  # beyond it the marks would touch
 

@@ -139,7 +139,7 @@ class Verdict(Section):
 
     metric: str
     direction: Literal["rises", "falls"]  # rises: larger is better
-    validation: dict[str, Any] = {}
+    validation: dict[str, Any] = {}  # baseline, final, drop
     test: Comparison
 
 
@@ -158,12 +158,12 @@ class Artifact(Section):
 
     path: str
     format: str
-    bytes: int
+    bytes: int = Field(gt=0)
     gzip_bytes: int
     sha256: str
     baseline_bytes: int
     plain_bytes: int
-    ratio: float  # baseline_bytes / bytes
+    ratio: float = Field(gt=0)  # baseline_bytes / bytes
     arena_bytes: int | None = None
     bytes_by_type: dict[str, int] = {}
     ops: dict[str, int] = {}

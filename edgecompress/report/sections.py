@@ -10,7 +10,17 @@ from edgecompress.report.course import course_blocks
 from edgecompress.report.document import Block, Cell, Table, make_facts, make_table, split_constant
 from edgecompress.report.schema import BenchmarkEntry, Report, Tensor
 from edgecompress.report.summary import comparison_block, goals_table, model_title
-from edgecompress.report.words import NOT_KNOWN, bytes_text, count_text, date_text, ms_text, percent_text, ratio_text, seconds_text
+from edgecompress.report.words import (
+    NOT_KNOWN,
+    bytes_text,
+    count_text,
+    date_text,
+    ms_text,
+    percent_text,
+    ratio_text,
+    seconds_text,
+    threads_text,
+)
 
 BENCHMARK_CIRCUMSTANCES = ("Host", "Runtime", "Kernels", "Threads", "Runs")
 
@@ -81,7 +91,7 @@ def _benchmark_block(report: Report) -> Block:
         f"Measured on {machine}. Another device gives other times." for machine in dict.fromkeys(map(_machine, report.benchmark)) if machine
     ]
     sentences += [
-        f"{entry.model} on {entry.host}, {entry.threads} threads, was not measured: {entry.error}"
+        f"{entry.model} on {entry.host}, {threads_text(entry.threads)}, was not measured: {entry.error}"
         for entry in report.benchmark
         if entry.error
     ]

@@ -18,6 +18,7 @@ from edgecompress.report.words import (
     ms_text,
     noise_text,
     ratio_text,
+    threads_text,
     verdict_sentence,
 )
 
@@ -49,8 +50,8 @@ def _speed_card(report: Report) -> Iterator[Card]:
     found = speedup(report)
     if found is None:
         return
-    threads = f"{found.final.threads} thread{'s' if found.final.threads > 1 else ''}"
-    detail = f"p50 {ms_text(found.baseline.p50_ms)} → {ms_text(found.final.p50_ms)} ms, {threads}, {found.final.host}"
+    place = f"{threads_text(found.final.threads)}, {found.final.host}"
+    detail = f"p50 {ms_text(found.baseline.p50_ms)} → {ms_text(found.final.p50_ms)} ms, {place}"
     if found.distrust_reasons:
         detail += f"; not trusted: {found.distrust_reasons[0]}"
     if not found.distinguishable:
@@ -85,7 +86,7 @@ def goal_values(report: Report, goal: GoalResult) -> tuple[str, str]:
 
 
 def goal_text(report: Report, goal: GoalResult) -> str:
-    """`size kb 57.1 kB, limit 60 kB`."""
+    """`size 57.1 kB, limit 60 kB`."""
     limit, value = goal_values(report, goal)
     return f"{goal_label(goal)} {value}, limit {limit}"
 
@@ -125,7 +126,7 @@ def scalar_metrics(metrics: dict[str, Any]) -> dict[str, float | None]:
     return {name: value for name, value in metrics.items() if value is None or isinstance(value, int | float)}
 
 
-def test_metrics(report: Report, model: str, kind: str) -> dict[str, Any]:
+def metrics_on_test(report: Report, model: str, kind: str) -> dict[str, Any]:
     """Test metrics of `model` as Keras model or .tflite (`kind`); empty where it was not evaluated."""
     metrics = cast(dict[str, dict[str, dict[str, Any]]], report.metrics)
     return metrics.get(model, {}).get(kind, {})
@@ -133,24 +134,24 @@ def test_metrics(report: Report, model: str, kind: str) -> dict[str, Any]:
 
 def side_by_side(report: Report) -> Table:
     """Baseline, plain converter and final: metrics, bytes, latency."""
-    names = list(dict.fromkeys(name for model in MODELS for name in scalar_metrics(test_metrics(report, model, "tflite"))))
+    names = list(dict.fromkeys(name for model in MODELS for name in scalar_metrics(metrics_on_test(report, model, "tflite"))))
     first = names[0] if names else (report.verdict.metric if report.verdict else "")
     rows = []
     for model in MODELS:
-        tflite, in_keras = test_metrics(report, model, "tflite"), test_metrics(report, model, "keras")
+        tflite, in_keras = metrics_on_test(report, model, "tflite"), metrics_on_test(report, model, "keras")
         number, entry = file_bytes(report, model), first_entry(report, model)
         rows.append([
             model_title(report, model),
             *(metric_text(name, tflite.get(name)) for name in names),
-            metric_text(first, in_keras.get(first)),
             bytes_text(number),
             ratio_text(report.artifact.baseline_bytes / number) if number else NOT_KNOWN,
             ms_text(entry.p50_ms if entry else None),
             ms_text(entry.p95_ms if entry else None),
             _faster(first_entry(report, "baseline"), entry),
+            metric_text(first, in_keras.get(first)),
         ])  # fmt: skip
     titles = [f">{metric_label(name).capitalize()}" for name in names]
-    columns = ["Model", *titles, f">{metric_label(first).capitalize()} in Keras", ">File", ">Smaller", ">p50 ms", ">p95 ms", ">Faster"]
+    columns = ["Model", *titles, ">File", ">Smaller", ">p50 ms", ">p95 ms", ">Faster", f">{metric_label(first).capitalize()} in Keras"]
     return make_table(columns, rows)
 
 
@@ -163,31 +164,20 @@ def _faster(baseline: BenchmarkEntry | None, entry: BenchmarkEntry | None) -> st
 
 def comparison_block(report: Report) -> Block:
     """The three models side by side, with the verdict in a sentence."""
-    sentences = ["All metrics are of the test split, which was looked at once, at the end."]
-    if report.verdict is not None:
-        sentences.insert(0, verdict_sentence(report.verdict))
-    sentences.append(_plain_sentence(report))
-    tables = (side_by_side(report), *_per_class_tables(report))
-    return Block("models", "Baseline, plain converter, final", tuple(filter(None, sentences)), plots=("tradeoff", "latency"), tables=tables)
-
-
-def _plain_sentence(report: Report) -> str:
-    """What the stages added to what the converter alone gives."""
-    artifact = report.artifact
-    if not artifact.plain_bytes:
-        return ""
-    return (
-        f"The plain converter gives the baseline in the format {artifact.format} without any stage: the difference between its row and the "
-        "last one is what the stages did."
+    sentences = [] if report.verdict is None else [verdict_sentence(report.verdict)]
+    sentences.append("All metrics are of the test split, which was looked at once, at the end.")
+    sentences.append(
+        f"The plain converter gives the baseline in the format {report.artifact.format} without any stage: the difference between its row and "
+        "the last one is what the stages did."
     )
+    tables = (side_by_side(report), *_per_class_tables(report))
+    return Block("models", "Baseline, plain converter, final", tuple(sentences), plots=("tradeoff", "latency"), tables=tables)
 
 
 def _per_class_tables(report: Report) -> list[Table]:
     """Precision and recall of every class, baseline beside final; folded away."""
-    baseline = (
-        test_metrics(report, "baseline", "tflite").get("per_class") or test_metrics(report, "baseline", "keras").get("per_class") or {}
-    )
-    final = test_metrics(report, "final", "tflite").get("per_class") or {}
+    baseline = metrics_on_test(report, "baseline", "tflite").get("per_class") or {}
+    final = metrics_on_test(report, "final", "tflite").get("per_class") or {}
     num_classes = max((len(values) for values in final.values()), default=0)
     if not num_classes:
         return []

@@ -10,14 +10,15 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from edgecompress.report.course import stage_notes, stages_table
-from edgecompress.report.document import Cell, Table
+from edgecompress.report.document import Cell, Table, without
 from edgecompress.report.latency import speedup
 from edgecompress.report.schema import Report
 from edgecompress.report.summary import goals_table, side_by_side
 from edgecompress.report.words import verdict_sentence
 
-NOT_ON_TERMINAL = ("MACs", "Time")  # of the stages: a terminal is narrow, the page has them
+NOT_ON_TERMINAL = ("MACs", "Time", "State")  # of the stages: a terminal is narrow, and the page has them
 STYLES = {"plain": "", "good": "green", "bad": "bold red", "quiet": "dim"}
+LEAST_NAME_WIDTH = 10  # characters
 
 
 def summary_table(report: Report) -> RenderableType:
@@ -25,7 +26,7 @@ def summary_table(report: Report) -> RenderableType:
     parts: list[RenderableType] = [
         Text(report.name, style="bold"),
         terminal_table(side_by_side(report), bold_last=True),
-        terminal_table(stages_table(report)),
+        terminal_table(without(stages_table(report), NOT_ON_TERMINAL)),
     ]
     parts += [Text(note, style="dim") for note in stage_notes(report)]
     if report.verdict is not None:
@@ -48,10 +49,11 @@ def summary_table(report: Report) -> RenderableType:
 
 def terminal_table(table: Table, *, bold_last: bool = False) -> RenderableType:
     """`table` for a terminal; names are shown as they are, never read as markup. Numbers are not broken, their titles are."""
-    drawn = RichTable(box=box.SIMPLE_HEAD, show_header=table.headed, pad_edge=False)
+    drawn = RichTable(box=box.SIMPLE_HEAD, show_header=table.headed, pad_edge=False, padding=(0, 1, 0, 0))
     for name, numeric in zip(table.names, table.numeric, strict=True):
         title = Text(name.replace(" ", "\n") if numeric else name)
-        drawn.add_column(title, justify="right" if numeric else "left", vertical="top", no_wrap=numeric)
+        least = None if numeric else LEAST_NAME_WIDTH  # without it, rich gives all room to the numbers of a narrow terminal
+        drawn.add_column(title, justify="right" if numeric else "left", no_wrap=numeric, min_width=least, overflow="fold")
     for number, row in enumerate(table.rows, start=1):
         drawn.add_row(*map(_styled, row), style="bold" if bold_last and number == len(table.rows) else None)
     return drawn

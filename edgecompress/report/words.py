@@ -29,10 +29,15 @@ def metric_text(metric: str, value: float | None) -> str:
 
 
 def difference_text(metric: str, difference: float | None) -> str:
-    """A signed difference of two values: points (percent points) for fractions of right answers."""
+    """A signed difference of two values, in the unit that `difference_unit` names."""
     if difference is None:
         return NOT_KNOWN
-    return f"{100 * difference:+.2f} points" if is_fraction_correct(metric) else f"{difference:+.4g}"
+    return f"{100 * difference:+.2f}" if is_fraction_correct(metric) else f"{difference:+.4g}"
+
+
+def difference_unit(metric: str) -> str:
+    """What stands behind the title of a column of differences: ", points" (percent points) for fractions of right answers."""
+    return ", points" if is_fraction_correct(metric) else ""
 
 
 def bytes_text(number: int | None) -> str:
@@ -80,6 +85,11 @@ def seconds_text(seconds: float) -> str:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def threads_text(number: int) -> str:
+    """`1 thread`, `2 threads`."""
+    return f"{number} thread" if number == 1 else f"{number} threads"
 
 
 def date_text(moment: str) -> str:

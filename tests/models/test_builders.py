@@ -8,6 +8,7 @@ from edgecompress.backend import keras, model_optimization, tf
 from edgecompress.errors import ModelError
 from edgecompress.graph.layers import describe_layers, total
 from edgecompress.models.builders import BUILDERS, build_model
+from edgecompress.models.convolutional import strides_that_fit
 from edgecompress.recipe.schema import BuilderModel
 
 IMAGE_BUILDERS = [name for name, builder in BUILDERS.items() if builder.takes_images]
@@ -61,23 +62,30 @@ def test_width_scales_every_layer_of_the_cnn_in_proportion():
 
 
 @pytest.mark.parametrize("name", BUILDERS)
-def test_width_is_that_of_the_first_layer_and_names_are_unique_and_stable(name):
-    first, again = built(name, (8, 8, 3), width=16), built(name, (8, 8, 3), width=16)
-    assert next(layer for layer in first.layers if layer.weights).weights[0].shape[-1] == 16
+def test_same_seed_gives_same_names_and_bits_whatever_came_before(name):
+    first = built(name, (8, 8, 1), width=8, seed=3)
+    tf.random.set_seed(1)
+    np.random.seed(1)
+    keras.layers.Dense(3)(tf.ones((1, 2)))
+    again = built(name, (8, 8, 1), width=8, seed=3)
     assert [layer.name for layer in first.layers] == [layer.name for layer in again.layers]
+    assert all(np.array_equal(one, two) for one, two in zip(first.get_weights(), again.get_weights(), strict=True))
     assert first.name == name
 
 
 @pytest.mark.parametrize("name", BUILDERS)
-def test_same_seed_same_bits_whatever_came_before(name):
-    first = built(name, (8, 8, 1), width=8, seed=3).get_weights()
-    tf.random.set_seed(1)
-    np.random.seed(1)
-    keras.layers.Dense(3)(tf.ones((1, 2)))
-    again = built(name, (8, 8, 1), width=8, seed=3).get_weights()
-    other = built(name, (8, 8, 1), width=8, seed=4).get_weights()
-    assert all(np.array_equal(one, two) for one, two in zip(first, again, strict=True))
-    assert not all(np.array_equal(one, two) for one, two in zip(first, other, strict=True))
+def test_outputs_are_finite_logits_or_the_input_shape_and_width_is_that_of_the_first_layer(name):
+    model = built(name, (12, 10, 3), 7, width=16)
+    assert next(layer for layer in model.layers if layer.weights).weights[0].shape[-1] == 16
+    outputs = model(np.random.default_rng(0).random((2, 12, 10, 3), np.float32)).numpy()
+    assert outputs.shape == ((2, 12, 10, 3) if name == "autoencoder" else (2, 7))
+    assert np.isfinite(outputs).all()
+    assert (outputs < 0).any(), "logits and reconstructions are not squeezed into [0, 1]"
+
+
+def test_another_seed_gives_other_weights():
+    kernels = [built("mlp", (8,), width=8, seed=seed).get_layer("dense1").get_weights()[0] for seed in (0, 1)]
+    assert not np.array_equal(*kernels)
 
 
 def test_layers_of_equal_shape_start_from_different_weights():
@@ -85,18 +93,24 @@ def test_layers_of_equal_shape_start_from_different_weights():
     assert not np.array_equal(model.get_layer("dense1").get_weights()[0], model.get_layer("dense2").get_weights()[0])
 
 
-@pytest.mark.parametrize("name", BUILDERS)
-def test_outputs_are_finite_logits_or_the_input_shape(name):
-    model = built(name, (12, 10, 3), 7)
-    outputs = model(np.random.default_rng(0).random((2, 12, 10, 3), np.float32)).numpy()
-    assert outputs.shape == ((2, 12, 10, 3) if name == "autoencoder" else (2, 7))
-    assert np.isfinite(outputs).all()
-    assert (outputs < 0).any(), "logits and reconstructions are not squeezed into [0, 1]"
+@pytest.mark.parametrize(
+    ("size", "strides"),
+    [
+        (4, [1, 1, 1, 1, 1]),  # 4 -> 4
+        (8, [1, 1, 1, 1, 2]),  # 8 -> 4
+        (28, [1, 1, 2, 2, 2]),  # 28 -> 14 -> 7 -> 4
+        (32, [1, 1, 2, 2, 2]),  # 32 -> 4
+        (64, [1, 2, 2, 2, 2]),  # 64 -> 4
+        (96, [2, 2, 2, 2, 2]),  # 96 -> 3, as published
+        (224, [2, 2, 2, 2, 2]),  # 224 -> 7, as published
+    ],
+)
+def test_mobilenet_keeps_a_last_map_of_at_least_three_pixels(size, strides):
+    assert strides_that_fit([2, 2, 2, 2, 2], size) == strides
 
 
-@pytest.mark.parametrize(("size", "last_map"), [(8, 4), (28, 4), (32, 4), (64, 4), (96, 3), (224, 7)])
-def test_mobilenet_keeps_a_last_map_of_at_least_three_pixels(size, last_map):
-    assert built("mobilenet_v1", (size, size, 1), width=4).get_layer("block13_pointwise_relu").output_shape[1:3] == (last_map, last_map)
+def test_mobilenet_uses_the_strides_that_fit():
+    assert built("mobilenet_v1", (28, 28, 1), width=4).get_layer("block13_pointwise_relu").output_shape[1:3] == (4, 4)
 
 
 @pytest.mark.parametrize("name", ["mlp", "autoencoder"])

@@ -37,9 +37,10 @@ def test_model_comes_back_with_the_same_bits(tmp_path):
 
 
 def test_quantize_aware_model_comes_back_with_the_same_bits_and_converts(tmp_path):
-    model = model_optimization().quantization.keras.quantize_model(small_cnn())
+    plain = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Conv2D(2, 3), keras.layers.BatchNormalization(), keras.layers.ReLU()])
+    model = model_optimization().quantization.keras.quantize_model(plain)
     model.compile("sgd", "mse", run_eagerly=True)
-    model.train_on_batch(INPUTS, np.zeros((5, 3)))  # moves the ranges of the quantizers
+    model.train_on_batch(INPUTS, np.zeros((5, 6, 6, 2)))  # moves the ranges of the quantizers
     save_model(model, tmp_path / "model.h5")
     loaded = load_model(tmp_path / "model.h5")
     assert_same_bits(model, loaded)

@@ -1,0 +1,7 @@
+"""`python -m edgecompress`, the same as the command `edgecompress`."""
+
+import sys
+
+from edgecompress.cli import main
+
+sys.exit(main())

@@ -1,0 +1,58 @@
+"""Benchmark entries as text for a terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_COLUMNS = (
+    "model",
+    "threads",
+    "kernels",
+    "runs",
+    "p50 ms",
+    "p95 ms",
+    "p99 ms",
+    "mean ms",
+    "std ms",
+    "first ms",
+    "init ms",
+    "peak MB",
+    "trusted",
+)
+
+
+def format_entries(entries: Sequence[Mapping[str, Any]]) -> str:
+    """A table with a line per entry, then the runtime and the processor, then what failed or is doubtful, each said once."""
+    rows = [_COLUMNS, *map(_row, entries)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
+    lines = ["  ".join(_aligned(row, widths)).rstrip() for row in rows]
+    lines.insert(1, "  ".join("-" * width for width in widths))
+    cpu = entries[0]["cpu"]
+    runtimes = sorted({f"{entry['runtime']} {entry['runtime_version']}" for entry in entries if entry["runtime"]})
+    about = [*runtimes, cpu["model"] or "unknown processor", f"{cpu['cores']} cores", f"governor {cpu['governor'] or 'unknown'}"]
+    notes = [f"{entry['model']}, threads {entry['threads']}: failed: {entry['error']}" for entry in entries if entry["error"]]
+    doubts = [f"not trusted: {reason}" for entry in entries for reason in entry["distrust_reasons"]]
+    return "\n".join([*lines, "", ", ".join(about), *notes, *dict.fromkeys(doubts)])
+
+
+def _row(entry: Mapping[str, Any]) -> tuple[str, ...]:
+    """The cells of one entry; a dash stands for what is not known."""
+    times = [entry[key] for key in ("p50_ms", "p95_ms", "p99_ms", "mean_ms", "std_ms", "first_ms", "init_ms")]
+    peak_rss_kb = entry["peak_rss_kb"]
+    return (
+        entry["model"],
+        str(entry["threads"]),
+        entry["kernels"] or "-",
+        str(entry["runs"]),
+        *("-" if value is None else f"{value:.4f}" for value in times),
+        "-" if peak_rss_kb is None else f"{peak_rss_kb / 1000:.1f}",
+        "yes" if entry["trusted"] else "failed" if entry["error"] else "no",
+    )
+
+
+def _aligned(row: Sequence[str], widths: Sequence[int]) -> list[str]:
+    """The first column to the left, the others to the right."""
+    return [row[0].ljust(widths[0]), *(row[column].rjust(widths[column]) for column in range(1, len(widths)))]

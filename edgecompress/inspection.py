@@ -1,0 +1,96 @@
+"""What a model file is made of: layers of a Keras model, operators of a .tflite. The content tells which, not the name."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgecompress.errors import ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rich.table import Table
+
+
+def inspect(path: str | Path, *, allow_code: bool = False) -> dict[str, Any]:
+    """Describes a .tflite, .h5, .keras or SavedModel.
+
+    Returns:
+        kind ("tflite" or "keras"), bytes, and for a .tflite the keys of the report's `artifact` and `operators`; for a Keras
+        model parameters, nonzero_parameters, macs and `layers`.
+
+    Raises:
+        ModelError: missing, damaged, or neither.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise ModelError(f"{path}: must be a model file that exists")
+    if path.is_file():
+        with open(path, "rb") as file:
+            is_tflite = file.read(8)[4:] == b"TFL3"
+        if is_tflite or path.suffix == ".tflite":
+            return _inspect_tflite(path)
+    return _inspect_keras(path, allow_code)
+
+
+def _inspect_tflite(path: Path) -> dict[str, Any]:
+    """A .tflite, without TensorFlow."""
+    from edgecompress.tflite import describe, list_operators, parse
+
+    content = path.read_bytes()
+    try:
+        return {"kind": "tflite", "path": str(path), **describe(content), "operators": [asdict(info) for info in list_operators(parse(content))]}
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from error
+
+
+def _inspect_keras(path: Path, allow_code: bool) -> dict[str, Any]:
+    """A Keras model."""
+    from edgecompress.graph.layers import describe_layers, total
+    from edgecompress.models import load_model
+
+    layers = describe_layers(load_model(path, allow_code=allow_code))
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    size = sum(file.stat().st_size for file in files)
+    return {"kind": "keras", "path": str(path), "bytes": size, **asdict(total(layers)), "layers": [asdict(layer) for layer in layers]}
+
+
+def inspection_table(facts: dict[str, Any]) -> Table:
+    """The result of `inspect` for the terminal."""
+    if facts["kind"] == "keras":
+        title = f"{facts['path']}: {facts['parameters']:,} parameters, {facts['macs']:,} MACs, {facts['bytes']:,} bytes"
+        rows = ((layer["name"], layer["type"], _shape(layer["output_shape"]), _count(layer["parameters"]), _count(layer["macs"])) for layer in facts["layers"])
+        return _table(title, ("layer", "type", "output", "parameters", "MACs"), rows)
+    kinds = ", ".join(f"{kind} {size:,}" for kind, size in facts["bytes_by_type"].items())
+    title = f"{facts['path']}: {facts['bytes']:,} bytes ({kinds}), needs a runtime of {facts['min_runtime_version'] or 'unknown version'}"
+    operators = (
+        (operator["name"], str(operator["version"]), " ".join(f"{tensor['dtype']}{_shape(tensor['shape'])}" for tensor in operator["outputs"]),
+         _count(operator["weight_bytes"]), _count(operator["macs"]))
+        for operator in facts["operators"]
+    )  # fmt: skip
+    return _table(title, ("operator", "version", "outputs", "weight bytes", "MACs"), operators)
+
+
+def _table(title: str, headers: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Table:
+    """A rich table whose last two columns are numbers."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title=escape(title), title_justify="left")
+    for position, header in enumerate(headers):
+        table.add_column(header, justify="right" if position >= len(headers) - 2 else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(cell) for cell in row))
+    return table
+
+
+def _shape(shape: Iterable[int | None]) -> str:
+    """[28, 28, 32] as 28 x 28 x 32."""
+    return " x ".join("?" if size is None else str(size) for size in shape)
+
+
+def _count(number: int) -> str:
+    """Thousands separated; nothing for zero."""
+    return f"{number:,}" if number else ""

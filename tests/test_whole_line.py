@@ -1,0 +1,150 @@
+"""The whole line on real digits, as a user runs it: recipe in, measured int8 file and report out."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import edgecompress as ec
+
+RECIPE = Path(__file__).parent / "small_recipe.yaml"
+COMMAND = [sys.executable, "-m", "edgecompress", "run", str(RECIPE), "--quiet"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return ec.run(RECIPE, out=tmp_path_factory.mktemp("runs") / "small", quiet=True)
+
+
+def test_run_folder_holds_what_the_contract_names(run):
+    names = {path.name for path in run.folder.iterdir()}
+    assert names >= {
+        "recipe.lock.yaml", "run.log", "stages", "model.tflite", "baseline.tflite", "plain.tflite", "manifest.json",
+        "golden.npz", "report.json", "report.md", "report.html",
+    }  # fmt: skip
+    assert not [name for name in names if name.endswith(".tmp")]
+
+
+def test_report_has_the_figures_of_the_test_split(run):
+    report = json.loads((run.folder / "report.json").read_text())
+    assert report["metrics"]["final"]["tflite"]["accuracy"] > 0.9
+    assert report["artifact"]["ratio"] > 3
+    assert report["data"]["num_test"] == 360  # a fifth of 1,797, rounded up
+    assert [stage["technique"] for stage in report["stages"]] == ["baseline", "prune_weights", "cluster_weights", "train", "quantize_aware"]
+    assert {entry["model"] for entry in report["benchmark"]} == {"final", "plain", "baseline"}
+
+
+def test_zeros_and_shared_values_are_in_the_file(run):
+    keeps = run.report.stages[-1].keeps
+    assert {(keep.kind, keep.held) for keep in keeps} == {("mask", True), ("centroids", True)}
+    for keep in keeps:
+        assert keep.on_tflite is not None, keep.layer
+        assert keep.on_tflite >= 0.49 if keep.kind == "mask" else keep.on_tflite <= 16
+
+
+def test_final_file_says_what_the_keras_model_says(run, digits):
+    from edgecompress.device.runtime import TfliteModel
+
+    inputs = digits.test.arrays()[0]
+    ours = np.asarray(run.model(inputs)).argmax(1)
+    model = TfliteModel(run.tflite_path)
+    theirs = np.concatenate([model.predict(inputs[i : i + 1]) for i in range(len(inputs))]).argmax(1)
+    assert (ours == theirs).mean() > 0.99  # fake-quantization rounds like the kernels, but for ties
+
+
+def test_second_call_takes_every_stage_from_the_folder_and_gives_the_same_bytes(run):
+    before = run.tflite_path.read_bytes()
+    again = ec.run(RECIPE, out=run.folder, quiet=True)
+    assert all(stage.cached for stage in again.report.stages)
+    assert again.tflite_path.read_bytes() == before
+
+
+def test_changed_stage_repeats_itself_and_what_follows_only(run, tmp_path):
+    import shutil
+
+    shutil.copytree(run.folder, tmp_path / "run")
+    other = ec.run(RECIPE, out=tmp_path / "run", overrides={"stages.2.epochs": 2, "benchmark": None}, quiet=True)
+    assert [stage.cached for stage in other.report.stages] == [True, True, False, False, False] or [
+        stage.cached for stage in other.report.stages
+    ] == [True, True, True, False, False]
+    assert other.report.benchmark == []
+
+
+def test_lock_file_runs_again_to_the_same_recipe(run):
+    assert ec.load_recipe(run.folder / "recipe.lock.yaml") == ec.load_recipe(RECIPE)
+
+
+def test_noise_of_tensorflow_is_in_the_log_not_on_the_terminal(tmp_path):
+    command = [*COMMAND, "--out", str(tmp_path / "run"), "--set", "stages=[]", "--set", "model.train.epochs=1", "--set", "benchmark=null"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "oneDNN" not in done.stderr
+    assert "WARNING" not in done.stderr
+    assert (tmp_path / "run" / "run.log").stat().st_size > 0
+
+
+def test_run_killed_at_ten_random_moments_gives_the_bytes_of_an_undisturbed_one(run, tmp_path):
+    chance = random.Random(0)
+    killed = 0
+    while killed < 10:
+        process = subprocess.Popen([*COMMAND, "--out", str(tmp_path / "run"), "--set", "benchmark=null"], stderr=subprocess.PIPE)
+        try:
+            process.wait(timeout=chance.uniform(3.0, 12.0))
+        except subprocess.TimeoutExpired:
+            os.kill(process.pid, signal.SIGKILL)
+            process.wait()
+            killed += 1
+        else:
+            assert process.returncode == 0, process.stderr.read().decode()
+            break  # it got to the end between two kills
+    assert killed >= 3
+    finished = subprocess.run([*COMMAND, "--out", str(tmp_path / "run"), "--set", "benchmark=null"], capture_output=True, text=True)
+    assert finished.returncode == 0, finished.stderr
+    assert (tmp_path / "run" / "model.tflite").read_bytes() == run.tflite_path.read_bytes()
+
+
+def test_folder_in_use_gives_exit_code_5(tmp_path):
+    from edgecompress.store import RunFolder
+
+    with RunFolder(tmp_path / "run"):
+        done = subprocess.run([*COMMAND, "--out", str(tmp_path / "run")], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 5
+    assert "another process is using this run folder" in done.stderr
+
+
+def test_no_child_process_outlives_a_killed_run(tmp_path):
+    command = [*COMMAND, "--out", str(tmp_path / "run"), "--set", "stages=[]", "--set", "model.train.epochs=1", "--set", "benchmark.runs=100000"]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    children: set[int] = set()
+    deadline = time.monotonic() + 240
+    while not children and time.monotonic() < deadline and process.poll() is None:
+        if (tmp_path / "run" / "manifest.json").exists() or (tmp_path / "run" / "golden.npz").exists():
+            children = set(_children_of(process.pid))
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert children, "the benchmark started no child"
+    time.sleep(1.0)
+    assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]
+
+
+def _children_of(pid):
+    """Process numbers of the children, from the system."""
+    listed = Path(f"/proc/{pid}/task/{pid}/children")
+    return [int(number) for number in listed.read_text().split()] if listed.exists() else []
+
+
+def test_compress_takes_a_model_and_arrays(small_model, digits):
+    x, y = digits.train.arrays()
+    before = [weight.copy() for weight in small_model.get_weights()]
+    finished = ec.compress(small_model, (x[:600], y[:600]), stages=[ec.PruneWeights(sparsity=0.5)], benchmark={"runs": 50}, quiet=True)
+    assert finished.tflite_path.stat().st_size == finished.report.artifact.bytes
+    assert finished.report.stages[1].technique == "prune_weights"
+    assert all((one == two).all() for one, two in zip(before, small_model.get_weights(), strict=True))

@@ -24,7 +24,7 @@ _HOMES = {
     "EdgeCompressError": "edgecompress.errors",
 }
 
-__all__ = ["__version__", *sorted(_HOMES)]
+__all__ = ["__version__", *sorted(_HOMES)]  # noqa: PLE0604  # strings, from the table
 
 
 def __getattr__(name: str) -> Any:

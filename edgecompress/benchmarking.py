@@ -1,8 +1,11 @@
 """Latency on this machine: the device package's benchmark with a progress bar and report entries."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +15,9 @@ from edgecompress.device.child import run_job
 from edgecompress.errors import ModelError
 from edgecompress.progress import Progress, visible_progress
 from edgecompress.report.schema import BenchmarkEntry
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 RUN_FILES = {"final": "model.tflite", "plain": "plain.tflite", "baseline": "baseline.tflite"}
 GOLDEN_FILES = {"final": "golden.npz", "plain": "golden_plain.npz", "baseline": "golden_baseline.npz"}
@@ -79,6 +85,25 @@ def benchmark_path(path: Path, *, threads: Sequence[int], runs: int, progress: P
         raise ModelError(f"{path}: a run folder must hold {', '.join(RUN_FILES.values())}. Received: none of them")
     golden = {name: path / GOLDEN_FILES[name] for name in models if (path / GOLDEN_FILES[name]).exists()}
     return benchmark_files(models, threads=threads, runs=runs, progress=progress, golden=golden)
+
+
+def benchmark_table(entries: Sequence[BenchmarkEntry]) -> Table:
+    """Benchmark entries for the terminal, the doubts below each."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table("model", "threads", "p50 ms", "p95 ms", "min ms", "max ms", "peak memory kB", "runtime", "trusted")
+    for entry in entries:
+        times = (_number(value, 4) for value in (entry.p50_ms, entry.p95_ms, entry.min_ms, entry.max_ms))
+        trust = entry.error or ("yes" if entry.trusted else "no: " + "; ".join(entry.distrust_reasons))
+        runtime = f"{entry.runtime} {entry.runtime_version} ({entry.kernels})" if entry.runtime else ""
+        table.add_row(entry.model, str(entry.threads), *times, _number(entry.peak_rss_kb, 0), runtime, escape(trust))
+    return table
+
+
+def _number(value: float | None, digits: int) -> str:
+    """A number, or nothing where it was not measured."""
+    return "" if value is None else f"{value:,.{digits}f}"
 
 
 def benchmark(

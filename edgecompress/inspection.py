@@ -41,7 +41,12 @@ def _inspect_tflite(path: Path) -> dict[str, Any]:
 
     content = path.read_bytes()
     try:
-        return {"kind": "tflite", "path": str(path), **describe(content), "operators": [asdict(info) for info in list_operators(parse(content))]}
+        return {
+            "kind": "tflite",
+            "path": str(path),
+            **describe(content),
+            "operators": [asdict(info) for info in list_operators(parse(content))],
+        }
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from error
 
@@ -61,13 +66,15 @@ def inspection_table(facts: dict[str, Any]) -> Table:
     """The result of `inspect` for the terminal."""
     if facts["kind"] == "keras":
         title = f"{facts['path']}: {facts['parameters']:,} parameters, {facts['macs']:,} MACs, {facts['bytes']:,} bytes"
-        rows = ((layer["name"], layer["type"], _shape(layer["output_shape"]), _count(layer["parameters"]), _count(layer["macs"])) for layer in facts["layers"])
+        rows = (
+            (layer["name"], layer["type"], _shape(layer["output_shape"]), _count(layer["parameters"]), _count(layer["macs"]))
+            for layer in facts["layers"]
+        )
         return _table(title, ("layer", "type", "output", "parameters", "MACs"), rows)
     kinds = ", ".join(f"{kind} {size:,}" for kind, size in facts["bytes_by_type"].items())
-    title = f"{facts['path']}: {facts['bytes']:,} bytes ({kinds}), needs a runtime of {facts['min_runtime_version'] or 'unknown version'}"
+    title = f"{facts['path']}: {facts['bytes']:,} bytes ({kinds}), runs from TensorFlow Lite {facts['min_runtime_version']} on"
     operators = (
-        (operator["name"], str(operator["version"]), " ".join(f"{tensor['dtype']}{_shape(tensor['shape'])}" for tensor in operator["outputs"]),
-         _count(operator["weight_bytes"]), _count(operator["macs"]))
+        (operator["name"], str(operator["version"]), _types(operator["outputs"]), _count(operator["weight_bytes"]), _count(operator["macs"]))
         for operator in facts["operators"]
     )  # fmt: skip
     return _table(title, ("operator", "version", "outputs", "weight bytes", "MACs"), operators)
@@ -84,6 +91,11 @@ def _table(title: str, headers: tuple[str, ...], rows: Iterable[tuple[str, ...]]
     for row in rows:
         table.add_row(*(escape(cell) for cell in row))
     return table
+
+
+def _types(tensors: Iterable[dict[str, Any]]) -> str:
+    """Type and shape of each tensor."""
+    return ", ".join(f"{tensor['dtype']} {_shape(tensor['shape'])}" for tensor in tensors)
 
 
 def _shape(shape: Iterable[int | None]) -> str:

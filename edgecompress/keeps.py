@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from edgecompress.errors import ModelError
+
 if TYPE_CHECKING:
     from edgecompress.backend import keras, tf
 
@@ -103,6 +105,14 @@ def find_variable(model: keras.Model, layer: str, weight: str) -> tf.Variable | 
                 if variable.name.split("/")[-1].split(":")[0] == weight:
                     return variable
     return None
+
+
+def get_variable(model: keras.Model, layer: str, weight: str) -> tf.Variable:
+    """`find_variable` for a variable that must be there."""
+    variable = find_variable(model, layer, weight)
+    if variable is None:
+        raise ModelError(f"layer {layer!r} must hold the variable {weight!r}. Received: a model without it")
+    return variable
 
 
 @contextmanager

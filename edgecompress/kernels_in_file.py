@@ -38,7 +38,9 @@ def measure_keeps(model: keras.Model, keeps: Sequence[Keep], file: Tflite) -> li
 
 def broken(keeps: Sequence[KeepReport]) -> list[str]:
     """A warning for each promise that does not hold in the end."""
-    return [f"{keep.layer}: {keep.what} was not kept: {keep.on_model} in Keras, {keep.on_tflite} in the file" for keep in keeps if not keep.held]
+    return [
+        f"{keep.layer}: {keep.what} was not kept: {keep.on_model} in Keras, {keep.on_tflite} in the file" for keep in keeps if not keep.held
+    ]
 
 
 def layer_bytes(baseline: keras.Model, final: keras.Model, file: Tflite) -> list[LayerBytes]:

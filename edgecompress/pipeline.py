@@ -67,13 +67,13 @@ def run_line(recipe: Recipe, store: RunFolder, progress: Progress, *, allow_code
         data = load_data(recipe.data, recipe.task, seed=recipe.seed)
     surroundings = Surroundings(recipe, data, store, progress, threads)
     store.write("recipe.lock.yaml", versions.lock(recipe, data.fingerprint, threads))
-    state, report = run_baseline(surroundings, allow_code)
-    baseline, reports = state.model, [report]
+    state, stage = run_baseline(surroundings, allow_code)
+    baseline, stages = state.model, [stage]
     for index, config in enumerate(recipe.stages, start=1):
-        state, report = run_technique(surroundings, index, config, state, baseline)
-        reports.append(report)
+        state, stage = run_technique(surroundings, index, config, state, baseline)
+        stages.append(stage)
     store.discard_stages_after(len(recipe.stages))
-    report = deliver(recipe, data, Models(baseline, state.model, state.keeps), reports, store, progress)
+    report = deliver(recipe, data, Models(baseline, state.model, state.keeps), stages, store, progress)
     return report.model_copy(update={"environment": Environment.model_validate(versions.environment(threads))})
 
 

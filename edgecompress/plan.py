@@ -86,15 +86,20 @@ def plan_table(planned: Plan) -> "Table":
     from rich.table import Table
 
     before, after = planned.baseline_weight_bytes, planned.final_weight_bytes
-    title = f"{planned.name}: weights {before:,} bytes in float32, about {after:,} in {planned.export_format} ({before / after:.1f} times smaller)"
+    words = f"about {after:,} in {planned.export_format} ({before / after:.1f} times smaller)"
+    title = f"{planned.name}: weights {before:,} bytes in float32, {words}"
     table = Table(title=escape(title), title_justify="left")
-    for header, justify in (("stage", "left"), ("layer", "left"), ("what", "left"), ("parameters", "right"), ("zeros", "right"), ("MACs", "right")):
-        table.add_column(header, justify=justify, overflow="fold")
+    for header in ("stage", "layer", "what"):
+        table.add_column(header, overflow="fold")
+    for header in ("parameters", "zeros", "MACs"):
+        table.add_column(header, justify="right")
     for stage in planned.stages:
         totals = stage.totals
         zeros = f"{1 - totals.nonzero_parameters / max(1, totals.parameters):.1%}"
         table.add_row(f"{stage.index:02d} {stage.technique}", "", "", f"{totals.parameters:,}", zeros, f"{totals.macs:,}")
         for record in stage.layers:
             style = None if record.action == "changed" else "dim"
-            table.add_row("", escape(f"{record.name} ({record.type})"), escape(f"{record.action}: {record.reason}"), "", "", "", style=style)
+            table.add_row(
+                "", escape(f"{record.name} ({record.type})"), escape(f"{record.action}: {record.reason}"), "", "", "", style=style
+            )
     return table

@@ -61,7 +61,8 @@ class TerminalProgress(Progress):
 
         columns = (
             rich_progress.TextColumn("{task.description}"), rich_progress.BarColumn(bar_width=24),
-            rich_progress.TaskProgressColumn(), rich_progress.TimeRemainingColumn(compact=True), rich_progress.TextColumn("[dim]{task.fields[detail]}"),
+            rich_progress.TaskProgressColumn(), rich_progress.TimeRemainingColumn(compact=True),
+            rich_progress.TextColumn("[dim]{task.fields[detail]}"),
         )  # fmt: skip
         with rich_progress.Progress(*columns, console=self._console, transient=True, disable=not self._console.is_terminal) as bars:
             yield _RichBar(bars, bars.add_task(name, total=total, detail=""))

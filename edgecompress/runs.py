@@ -24,6 +24,16 @@ if TYPE_CHECKING:
     from edgecompress.report.schema import Report
 
 
+class Picture:
+    """HTML with drawings inside, which a notebook shows."""
+
+    def __init__(self, html: str) -> None:
+        self.html = html
+
+    def _repr_html_(self) -> str:
+        return self.html
+
+
 class Run:
     """A finished run: its folder and its report. Shows its table in a notebook."""
 
@@ -44,11 +54,11 @@ class Run:
 
         return load_model(max((self.folder / "stages").glob("[0-9]*")) / "model.h5")
 
-    def plot_stages(self) -> Any:
-        """Parameters, bytes and metric after each stage, as an SVG picture that a notebook shows."""
-        from edgecompress.report.plots import plot_stages
+    def plot_stages(self) -> Picture:
+        """Parameters, bytes and metric after each stage, as a picture that a notebook shows."""
+        from edgecompress.report.html import stage_plots
 
-        return plot_stages(self.report)
+        return Picture(stage_plots(self.report))
 
     def _repr_html_(self) -> str:
         return self.report._repr_html_()
@@ -105,9 +115,9 @@ def run(
 
 
 def compress(
-    model: keras.Model, data: tuple[np.ndarray, np.ndarray], *, stages: Sequence[StageConfig] = (), export: str | Mapping[str, Any] = "int8",
-    task: Mapping[str, Any] | None = None, test_data: tuple[np.ndarray, np.ndarray] | None = None, benchmark: Mapping[str, Any] | None = None,
-    name: str = "compressed", seed: int = 0, out: str | Path | None = None, quiet: bool = False,
+    model: keras.Model, data: tuple[np.ndarray, np.ndarray], *, test_data: tuple[np.ndarray, np.ndarray] | None = None,
+    stages: Sequence[StageConfig] = (), export: str | Mapping[str, Any] = "int8", task: Mapping[str, Any] | None = None,
+    benchmark: Mapping[str, Any] | None = None, name: str = "compressed", seed: int = 0, out: str | Path | None = None, quiet: bool = False,
 ) -> Run:  # fmt: skip
     """Compresses a Keras model that is already trained. No YAML; files stay only if `out` is given.
 
@@ -130,8 +140,10 @@ def compress(
 
     temporary = tempfile.TemporaryDirectory(prefix="edgecompress-")
     inputs = Path(temporary.name)
-    arrays = {"x": data[0], "y": data[1]} if test_data is None else dict(zip(("x_train", "y_train", "x_test", "y_test"), (*data, *test_data), strict=True))
-    np.savez(inputs / "data.npz", **arrays)
+    if test_data is None:
+        np.savez(inputs / "data.npz", x=data[0], y=data[1])
+    else:
+        np.savez(inputs / "data.npz", x_train=data[0], y_train=data[1], x_test=test_data[0], y_test=test_data[1])
     save_model(model, inputs / "model.h5")
     recipe = Recipe.model_validate({
         "name": name, "seed": seed, "data": {"source": "npz", "path": str(inputs / "data.npz")},

@@ -38,7 +38,7 @@ def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch
 @pytest.mark.parametrize("path", ["file", "file/run"])
 def test_a_file_in_the_way_of_the_run_folder_is_a_storage_error(tmp_path, path):
     (tmp_path / "file").write_text("not a folder")
-    with pytest.raises(StorageError, match="cannot be written: a .*file"), RunFolder(tmp_path / path):
+    with pytest.raises(StorageError, match=r"cannot be written: a .*file"), RunFolder(tmp_path / path):
         pass
 
 

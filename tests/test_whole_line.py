@@ -120,7 +120,8 @@ def test_folder_in_use_gives_exit_code_5(tmp_path):
 
 
 def test_no_child_process_outlives_a_killed_run(tmp_path):
-    command = [*COMMAND, "--out", str(tmp_path / "run"), "--set", "stages=[]", "--set", "model.train.epochs=1", "--set", "benchmark.runs=100000"]
+    settings = ["stages=[]", "model.train.epochs=1", "benchmark.runs=100000"]
+    command = [*COMMAND, "--out", str(tmp_path / "run"), *(word for setting in settings for word in ("--set", setting))]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     children: set[int] = set()
     deadline = time.monotonic() + 240

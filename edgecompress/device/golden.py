@@ -34,9 +34,11 @@ def read_arrays(path: str) -> dict[str, np.ndarray]:
         DeviceFault: The file is missing, truncated or not an .npz of plain arrays.
     """
     try:
+        if os.path.isfile(path) and not zipfile.is_zipfile(path):
+            raise ValueError("it is no zip archive")  # NumPy would take it for a bare array or a pickle
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:  # AttributeError: a bare .npy
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise DeviceFault(f"{path}: the file must be an .npz of plain arrays: {error}") from error
 
 

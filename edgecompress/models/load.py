@@ -34,7 +34,7 @@ def load_model(path: str | Path, *, allow_code: bool = False) -> keras.Model:
     if kind == "saved_model" and not allow_code:
         raise ModelError(f"{path}: a SavedModel holds code that would run here. If you trust it, allow it with --allow-code.")
     try:
-        model = _load_saved_model(path) if kind == "saved_model" else _load_file(path, kind, allow_code)
+        model = keras.models.load_model(path, compile=False) if kind == "saved_model" else _load_file(path, kind, allow_code)
     except ModelError as error:
         raise ModelError(f"{path}: {error}.") from error
     except EdgeCompressError:
@@ -85,10 +85,6 @@ def _load_file(path: Path, kind: Literal["h5", "keras"], allow_code: bool) -> ke
         opened = opened_h5 if kind == "h5" else opened_archive
         source = stack.enter_context(opened(path, examine))
         return keras.models.load_model(source, compile=False, **({} if kind == "h5" else {"safe_mode": not allow_code}))
-
-
-def _load_saved_model(path: Path) -> Any:
-    return keras.models.load_model(path, compile=False)
 
 
 def _refuse_unsafe(config: Any) -> None:

@@ -11,6 +11,7 @@ from edgecompress.recipe.variables import escape_references
 from edgecompress.recipe.yaml_reader import BOOLEAN, FLOAT, INTEGER, NULL
 
 WIDTH = 120  # columns
+UNICODE_LINE_BREAKS = {"\x85", "\u2028", "\u2029"}
 
 
 class _Dumper(yaml.SafeDumper):
@@ -23,6 +24,12 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
+def _represent_text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
+    """Unicode's line breaks are escaped, or they would read back as a space."""
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"' if set(text) & UNICODE_LINE_BREAKS else None)
+
+
+_Dumper.add_representer(str, _represent_text)
 for _tag, _pattern in (("null", NULL), ("bool", BOOLEAN), ("int", INTEGER), ("float", FLOAT)):
     _Dumper.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", _pattern, None)
 

@@ -29,14 +29,15 @@ def read_recipe(source: str, text: str | None = None) -> Node:
 
 def _read_and_extend(source: str, text: str | None, *, asked_by: str, chain: tuple[str, ...], opened: list[str]) -> Node:
     """One file merged over those that it extends. `chain` are the files that led here, `opened` all files so far."""
-    path = _find(source)
+    place = asked_by or f"{source}: "
+    path = _find(source, place)
     identity = os.path.realpath(path)
     if identity in chain:
         raise RecipeError(f"{asked_by}files must not extend each other in a circle.{received(source)}")
     opened.append(identity)
     if len(opened) > MAX_FILES:
         raise RecipeError(f"{asked_by}recipe must be made of at most {MAX_FILES} files. Received: more.")
-    root = read_yaml(_content(path, source, asked_by) if text is None else text, source)
+    root = read_yaml(_content(path, source, place) if text is None else text, source)
     if not isinstance(root.value, dict):
         raise RecipeError(f"{root.place}: recipe must be a mapping with the keys name, data, model, ...{received(to_plain(root))}")
     own = dict(root.value)
@@ -50,30 +51,31 @@ def _read_and_extend(source: str, text: str | None, *, asked_by: str, chain: tup
     return _merge(merged, root.with_value(own))
 
 
-def _find(source: str) -> str:
+def _find(source: str, place: str) -> str:
     """The path behind a source; a builtin name may not leave the folder of the builtin recipes."""
+    if "\0" in source:
+        raise RecipeError(f"{place}recipe must be a path without NUL characters.{received(source)}")
     if not source.startswith(PREFIX):
         return source
     folder = builtin_folder()
     path = folder / source.removeprefix(PREFIX)
     if not path.resolve().is_relative_to(folder.resolve()):
-        raise RecipeError(f"{source}: recipe must be one that comes with edgecompress.{received(source)}")
+        raise RecipeError(f"{place}recipe must be one that comes with edgecompress.{received(source)}")
     return str(path)
 
 
-def _content(path: str, source: str, asked_by: str) -> bytes:
+def _content(path: str, source: str, place: str) -> bytes:
     """The bytes of a recipe file, at most one more than is allowed."""
     try:
         if Path(path).exists() and not Path(path).is_file():
-            raise RecipeError(f"{asked_by or source + ': '}recipe must be a file.{received(source)}")
+            raise RecipeError(f"{place}recipe must be a file.{received(source)}")
         with open(path, "rb") as file:
             return file.read(MAX_BYTES + 1)
     except FileNotFoundError as error:
         hint = _near_file(path, source)
-        raise RecipeError(f"{asked_by or source + ': '}recipe must be a file that exists.{received(source)}{hint}") from error
-    except (OSError, ValueError) as error:  # ValueError: a NUL character in the name
-        reason = getattr(error, "strerror", None) or error
-        raise RecipeError(f"{asked_by or repr(source) + ': '}recipe must be a readable file. Received: {reason}.") from error
+        raise RecipeError(f"{place}recipe must be a file that exists.{received(source)}{hint}") from error
+    except OSError as error:
+        raise RecipeError(f"{place}recipe must be a readable file. Received: {error.strerror or error}.") from error
 
 
 def _near_file(path: str, source: str) -> str:

@@ -94,8 +94,8 @@ def _band(axes: Axes, curve: StageCurve, number: int, last: int) -> None:
     if number % 2:
         axes.axvspan(curve.first - 0.5, curve.first + len(curve.training) - 0.5, color=INK, alpha=0.06, linewidth=0)
     pixels = (SIZE[0] - MARGINS[0] - MARGINS[1]) * len(curve.training) / last
-    most = int(pixels / CHARACTER_PIXELS)
-    short = label(curve.name, most) if most > 5 else curve.name[:2]
+    most = int(pixels / CHARACTER_PIXELS) - 1
+    short = label(curve.name, most) if most > 5 else curve.name[:2] if most >= 2 else ""
     axes.annotate(short, (curve.first - 0.5, 1), xycoords=("data", "axes fraction"), xytext=(3, 4), textcoords="offset points", alpha=0.75)
 
 

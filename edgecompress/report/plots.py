@@ -44,8 +44,7 @@ def tradeoff(report: Report) -> Plot | None:
         for model, size, value in points:
             if model == "final" and ends is not None:
                 axes.plot([size, size], ends, color=FINAL, linewidth=1.4, solid_capstyle="butt")
-            mark = {"color": COLOURS[model], "marker": MARKERS[model], "markersize": 9, "linestyle": "none", "clip_on": False}
-            axes.plot([size], [value], label=NAMES[model], **mark)
+            axes.plot([size], [value], MARKERS[model], color=COLOURS[model], markersize=9, clip_on=False, label=NAMES[model])
         axes.set_xlim(0, 1.05 * max(size for _, size, _ in points))
         axes.set_ylim(*span(metric, [value for _, _, value in points] + list(ends or ())))
         axes.xaxis.set_major_formatter(lambda size, _: bytes_text(round(size)) if size else "0")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 
@@ -145,8 +146,15 @@ def span(metric: str, values: Sequence[float]) -> tuple[float, float]:
 
 
 def _row_plot(
-    name: str, title: str, labels: Sequence[str], paint: Callable[[Axes], None], *, width: float = WIDTH, right: float = 62, bottom: float = 6
-) -> Plot:  # fmt: skip
+    name: str,
+    title: str,
+    labels: Sequence[str],
+    paint: Callable[[Axes], None],
+    *,
+    width: float = WIDTH,
+    right: float = 62,
+    bottom: float = 6,
+) -> Plot:
     """A drawing with one row per label, the first at the top, room for the labels on the left and for values on the right."""
     shown = [label(text) for text in labels]
 
@@ -171,6 +179,5 @@ def _write(axes: Axes, row: int, text: str, *, at: float | None = None) -> None:
     """A row's value in words: beside the end of its bar, or, without one, at the right edge."""
     point = (1.0, row) if at is None else (at, row)
     coordinates = ("axes fraction", "data") if at is None else ("data", "data")
-    axes.annotate(
-        text, point, xycoords=coordinates, xytext=(6, 0), textcoords="offset points", va="center_baseline", annotation_clip=False
-    )  # fmt: skip
+    style: dict[str, Any] = {"xytext": (6, 0), "textcoords": "offset points", "va": "center_baseline", "annotation_clip": False}
+    axes.annotate(text, point, xycoords=coordinates, **style)

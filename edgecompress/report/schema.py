@@ -159,7 +159,7 @@ class Artifact(Section):
     path: str
     format: str
     bytes: int = Field(gt=0)
-    gzip_bytes: int
+    gzip_bytes: int = Field(gt=0)
     sha256: str
     baseline_bytes: int
     plain_bytes: int

@@ -15,11 +15,11 @@ from edgecompress.report.words import (
     bytes_text,
     count_text,
     date_text,
+    failure_text,
     ms_text,
     percent_text,
     ratio_text,
     seconds_text,
-    threads_text,
 )
 
 BENCHMARK_CIRCUMSTANCES = ("Host", "Runtime", "Kernels", "Threads", "Runs")
@@ -50,11 +50,8 @@ def _blocks(report: Report) -> Iterator[Block]:
 def _file_block(report: Report) -> Block:
     """What is in the final .tflite."""
     artifact = report.artifact
-    transport = (
-        f"{bytes_text(artifact.gzip_bytes)}: transport ratio {ratio_text(artifact.baseline_bytes / artifact.gzip_bytes)}"
-        if artifact.gzip_bytes
-        else ""
-    )
+    transport_ratio = ratio_text(artifact.baseline_bytes / artifact.gzip_bytes)
+    transport = f"{bytes_text(artifact.gzip_bytes)}, transport ratio {transport_ratio} to the uncompressed baseline"
     facts = make_facts([
         ("File", artifact.path), ("Format", artifact.format), ("Bytes", f"{count_text(artifact.bytes)} ({bytes_text(artifact.bytes)})"),
         ("Gzip, for transport only", transport), ("Arena (planned activations)", bytes_text(artifact.arena_bytes)),
@@ -90,11 +87,7 @@ def _benchmark_block(report: Report) -> Block:
     sentences += [
         f"Measured on {machine}. Another device gives other times." for machine in dict.fromkeys(map(_machine, report.benchmark)) if machine
     ]
-    sentences += [
-        f"{entry.model} on {entry.host}, {threads_text(entry.threads)}, was not measured: {entry.error}"
-        for entry in report.benchmark
-        if entry.error
-    ]
+    sentences += [failure_text(entry) for entry in report.benchmark if entry.error]
     reasons = dict.fromkeys(reason for entry in report.benchmark if not entry.trusted for reason in entry.distrust_reasons)
     sentences += [f"Not trusted: {reason}" for reason in reasons]
     return Block("benchmark", "Benchmark", tuple(sentences), tables=(table,))

@@ -115,10 +115,10 @@ def model_title(report: Report, model: str) -> str:
     return words.get(model, model)
 
 
-def file_bytes(report: Report, model: str) -> int | None:
+def file_bytes(report: Report, model: str) -> int:
     """Size of one of the three .tflite files."""
     artifact = report.artifact
-    return {"baseline": artifact.baseline_bytes, "plain": artifact.plain_bytes, "final": artifact.bytes}.get(model)
+    return {"baseline": artifact.baseline_bytes, "plain": artifact.plain_bytes, "final": artifact.bytes}[model]
 
 
 def scalar_metrics(metrics: dict[str, Any]) -> dict[str, float | None]:
@@ -167,8 +167,8 @@ def comparison_block(report: Report) -> Block:
     sentences = [] if report.verdict is None else [verdict_sentence(report.verdict)]
     sentences.append("All metrics are of the test split, which was looked at once, at the end.")
     sentences.append(
-        f"The plain converter gives the baseline in the format {report.artifact.format} without any stage: the difference between its row and "
-        "the last one is what the stages did."
+        f"The plain converter gives the baseline in the format {report.artifact.format} without any stage: "
+        "the difference between its row and the last one is what the stages did."
     )
     tables = (side_by_side(report), *_per_class_tables(report))
     return Block("models", "Baseline, plain converter, final", tuple(sentences), plots=("tradeoff", "latency"), tables=tables)

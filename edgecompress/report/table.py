@@ -14,7 +14,7 @@ from edgecompress.report.document import Cell, Table, without
 from edgecompress.report.latency import speedup
 from edgecompress.report.schema import Report
 from edgecompress.report.summary import goals_table, side_by_side
-from edgecompress.report.words import verdict_sentence
+from edgecompress.report.words import failure_text, verdict_sentence
 
 NOT_ON_TERMINAL = ("MACs", "Time", "State")  # of the stages: a terminal is narrow, and the page has them
 STYLES = {"plain": "", "good": "green", "bad": "bold red", "quiet": "dim"}
@@ -40,7 +40,7 @@ def summary_table(report: Report) -> RenderableType:
     found = speedup(report)
     if found is not None and found.distrust_reasons:
         parts.append(Text(f"Latency is not to be trusted: {'; '.join(found.distrust_reasons)}", style="yellow"))
-    parts += [Text(f"{entry.model} was not measured: {entry.error}", style=STYLES["bad"]) for entry in report.benchmark if entry.error]
+    parts += [Text(failure_text(entry), style=STYLES["bad"]) for entry in report.benchmark if entry.error]
     if report.goals:
         parts.append(terminal_table(goals_table(report)))
     parts += [Text(f"Warning: {warning}", style="yellow") for warning in report.warnings]

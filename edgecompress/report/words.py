@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from edgecompress.report.schema import Verdict
+from edgecompress.report.schema import BenchmarkEntry, Verdict
 
 # What stands where nothing was measured.
 NOT_KNOWN = "-"
+PREFIXES = ((1e3, "k"), (1e6, "M"), (1e9, "G"))
 LABELS = {"auc": "AUC", "top_5_accuracy": "top-5 accuracy"}
 
 
@@ -40,16 +41,18 @@ def difference_unit(metric: str) -> str:
     return ", points" if is_fraction_correct(metric) else ""
 
 
+def _three_digits(number: int) -> tuple[str, str]:
+    """A number from 1,000 on as three digits and the prefix that scales them."""
+    size, prefix = next((number / factor, prefix) for factor, prefix in PREFIXES if number < 999.5 * factor or prefix == PREFIXES[-1][1])
+    return f"{size:.2f}" if size < 9.995 else f"{size:.1f}" if size < 99.95 else f"{size:.0f}", prefix
+
+
 def bytes_text(number: int | None) -> str:
     """Bytes with three digits and a decimal unit: 1 kB = 1,000 bytes."""
-    if number is None:
-        return NOT_KNOWN
-    size = float(number)
-    for unit in ("B", "kB", "MB"):
-        if size < 999.5:
-            return f"{size:.0f} {unit}" if unit == "B" or size >= 99.95 else f"{size:.3g} {unit}"
-        size /= 1000
-    return f"{size:.3g} GB"
+    if number is None or number < 1000:
+        return NOT_KNOWN if number is None else f"{number} B"
+    digits, prefix = _three_digits(number)
+    return f"{digits} {prefix}B"
 
 
 def count_text(number: int | None) -> str:
@@ -61,10 +64,7 @@ def short_count_text(number: int | None) -> str:
     """A large count with three digits: 39.6 M."""
     if number is None or number < 10_000:
         return count_text(number)
-    for factor, unit in ((1e9, "G"), (1e6, "M")):
-        if number >= 0.9995 * factor:
-            return f"{number / factor:.3g} {unit}"
-    return f"{number / 1e3:.3g} k"
+    return " ".join(_three_digits(number))
 
 
 def percent_text(fraction: float | None) -> str:
@@ -85,6 +85,11 @@ def seconds_text(seconds: float) -> str:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def failure_text(entry: BenchmarkEntry) -> str:
+    """Which measurement failed and why."""
+    return f"{entry.model} on {entry.host}, {threads_text(entry.threads)}, was not measured: {entry.error}"
 
 
 def threads_text(number: int) -> str:

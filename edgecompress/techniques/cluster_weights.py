@@ -3,7 +3,7 @@
 import numpy as np
 
 from edgecompress.backend import keras, model_optimization
-from edgecompress.keeps import Keep, centroids_of, find_variable, mask_of, project
+from edgecompress.keeps import Keep, centroids_of, get_variable, mask_of, project
 from edgecompress.models.copying import copy_model, with_layers_wrapped
 from edgecompress.recipe.stages import ClusterWeights
 from edgecompress.stage import Context, LayerRecord, StageResult
@@ -68,7 +68,7 @@ def _settle(model: keras.Model, kernel: Kernel, mask: Keep | None) -> tuple[list
 
     Weights whose centroid is zero join the mask: else training could move them apart from the zeros of their group.
     """
-    variable = find_variable(model, kernel.layer, kernel.weight)
+    variable = get_variable(model, kernel.layer, kernel.weight)
     values = variable.numpy()
     keeps = []
     if mask is not None:

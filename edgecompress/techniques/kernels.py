@@ -9,7 +9,7 @@ import numpy.typing as npt
 from edgecompress.backend import keras
 from edgecompress.errors import ModelError
 from edgecompress.graph.selection import select_layers
-from edgecompress.keeps import find_variable
+from edgecompress.keeps import get_variable
 from edgecompress.stage import LayerRecord
 
 KERNELS = {
@@ -57,7 +57,7 @@ def choose_kernels(model: keras.Model, layers: Sequence[str], skip: Sequence[str
         weight = KERNELS.get(kind)
         reason = _why_not(layer, weight, wanted, spared)
         if reason is None and weight is not None:
-            kernels.append(Kernel(layer.name, kind, weight, find_variable(model, layer.name, weight).numpy()))
+            kernels.append(Kernel(layer.name, kind, weight, get_variable(model, layer.name, weight).numpy()))
         elif layer.weights and reason is not None:
             records.append(LayerRecord(layer.name, kind, "skipped", reason))
     if not kernels:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgecompress.backend import keras, model_optimization
-from edgecompress.keeps import Keep, find_variable, mask_of
+from edgecompress.keeps import Keep, get_variable, mask_of
 from edgecompress.models.copying import copy_model, with_layers_wrapped
 from edgecompress.recipe.stages import PruneWeights, Train
 from edgecompress.stage import Context, LayerRecord, StageResult
@@ -65,7 +65,7 @@ def apply(model: keras.Model, config: PruneWeights, context: Context) -> StageRe
     else:
         pruned, epochs = _train_while_pruning(model, kernels, num_zeros, held, config.train, config, context)
     records += _zero_least(pruned, kernels, num_zeros)
-    masks = [mask_of(kernel.layer, kernel.weight, find_variable(pruned, kernel.layer, kernel.weight).numpy()) for kernel in kernels]
+    masks = [mask_of(kernel.layer, kernel.weight, get_variable(pruned, kernel.layer, kernel.weight).numpy()) for kernel in kernels]
     others = [keep for keep in held if keep.layer not in pruned_layers]  # the new masks hold the old zeros too
     return StageResult(pruned, records, (*others, *masks), _released(pruned_layers, context.keeps), epochs)
 
@@ -82,15 +82,20 @@ def _zero_least(model: keras.Model, kernels: Sequence[Kernel], num_zeros: Sequen
     """Sets the weights of least magnitude to zero in place; one record per kernel."""
     records = []
     for kernel, count in zip(kernels, num_zeros, strict=True):
-        variable = find_variable(model, kernel.layer, kernel.weight)
+        variable = get_variable(model, kernel.layer, kernel.weight)
         variable.assign(variable.numpy() * magnitude_mask(variable.numpy(), count))
         records.append(_record(kernel, variable.numpy(), count))
     return records
 
 
 def _train_while_pruning(
-    model: keras.Model, kernels: Sequence[Kernel], num_zeros: Sequence[int], keeps: Sequence[Keep],
-    train: Train, config: PruneWeights, context: Context,
+    model: keras.Model,
+    kernels: Sequence[Kernel],
+    num_zeros: Sequence[int],
+    keeps: Sequence[Keep],
+    train: Train,
+    config: PruneWeights,
+    context: Context,
 ) -> tuple[keras.Model, list[dict[str, float]]]:
     """Wraps the chosen layers with TF-MOT, trains, strips the wrappers."""
     pruning = model_optimization().sparsity.keras
@@ -120,7 +125,9 @@ def _train_while_pruning(
 
 def _released(pruned: set[str], keeps: Sequence[Keep]) -> tuple[str, ...]:
     """What pruning had to break, in words: zeros among shared values."""
-    return tuple(f"{keep.layer}: {keep.describe()}, zeros were added" for keep in keeps if keep.layer in pruned and keep.kind == "centroids")
+    return tuple(
+        f"{keep.layer}: {keep.describe()}, zeros were added" for keep in keeps if keep.layer in pruned and keep.kind == "centroids"
+    )
 
 
 def _record(kernel: Kernel, pruned: npt.NDArray[np.float32], num_zeros: int) -> LayerRecord:

@@ -25,7 +25,9 @@ def apply(model: keras.Model, config: QuantizeAware, context: Context) -> StageR
     records = _choose(model, config)
     chosen = {record.name for record in records if record.action == "changed"}
     if not chosen:
-        raise ModelError("quantize_aware: no layer of the model can be quantized by TF-MOT. Received: " + "; ".join(r.reason for r in records))
+        raise ModelError(
+            "quantize_aware: no layer of the model can be quantized by TF-MOT. Received: " + "; ".join(r.reason for r in records)
+        )
     quantization = model_optimization().quantization.keras
 
     def annotate(layer: keras.layers.Layer) -> keras.layers.Layer:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from edgecompress.tflite.model import Operator, Subgraph, Tensor, Tflite
 
+TRANSLATORS = ("QUANTIZE", "DEQUANTIZE")
 MAX_RANK = 8  # of tensors that a runtime computes with; a damaged file may claim more
 
 
@@ -44,6 +45,15 @@ def list_operators(tflite: Tflite) -> list[OperatorInfo]:
     """All operators, in the order in which each subgraph runs them."""
     return [
         _describe(tflite, index, subgraph, operator) for index, subgraph in enumerate(tflite.subgraphs) for operator in subgraph.operators
+    ]
+
+
+def float_operators(tflite: Tflite) -> list[str]:
+    """The operators that compute in float, as `NAME (first output)`. QUANTIZE and DEQUANTIZE, which only translate, do not count."""
+    return [
+        f"{operator.name} ({operator.outputs[0].name if operator.outputs else 'no output'})"
+        for operator in list_operators(tflite)
+        if operator.name not in TRANSLATORS and any("float" in tensor.dtype for tensor in (*operator.inputs, *operator.outputs))
     ]
 
 

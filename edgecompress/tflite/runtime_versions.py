@@ -11,6 +11,10 @@ from edgecompress.tflite.operator_versions import NEWEST_RELEASE, SINCE
 # 2.1.0 and 2.3.0 were asked to load every version of every operator. (1.0.1 lacks CAST 7 and STABLEHLO_AND, _CASE, _SHIFT_LEFT of 2.17.)
 LITERT_RELEASES = (("1.0", "2.17"), ("1.2", "2.19"), ("2.0", "2.20"), ("2.3", "2.23"))
 
+# A TRANSPOSE_CONV with int8 weights and float activations has version 2 or 3, which tflite-runtime 2.14.0 knows and cannot run in this
+# form. ai-edge-litert 1.0.1 is the oldest runtime measured that can.
+HYBRID_TRANSPOSE_CONV_SINCE = "2.17"
+
 FIRST_RELEASE = "1.5"  # of TensorFlow Lite
 RECORDED_BYTES = 16  # of the metadata entry min_runtime_version
 
@@ -36,14 +40,10 @@ class LeastRuntime:
 
 def least_runtime_version(tflite: Tflite) -> LeastRuntime:
     """The release of the newest operator that the file runs; at least what its own metadata says."""
-    known, unknown = [_recorded_version(tflite)], []
-    for name, version in operator_versions(tflite):
-        since = _since(name, version)
-        if since is None:
-            unknown.append(f"{name} version {version}")
-        else:
-            known.append(since)
-    return LeastRuntime(_text(max(known)), tuple(unknown))
+    releases = _releases(tflite)
+    known = [_recorded_version(tflite), *(since for since in releases.values() if since is not None)]
+    unknown = tuple(f"{name} version {version}" for (name, version), since in releases.items() if since is None)
+    return LeastRuntime(_text(max(known)), unknown)
 
 
 def refuses(tflite: Tflite, runtime: str) -> list[str]:
@@ -63,8 +63,7 @@ def refuses(tflite: Tflite, runtime: str) -> list[str]:
     """
     release = _tensorflow_release(runtime)
     too_new = []
-    for name, version in operator_versions(tflite):
-        since = _since(name, version)
+    for (name, version), since in _releases(tflite).items():
         if since is not None and since > release:
             too_new.append(f"{name} version {version} (since {_text(since)})")
         elif since is None and not name.startswith("CUSTOM:") and release < _numbers(NEWEST_RELEASE):
@@ -76,6 +75,18 @@ def operator_versions(tflite: Tflite) -> list[tuple[str, int]]:
     """(name, version) of every kind of operator that the file runs, in order of first use."""
     used = dict.fromkeys(operator.code for subgraph in tflite.subgraphs for operator in subgraph.operators)
     return [(tflite.operator_codes[code].name, tflite.operator_codes[code].version) for code in used]
+
+
+def _releases(tflite: Tflite) -> dict[tuple[str, int], tuple[int, ...] | None]:
+    """(name, version) -> first release, None where it is not known, of every kind of operator that the file runs."""
+    releases = {pair: _since(*pair) for pair in operator_versions(tflite)}
+    for subgraph in tflite.subgraphs:
+        for operator in subgraph.operators:
+            code = tflite.operator_codes[operator.code]
+            types = [subgraph.tensors[index].dtype for index in operator.inputs[1:3] if index >= 0]
+            if code.name == "TRANSPOSE_CONV" and types == ["int8", "float32"]:
+                releases[code.name, code.version] = _numbers(HYBRID_TRANSPOSE_CONV_SINCE)
+    return releases
 
 
 def _since(name: str, version: int) -> tuple[int, ...] | None:
@@ -100,7 +111,8 @@ def _tensorflow_release(runtime: str) -> tuple[int, ...]:
     match = _RUNTIME.fullmatch(runtime)
     if match is None:
         raise RecipeError(
-            f"target.runtime must be ai-edge-litert, tflite-runtime or tensorflow with ==VERSION, such as tflite-runtime==2.14.0. Received: {runtime!r}."
+            "target.runtime must be ai-edge-litert, tflite-runtime or tensorflow with ==VERSION, such as tflite-runtime==2.14.0. "
+            f"Received: {runtime!r}."
         )
     package, version = match.groups()
     if package != "ai-edge-litert":

@@ -51,12 +51,14 @@ class StoredKernel:
         scales: float32 [output channels] or [1]; empty in a float file. real = scale * (value - zero_point).
         zero_points: int64, as many as scales.
         tensor: name of the constant.
+        tensor_index: of the constant among the main subgraph's tensors.
     """
 
     values: np.ndarray
     scales: np.ndarray
     zero_points: np.ndarray
     tensor: str
+    tensor_index: int
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,8 @@ def read_constant(tflite: Tflite, tensor: Tensor) -> np.ndarray:
         values = None
     if values is None or not data.size or values.size != int(np.prod(tensor.shape, dtype=object)):
         raise ModelError(
-            f"tensor {tensor.name!r} must be a dense constant of a plain type. Received: {tensor.dtype} {list(tensor.shape)} with {data.size} bytes."
+            f"tensor {tensor.name!r} must be a dense constant of a plain type. "
+            f"Received: {tensor.dtype} {list(tensor.shape)} with {data.size} bytes."
         )
     return values.reshape(tensor.shape)
 
@@ -204,4 +207,4 @@ def _read_kernel(tflite: Tflite, index: int | None, kernel: KerasKernel) -> Stor
     except ModelError:
         return None
     quantization = tensor.quantization or Quantization(np.empty(0, np.float32), np.empty(0, np.int64), 0)
-    return StoredKernel(values, quantization.scales, quantization.zero_points, tensor.name)
+    return StoredKernel(values, quantization.scales, quantization.zero_points, tensor.name, index)

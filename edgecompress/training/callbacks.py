@@ -36,7 +36,7 @@ class StopOnNaN(keras.callbacks.Callback):
 
 
 class ResetRandomLayers(keras.callbacks.Callback):
-    """Gives Dropout and its like a state that depends on (seed, epoch, layer) alone, so that a resumed training equals an undisturbed one."""
+    """Gives Dropout and its like a state that depends on (seed, epoch, layer) alone: a resumed training equals an undisturbed one."""
 
     def __init__(self, seed: int) -> None:
         super().__init__()

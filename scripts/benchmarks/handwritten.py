@@ -28,7 +28,7 @@ def build() -> keras.Model:
     for filters in (32, 64):
         for _ in range(2):
             model.add(layers.Conv2D(filters, 3, padding="same", use_bias=False))
-            model.add(layers.BatchNormalization())
+            model.add(layers.BatchNormalization(momentum=0.9))
             model.add(layers.ReLU())
         model.add(layers.MaxPooling2D())
         model.add(layers.Dropout(0.25))

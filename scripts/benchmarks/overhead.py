@@ -61,8 +61,24 @@ def main() -> None:
         folder = Path(name)
         (folder / "recipe.yaml").write_text(RECIPE.format(data=data, limit=limit, epochs=epochs))
         for index in range(arguments.rounds):
-            script = [sys.executable, str(HERE / "handwritten.py"), str(data), arguments.epochs, str(arguments.limit), str(folder / "hand.tflite")]
-            recipe = [sys.executable, "-m", "edgecompress", "run", str(folder / "recipe.yaml"), "--out", str(folder / f"run{index}"), "--quiet"]
+            script = [
+                sys.executable,
+                str(HERE / "handwritten.py"),
+                str(data),
+                arguments.epochs,
+                str(arguments.limit),
+                str(folder / "hand.tflite"),
+            ]
+            recipe = [
+                sys.executable,
+                "-m",
+                "edgecompress",
+                "run",
+                str(folder / "recipe.yaml"),
+                "--out",
+                str(folder / f"run{index}"),
+                "--quiet",
+            ]
             rows.append({"script": measure(script), "recipe": measure(recipe)})
     table = Table("round", "script s", "recipe s", "ratio", "script MB", "recipe MB", "ratio")
     for index, row in enumerate(rows):

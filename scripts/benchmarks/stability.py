@@ -92,9 +92,8 @@ def show(result: dict[str, Any]) -> None:
     for number, p50_ms in enumerate(result["p50_ms"]):
         print(f"{number + 1:7d} {p50_ms * 1e3:14.2f} {result['control_p50_ms'][number] * 1e3:16.2f}")
     print(f"cv      {result['cv']:14.2%} {result['control_cv']:16.2%}   (limit {LIMITS['cv']:.0%})")
-    print(
-        f"clock step {result['clock_step_us']:.3f} us (limit {LIMITS['clock_step_us']}), own time per invoke {result['own_us']:.3f} us (limit 1)"
-    )
+    print(f"clock step          {result['clock_step_us']:.3f} us (limit {LIMITS['clock_step_us']})")
+    print(f"own time per invoke {result['own_us']:.3f} us (limit {LIMITS['own_us']})")
     for reason in result["distrust_reasons"]:
         print(f"not a quiet machine: {reason}")
 

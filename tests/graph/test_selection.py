@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgecompress.errors import RecipeError
@@ -73,12 +73,14 @@ def test_invalid_expression_is_a_recipe_error(pattern):
         select_layers(LAYERS, [pattern], field="layers")
 
 
+@settings(deadline=None)
 @given(layers)
 def test_every_name_selects_itself_whatever_its_characters(layers):
     for name, _ in layers:
         assert name in select_layers(layers, [name])
 
 
+@settings(deadline=None)
 @given(layers, st.data())
 def test_selection_is_a_subsequence_of_the_model(layers, data):
     patterns = data.draw(st.lists(st.sampled_from([name for name, _ in layers]), max_size=5))
@@ -88,6 +90,7 @@ def test_selection_is_a_subsequence_of_the_model(layers, data):
     assert selected == [name for name in in_model if name in selected]
 
 
+@settings(deadline=None)
 @given(layers)
 def test_types_partition_the_model(layers):
     kinds = dict.fromkeys(kind for _, kind in layers)
@@ -95,6 +98,7 @@ def test_types_partition_the_model(layers):
     assert sum(len(part) for part in parts) == len(layers)
 
 
+@settings(deadline=None)
 @given(layers, names)
 def test_a_pattern_selects_or_says_why_not(layers, pattern):
     try:

@@ -1,7 +1,7 @@
 """The allow-list, on configurations as plain data: nothing here needs Keras."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgecompress.models.allowed import ACTIVATIONS, FUNCTIONS, LAYERS, find_refused, names_model_optimization, remove_compile_configs
@@ -94,12 +94,14 @@ json_values = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(json_values)
 def test_any_json_is_judged_without_a_crash(config):
     assert isinstance(find_refused(config), list)
     assert isinstance(names_model_optimization(config), bool)
 
 
+@settings(deadline=None)
 @given(json_values, st.text(min_size=1).filter(lambda name: name not in ACTIVATIONS))
 def test_hiding_a_lambda_anywhere_never_helps(config, key):
     assert "Lambda" in find_refused({key: [config, {"x": {"class_name": "Lambda", "config": config}}]})

@@ -36,7 +36,9 @@ def test_layer_scope_takes_the_same_fraction_of_each_kernel():
     assert zeros_per_kernel(kernels, 0.5, "layer") == [50, 4]  # round half to even: 3.5 -> 4
 
 
-@given(st.lists(hnp.arrays(np.float32, st.integers(2, 300), elements=st.floats(-1, 1, width=32)), min_size=1, max_size=4), st.floats(0, 0.95))
+@given(
+    st.lists(hnp.arrays(np.float32, st.integers(2, 300), elements=st.floats(-1, 1, width=32)), min_size=1, max_size=4), st.floats(0, 0.95)
+)
 def test_global_scope_removes_the_exact_total_and_never_a_whole_kernel(kernels, sparsity):
     counts = zeros_per_kernel(kernels, sparsity, "global")
     total = sum(kernel.size for kernel in kernels)
@@ -93,7 +95,7 @@ def test_layers_left_alone_are_named_with_the_reason(small_model, make_context):
 
 
 def test_pattern_without_match_lists_near_names(small_model, make_context):
-    with pytest.raises(RecipeError, match="'convv1'.*Did you mean 'conv1'"):
+    with pytest.raises(RecipeError, match=r"'convv1'.*Did you mean 'conv1'"):
         prune_weights.apply(small_model, PruneWeights(sparsity=0.5, layers=["convv1"]), make_context())
 
 

@@ -68,7 +68,7 @@ def test_early_stop_restores_the_best_epoch(small_model, make_context):
     rows = fit(model, Train(epochs=12, learning_rate=0.05, early_stop=2), make_context())
     best = max(row["validation_accuracy"] for row in rows)
     split = make_context().data.validation
-    (inputs, labels), = [(x.numpy(), y.numpy()) for x, y in split.dataset(len(split))]
+    ((inputs, labels),) = [(x.numpy(), y.numpy()) for x, y in split.dataset(len(split))]
     accuracy = float((np.asarray(model(inputs)).argmax(1) == labels).mean())
     assert accuracy == pytest.approx(best, abs=1e-6)  # one float32 mean against one float64 mean
 
@@ -90,7 +90,7 @@ def test_cosine_schedule_ends_near_zero(small_model, make_context):
     rows = fit(copy_model(small_model), Train(epochs=3, learning_rate=1e-2, schedule="cosine"), make_context())
     rates = [row["learning_rate"] for row in rows]
     assert rates[0] > rates[1] > rates[2]
-    assert rates[-1] == pytest.approx(0.0, abs=1e-8)
+    assert rates[-1] < 0.001 * rates[0]  # the last of N steps has 0.5 * (1 + cos(pi * (N - 1) / N)) of the first rate
 
 
 def test_same_seed_same_bits_other_seed_other_bits(small_model, make_context, tmp_path):

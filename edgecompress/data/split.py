@@ -1,0 +1,117 @@
+"""A split: samples of one part, as tf.data in a given order or in the order of an epoch."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Literal
+
+import numpy as np
+
+from edgecompress.backend import tf
+from edgecompress.data.augment import augment_batch, is_active
+from edgecompress.data.preprocess import output_shape
+from edgecompress.data.source import Inputs
+from edgecompress.recipe.schema import Augment, Preprocess
+
+NUM_PREFETCHED = 2  # batches that are ready while one is in use
+NUM_ARRAY_BATCH = 256  # samples per batch when a whole split becomes an array
+
+
+class Split:
+    """Samples of one split; targets are their labels, or their inputs where `target` is input.
+
+    Args:
+        inputs: of the part that the split is drawn from.
+        labels: of that part: int64 [n] or float32 [n, columns]; None where it has none and `target` is input.
+        rows: int64 [len(split)], which samples of the part are in the split.
+        preprocess: applied to each batch.
+        target: label, or input (an autoencoder).
+        augment: for batches that ask for it; None: never.
+    """
+
+    def __init__(
+        self, inputs: Inputs, labels: np.ndarray | None, rows: np.ndarray, *, preprocess: Preprocess,
+        target: Literal["label", "input"] = "label", augment: Augment | None = None,
+    ) -> None:  # fmt: skip
+        self._inputs, self._preprocess = inputs, preprocess
+        self._augment = augment if augment is not None and is_active(augment) else None
+        self._shape = output_shape(inputs.sample_shape, preprocess)
+        self.labels = None if labels is None else labels[rows]
+        with tf.device("CPU:0"):
+            self._rows = tf.constant(rows)
+            self._targets = None if target == "input" else tf.constant(self.labels)
+
+    def __len__(self) -> int:
+        return int(self._rows.shape[0])
+
+    def dataset(self, batch_size: int, *, order: np.ndarray | None = None, augment_seed: int | None = None) -> tf.data.Dataset:
+        """Batches of the split: (inputs float32 [b, ...], targets [b] or [b, ...]).
+
+        Args:
+            batch_size: samples per batch; the last batch holds what is left.
+            order: int [m], positions in the split: a permutation or a subset. None: as the split has them.
+            augment_seed: decides the augmentation, in [0, 2^63). None: none.
+        """
+        positions = np.arange(len(self)) if order is None else np.asarray(order, dtype=np.int64)
+        with tf.device("CPU:0"):
+            plan = tf.constant(positions), tf.constant(augment_seed or 0, tf.int64)
+        return self._batches(*plan, len(positions), batch_size, augment=augment_seed is not None).prefetch(NUM_PREFETCHED)
+
+    def epochs(self, batch_size: int, *, seed: int, first_epoch: int, augment: bool) -> tf.data.Dataset:
+        """A dataset that gives the next epoch each time it is iterated: what `Model.fit` needs for a whole training.
+
+        Its epoch e is `dataset(batch_size, order=order, augment_seed=augment_seed)` with `epoch_plan(len(self), seed, e)`, so
+        a training that is resumed at e sees what an undisturbed one would have seen. An iteration counts once its first
+        batch is asked for, finished or not.
+
+        Args:
+            batch_size: samples per batch; the last batch holds what is left.
+            seed: not negative.
+            first_epoch: number of the epoch of the first iteration, from 0.
+            augment: whether to augment; without effect where the split has nothing to augment with.
+        """
+        numbers = itertools.count(first_epoch)
+
+        def plan() -> Iterator[tuple[np.ndarray, int]]:
+            yield epoch_plan(len(self), seed, next(numbers))
+
+        def batches(order: tf.Tensor, augment_seed: tf.Tensor) -> tf.data.Dataset:
+            return self._batches(order, augment_seed, len(self), batch_size, augment=augment)
+
+        signature = (tf.TensorSpec([len(self)], tf.int64), tf.TensorSpec([], tf.int64))
+        num_batches = tf.data.experimental.assert_cardinality(-(-len(self) // batch_size))  # flat_map does not know it
+        plans = tf.data.Dataset.from_generator(plan, output_signature=signature)
+        return plans.flat_map(batches).apply(num_batches).prefetch(NUM_PREFETCHED)
+
+    def arrays(self) -> tuple[np.ndarray, np.ndarray]:
+        """The whole split as (inputs float32 [n, ...], targets); only for splits that fit into memory so."""
+        inputs, targets = zip(*self.dataset(NUM_ARRAY_BATCH).as_numpy_iterator(), strict=True)
+        return np.concatenate(inputs), np.concatenate(targets)
+
+    def _batches(self, order: tf.Tensor, augment_seed: tf.Tensor, num_samples: int, batch_size: int, *, augment: bool) -> tf.data.Dataset:
+        """Batches of the samples at `order`, int64 [num_samples]. Tensors are captured, never written into the graph."""
+
+        def batch(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            positions = order[index * batch_size : (index + 1) * batch_size]
+            inputs = self._inputs.batch(tf.gather(self._rows, positions), self._preprocess)
+            inputs = tf.ensure_shape(inputs, [None, *self._shape])
+            if augment and self._augment is not None:
+                inputs = augment_batch(inputs, self._augment, tf.stack([augment_seed, index]))
+            return inputs, inputs if self._targets is None else tf.gather(self._targets, positions)
+
+        return tf.data.Dataset.range(-(-num_samples // batch_size)).map(batch)
+
+
+def epoch_plan(num_samples: int, seed: int, epoch: int) -> tuple[np.ndarray, int]:
+    """Order and augmentation seed of an epoch; they depend on nothing else.
+
+    Args:
+        num_samples: of the split.
+        seed: of the training, not negative.
+        epoch: from 0.
+
+    Returns: (order, augment_seed): a permutation int64 [num_samples], and a number in [0, 2^63).
+    """
+    generator = np.random.default_rng([seed, epoch])
+    return generator.permutation(num_samples), int(generator.integers(2**63, dtype=np.uint64))

@@ -1,0 +1,99 @@
+"""Which sample goes where: pure functions on labels and groups, decided by a random generator that the caller seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+
+import numpy as np
+
+
+def stratified_split(strata: np.ndarray, fraction: float, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Takes a fraction of each class.
+
+    From class c with n_c samples, floor or ceil of `fraction * n_c` are taken, so that all of them add up to
+    `round(fraction * n)` (largest remainder), but at least 1 and at most n_c - 1 where n_c > 1.
+
+    Args:
+        strata: int [n], the class of each sample.
+        fraction: in (0, 1).
+
+    Returns: (rest, taken): int64 positions, ascending; each position is in one of them.
+    """
+    classes, inverse, counts = np.unique(strata, return_inverse=True, return_counts=True)
+    shares = counts * fraction
+    numbers = np.floor(shares).astype(np.int64)
+    missing = round(len(strata) * fraction) - int(numbers.sum())
+    numbers[np.argsort(numbers - shares, kind="stable")[:missing]] += 1
+    numbers = np.minimum(np.maximum(numbers, 1), counts - 1)
+    order = generator.permutation(len(strata))
+    is_taken = np.zeros(len(strata), dtype=bool)
+    for index in range(len(classes)):
+        members = order[inverse[order] == index]
+        is_taken[members[: numbers[index]]] = True
+    return np.flatnonzero(~is_taken), np.flatnonzero(is_taken)
+
+
+def grouped_split(strata: np.ndarray, groups: np.ndarray, fraction: float, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Takes whole groups, until about a fraction of each class is taken.
+
+    Largest groups first, ties in random order: a group is taken if that brings the counts per class nearer to
+    `fraction * n_c`, by the sum of squares. Each side gets at least one group.
+
+    Args:
+        strata: int [n], the class of each sample.
+        groups: [n], at least 2 different values.
+        fraction: in (0, 1).
+
+    Returns: (rest, taken): int64 positions, ascending; each position is in one of them, each group in one of them.
+    """
+    _, inverse, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    _, classes, counts = np.unique(strata, return_inverse=True, return_counts=True)
+    members = np.split(np.argsort(inverse, kind="stable"), np.cumsum(sizes)[:-1])
+    wanted = counts * fraction  # still to be taken of each class
+    order = generator.permutation(len(sizes))
+    order = order[np.argsort(-sizes[order], kind="stable")]
+    chosen = []
+    for group in order:
+        present, added = np.unique(classes[members[group]], return_counts=True)
+        if np.sum(added * (2 * wanted[present] - added)) > 0:  # (wanted - added)^2 < wanted^2, summed over classes
+            wanted[present] -= added
+            chosen.append(group)
+    if not chosen:
+        chosen = [order[-1]]
+    elif len(chosen) == len(sizes):
+        chosen.pop()
+    is_taken = np.isin(inverse, chosen)
+    return np.flatnonzero(~is_taken), np.flatnonzero(is_taken)
+
+
+def balanced_selection(
+    strata: np.ndarray, number: int, generator: np.random.Generator, identity: Callable[[int], Hashable] = lambda position: position
+) -> np.ndarray:
+    """Chooses samples at random, in turn from each class, so that classes with samples left differ by at most one.
+
+    Args:
+        strata: int [n], the class of each sample.
+        number: how many; fewer are chosen when there are no more.
+        identity: of the sample at a position; of samples with the same identity at most one is chosen.
+
+    Returns: int64 positions, ascending, no two equal.
+    """
+    order = generator.permutation(len(strata))
+    queues = [iter(order[strata[order] == stratum]) for stratum in generator.permutation(np.unique(strata))]
+    seen: set[Hashable] = set()
+    chosen: list[int] = []
+    while queues and len(chosen) < number:
+        for queue in list(queues):
+            position = next((int(candidate) for candidate in queue if _is_new(identity(int(candidate)), seen)), None)
+            if position is None:
+                queues.remove(queue)
+            elif len(chosen) < number:
+                chosen.append(position)
+    return np.sort(np.asarray(chosen, dtype=np.int64))
+
+
+def _is_new(item: Hashable, seen: set[Hashable]) -> bool:
+    """Whether `item` was not seen before; it is from now on."""
+    is_new = item not in seen
+    seen.add(item)
+    return is_new

@@ -1,0 +1,176 @@
+"""Keras model to .tflite: a ladder of ways into the converter, each result checked and run before it counts."""
+
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+
+from edgecompress.backend import keras
+from edgecompress.errors import ConversionError
+from edgecompress.export.causes import root_cause
+from edgecompress.export.chosen_layers import choose_kernels, quantize_kernels
+from edgecompress.export.compatibility import CALIBRATED, check_calibration, check_model, is_quantize_aware
+from edgecompress.export.rungs import RUNGS, Settings, Source, from_concrete_function, has_loop, trace
+from edgecompress.export.verify import verify
+from edgecompress.progress import Progress
+from edgecompress.recipe.schema import Export
+from edgecompress.tflite import parse, refuses
+from edgecompress.tflite.operators import float_operators
+
+MAX_LISTED = 10  # operators that a warning lists
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """A converted model.
+
+    Attributes:
+        content: bytes of the .tflite file.
+        rung: the way into the converter that worked.
+        refused: one line for each way that was tried before, with the cause.
+        seconds: wall time.
+        warnings: what the file does that its format does not promise, such as operators left in float.
+    """
+
+    content: bytes
+    rung: str
+    refused: list[str]
+    seconds: float
+    warnings: list[str]
+
+
+@dataclass(frozen=True)
+class _File:
+    """What one climb of the ladder gave."""
+
+    content: bytes
+    rung: str
+    refused: list[str]
+
+
+def convert(
+    model: keras.Model, export: Export, *, calibration: np.ndarray | None, progress: Progress, runtime: str | None = None
+) -> Conversion:
+    """Converts a model, with a fixed batch of 1. The same model and samples give the same bytes.
+
+    A quantize-aware model becomes int8 with the ranges of its training; samples are used only if some operator has no range.
+
+    Args:
+        model: a Functional or Sequential model; quantize-aware ones become int8 only.
+        export: the format.
+        calibration: float32 [n, ...], preprocessed; needed for int8 and int16x8, ignored by other formats.
+        progress: gets a bar, counted in calibration samples where there are any.
+        runtime: what the file must run on, such as "tflite-runtime==2.14.0"; None: any.
+
+    Returns:
+        The file, which one of the installed runtimes has loaded and run.
+
+    Raises:
+        ConversionError: samples that cannot calibrate, a format that the model does not take, an operator that TensorFlow Lite lacks, or
+            a file that the runtime is too old for.
+        RecipeError: a pattern of `export.only` matches nothing.
+    """
+    started = time.monotonic()
+    check_model(model, export)
+    needs_samples = export.format in CALIBRATED and not is_quantize_aware(model)
+    samples = check_calibration(calibration, model, export) if needs_samples else None
+    with progress.task(f"converting to {export.format}", total=None if samples is None else len(samples)) as bar:
+        settings = Settings(export.format, export.io_type, samples, on_sample=bar.advance)
+        source = _trace(model)
+        if export.format == "int8" and samples is None:
+            file = _convert_quantize_aware(source, settings, export, calibration)
+        elif export.format == "dynamic":
+            file = _convert_dynamic(source, settings, export, runtime)
+        else:
+            file = _climb(source, settings, export)
+    parsed = parse(file.content)
+    if runtime is not None and (too_new := refuses(parsed, runtime)):
+        raise ConversionError(f"target.runtime must know all operators of the file. Received: {runtime}, too old for {', '.join(too_new)}.")
+    in_float = float_operators(parsed) if export.format in CALIBRATED else []
+    return Conversion(file.content, file.rung, file.refused, time.monotonic() - started, _warn_of_float(in_float))
+
+
+def _trace(model: keras.Model) -> Source:
+    """The inference function; a model that cannot even be called stands on no rung."""
+    try:
+        return trace(model)
+    except Exception as error:  # whatever a layer's own code raises
+        raise ConversionError(f"the model cannot be traced for conversion: {root_cause(error)}") from error
+
+
+def _climb(source: Source, settings: Settings, export: Export, finish: Callable[[bytes], bytes] | None = None) -> _File:
+    """Tries the rungs in turn; `finish` works on the bytes of each before they are checked."""
+    if settings.samples is not None:
+        _refuse_loops(source, settings)
+    tensors = [*source.model.inputs, *source.model.outputs]
+    io_type = export.io_type if all(tensor.dtype.is_floating for tensor in tensors) else None
+    refused: dict[str, str] = {}
+    for name, rung in RUNGS.items():
+        try:
+            with warnings.catch_warnings(action="ignore"):  # the converter's; what matters is measured on its result
+                content = rung(source, settings)
+            content = content if finish is None else finish(content)
+            verify(content, io_type=io_type)
+        except Exception as error:  # the converter raises what its layers raise: any kind is this rung's refusal
+            refused[name] = root_cause(error)
+        else:
+            return _File(content, name, [f"{name}: {cause}" for name, cause in refused.items()])
+    raise ConversionError(f"the model cannot be converted to {export.format}: {_join_causes(refused)}.")
+
+
+def _join_causes(refused: dict[str, str]) -> str:
+    """The cause, or, where the rungs disagree, all of them."""
+    causes = list(refused.values())
+    return causes[0] if len(set(causes)) == 1 else "; ".join(f"{name}: {cause}" for name, cause in refused.items())
+
+
+def _refuse_loops(source: Source, settings: Settings) -> None:
+    """Raises ConversionError for a file with a loop: calibrating one kills TensorFlow 2.21 with a segmentation fault."""
+    if not has_loop(source):
+        return
+    try:
+        tflite = parse(from_concrete_function(source, settings.as_float()))
+    except Exception as error:  # the converter raises what its layers raise
+        raise ConversionError(f"the model cannot be converted to {settings.format}: {root_cause(error)}.") from error
+    if any(code.name == "WHILE" for code in tflite.operator_codes):
+        raise ConversionError(
+            f"layers of a model for the format {settings.format} must not loop, as GRU and SimpleRNN do: "
+            "the converter cannot calibrate the operator WHILE. Build them with unroll=True, or choose the format dynamic."
+        )
+
+
+def _convert_quantize_aware(source: Source, settings: Settings, export: Export, calibration: np.ndarray | None) -> _File:
+    """Trained ranges alone; with samples too, if that leaves fewer operators in float."""
+    file = _climb(source, settings, export)
+    left = len(float_operators(parse(file.content)))
+    if not left or calibration is None:
+        return file
+    samples = check_calibration(calibration, source.model, export)
+    calibrated = _climb(source, replace(settings, samples=samples), export)
+    return calibrated if len(float_operators(parse(calibrated.content))) < left else file
+
+
+def _convert_dynamic(source: Source, settings: Settings, export: Export, runtime: str | None) -> _File:
+    """All layers by the converter, or the chosen ones; with per-tensor Dense kernels if the target runtime knows no others."""
+    kernels = choose_kernels(source.model, export.only) if export.only else []
+
+    def attempt(per_tensor_dense: bool) -> _File:
+        if not kernels:
+            return _climb(source, replace(settings, per_tensor_dense=per_tensor_dense), export)
+        return _climb(source, settings.as_float(), export, partial(quantize_kernels, kernels=kernels, per_tensor_dense=per_tensor_dense))
+
+    file = attempt(per_tensor_dense=False)
+    if runtime is not None and refuses(parse(file.content), runtime):
+        return attempt(per_tensor_dense=True)
+    return file
+
+
+def _warn_of_float(operators: list[str]) -> list[str]:
+    """A warning that lists the operators left in float; [] where there are none."""
+    if not operators:
+        return []
+    listed = ", ".join(operators[:MAX_LISTED]) + (", ..." if len(operators) > MAX_LISTED else "")
+    return [f"operators that compute in float, not in integers: {len(operators)}, namely {listed}"]

@@ -1,0 +1,77 @@
+"""`edgecompress init` writes a recipe that passes the check."""
+
+import re
+
+import pytest
+
+from edgecompress.errors import DataError, ModelError, StorageError
+from edgecompress.recipe import check_recipe, load_recipe
+from edgecompress.recipe.starter import starter_recipe, write_starter_recipe
+
+NAMES = ["model.keras", "my model (1).h5", "ünï.hdf5", "${x}.h5", "a: b #c.h5", "'quoted\".h5", "-.h5", "1e3.h5"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_starter_of_any_file_name_passes_the_check(tmp_path, name):
+    model = tmp_path / name
+    model.touch()
+    recipe = load_recipe("recipe.yaml", text=starter_recipe(model, None, tmp_path / "recipe.yaml"))
+    assert recipe.model.path == str(model)
+    assert check_recipe(recipe) == []
+
+
+def test_data_is_recognised_by_its_kind(tmp_path):
+    model, arrays, folder = tmp_path / "m.h5", tmp_path / "d.npz", tmp_path / "photos"
+    model.touch()
+    arrays.touch()
+    folder.mkdir()
+    for data, source in ((arrays, "npz"), (folder, "image_folder")):
+        recipe = load_recipe("r", text=starter_recipe(model, data, tmp_path / "r.yaml"))
+        assert (recipe.data.source, recipe.data.path) == (source, str(data))
+
+
+def test_a_saved_model_folder_is_a_model(tmp_path):
+    (tmp_path / "saved").mkdir()
+    with pytest.raises(ModelError, match=r"saved: folder must be a SavedModel\. Received: no saved_model\.pb in it\.$"):
+        starter_recipe(tmp_path / "saved", None, tmp_path / "r.yaml")
+    (tmp_path / "saved" / "saved_model.pb").touch()
+    assert load_recipe("r", text=starter_recipe(tmp_path / "saved", None, tmp_path / "r.yaml")).name == "saved_int8"
+
+
+def test_an_existing_recipe_is_not_replaced_without_force(tmp_path):
+    model, file = tmp_path / "m.h5", tmp_path / "recipe.yaml"
+    model.touch()
+    file.write_text("mine")
+    with pytest.raises(StorageError, match=r"recipe\.yaml: file must not exist yet; --force replaces it"):
+        write_starter_recipe(model, None, file, force=False)
+    assert file.read_text() == "mine"
+    write_starter_recipe(model, None, file, force=True)
+    assert load_recipe(file).model.path == str(model)
+
+
+@pytest.mark.parametrize(
+    ("model", "data", "kind", "pattern"),
+    [
+        ("mdoel.h5", None, ModelError, r"mdoel\.h5: model must exist\. Received: no such file\. Did you mean 'model\.h5'\?$"),
+        (
+            "notes.txt",
+            None,
+            ModelError,
+            r"notes\.txt: model must be a Keras model \(\.keras, \.h5, \.hdf5\) or a SavedModel folder\. Received: '\.txt'\.$",
+        ),
+        ("model.h5", "nothing", DataError, r"nothing: data must exist\."),
+        (
+            "model.h5",
+            "notes.txt",
+            DataError,
+            r"notes\.txt: data must be a \.npz file or a folder with one folder per class\. Received: '\.txt'\.$",
+        ),
+    ],
+)
+def test_what_is_missing_or_of_another_kind_is_refused(tmp_path, model, data, kind, pattern):
+    for name in ("model.h5", "notes.txt"):
+        (tmp_path / name).touch()
+    with pytest.raises(kind) as caught:
+        write_starter_recipe(tmp_path / model, data and tmp_path / data, tmp_path / "r.yaml", force=False)
+    assert re.search(pattern, str(caught.value))
+    assert not (tmp_path / "r.yaml").exists()

@@ -13,7 +13,6 @@ from edgecompress import __version__, versions
 from edgecompress.backend import keras
 from edgecompress.benchmarking import GOLDEN_FILES, RUN_FILES, benchmark_files, write_golden
 from edgecompress.data import Data
-from edgecompress.errors import ConversionError
 from edgecompress.evaluation import Evaluation, evaluate_keras, evaluate_tflite, verdict
 from edgecompress.export import Conversion, convert
 from edgecompress.goals import judge_goals
@@ -24,7 +23,7 @@ from edgecompress.progress import Progress
 from edgecompress.recipe.schema import METRIC_RISES, Export, Recipe
 from edgecompress.report.schema import Report, StageReport
 from edgecompress.store import RunFolder
-from edgecompress.tflite import describe, parse, refuses
+from edgecompress.tflite import describe, parse
 
 NUM_GOLDEN_SAMPLES = 16
 
@@ -75,32 +74,15 @@ def export_models(recipe: Recipe, data: Data, models: Models, store: RunFolder, 
     Raises:
         ConversionError: a model does not convert, or the target runtime is too old for the result.
     """
-    calibration = data.calibration.arrays()[0]
-    plan = {
-        "final": (models.final, recipe.export),
-        "plain": (models.baseline, recipe.export),
-        "baseline": (models.baseline, Export(format="float32")),
-    }
-    conversions: dict[str, Conversion] = {}
-    made: dict[tuple[int, str], Conversion] = {}
-    for name, (model, export) in plan.items():
-        same = (id(model), export.model_dump_json())
-        with progress.task(f"converting {RUN_FILES[name]}"):
-            if same not in made:
-                made[same] = convert(model, export, calibration=calibration, progress=progress)
-        conversions[name] = made[same]
-        if name == "final":
-            _check_target(recipe, made[same].content)
+    samples, runtime = data.calibration.arrays()[0], recipe.target.runtime
+    conversions = {"final": convert(models.final, recipe.export, calibration=samples, progress=progress, runtime=runtime)}
+    conversions["plain"] = (
+        convert(models.baseline, recipe.export, calibration=samples, progress=progress) if recipe.stages else conversions["final"]
+    )
+    conversions["baseline"] = convert(models.baseline, Export(format="float32"), calibration=None, progress=progress)
     for name, conversion in conversions.items():
         store.write(RUN_FILES[name], conversion.content)
     return conversions
-
-
-def _check_target(recipe: Recipe, content: bytes) -> None:
-    """Refuses a file that the recipe's target runtime is too old for."""
-    runtime = recipe.target.runtime
-    if runtime is not None and (too_new := refuses(parse(content), runtime)):
-        raise ConversionError(f"target.runtime {runtime} is too old for {', '.join(too_new)}; choose another export format or runtime")
 
 
 def _golden(files: Mapping[str, Path], data: Data, folder: Path) -> tuple[dict[str, Path], list[str]]:

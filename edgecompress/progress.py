@@ -68,7 +68,7 @@ class TerminalProgress(Progress):
             yield _RichBar(bars, bars.add_task(name, total=total, detail=""))
 
     def say(self, line: str) -> None:
-        self._console.print(line, highlight=False)
+        self._console.print(line, highlight=False, soft_wrap=True)
 
 
 def visible_progress() -> Progress:

@@ -7,17 +7,18 @@ from typing import Annotated, Literal
 
 import typer
 
-from edgecompress.cli.options import AllowCode, AllowEnv, AsJson, ModelFile, RecipeFile, Settings, read_recipe
+from edgecompress.cli.options import AllowCode, AllowEnv, AsJson, ModelFile, RecipeFile, Settings, checked_recipe
 from edgecompress.cli.outcome import raise_for_devices
-from edgecompress.cli.output import STANDARD_OUTPUT, show, show_json, visible_progress
+from edgecompress.cli.output import STANDARD_OUTPUT, show, show_json, visible_progress, without_noise
 
 
 def inspect(model: ModelFile, allow_code: AllowCode = False, as_json: AsJson = False) -> None:
     """Shows the layers or operators of a model: shapes, parameters, MACs, types, bytes."""
-    from edgecompress.inspection import inspect as inspect_model
-    from edgecompress.inspection import inspection_table
+    with without_noise():
+        from edgecompress.inspection import inspect as inspect_model
+        from edgecompress.inspection import inspection_table
 
-    found = inspect_model(model, allow_code=allow_code)
+        found = inspect_model(model, allow_code=allow_code)
     show_json(found) if as_json else show(inspection_table(found))
 
 
@@ -36,9 +37,10 @@ def convert(
     as_json: AsJson = False,
 ) -> None:
     """Converts a Keras model to a .tflite: only the export, no training."""
-    from edgecompress.one_model import convert as convert_model
+    with without_noise():
+        from edgecompress.one_model import convert as convert_model
 
-    artifact = convert_model(model, format=format, io=io, data=data, out=output, allow_code=allow_code, progress=visible_progress())
+        artifact = convert_model(model, format=format, io=io, data=data, out=output, allow_code=allow_code, progress=visible_progress())
     show_json(artifact) if as_json else show(f"{artifact['path']}: {artifact['format']}, {artifact['bytes']:,} bytes")
 
 
@@ -51,11 +53,12 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Measures a .tflite or Keras model on the test data of a recipe."""
-    checked = read_recipe(recipe, settings, allow_env)
-    from edgecompress.one_model import evaluate as evaluate_model
-    from edgecompress.one_model import evaluation_table
+    checked = checked_recipe(recipe, settings, allow_env)
+    with without_noise():
+        from edgecompress.one_model import evaluate as evaluate_model
+        from edgecompress.one_model import evaluation_table
 
-    found = evaluate_model(model, checked, allow_code=allow_code, progress=visible_progress())
+        found = evaluate_model(model, checked, allow_code=allow_code, progress=visible_progress())
     show_json(found) if as_json else show(evaluation_table(found))
 
 

@@ -21,7 +21,7 @@ AllowEnv = Annotated[list[str] | None, typer.Option("--allow-env", metavar="NAME
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
 
-def read_recipe(path: str, settings: list[str] | None, allow_env: list[str] | None) -> Recipe:
+def checked_recipe(path: str, settings: list[str] | None, allow_env: list[str] | None) -> Recipe:
     """The recipe with its overrides; warnings go to standard error."""
     from edgecompress.cli.output import say
     from edgecompress.recipe import check_recipe, load_recipe

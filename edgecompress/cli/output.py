@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,13 +36,20 @@ def say(line: str, *, style: str = "") -> None:
 
 def show_json(value: Any, file: Path = STANDARD_OUTPUT) -> None:
     """Writes one JSON object to a file, or prints it."""
-    from edgecompress.report.json_value import json_value
+    from edgecompress.report.json_file import json_value
 
     text = json.dumps(json_value(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     if file == STANDARD_OUTPUT:
         sys.stdout.write(text)
     else:
         write_atomic(file, text)
+
+
+def without_noise() -> AbstractContextManager[None]:
+    """Keeps TensorFlow's own words off the terminal, for commands that have no run folder to log them to."""
+    from edgecompress.quiet import noise_to
+
+    return noise_to(Path(os.devnull))
 
 
 def visible_progress(quiet: bool = False) -> Progress:

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from edgecompress.cli.failures import report_failure
-from edgecompress.cli.options import AllowCode, AllowEnv, AsJson, RecipeFile, Settings, read_recipe
-from edgecompress.cli.output import show, show_json, visible_progress
+from edgecompress.cli.options import AllowCode, AllowEnv, AsJson, RecipeFile, Settings, checked_recipe
+from edgecompress.cli.output import show, show_json, visible_progress, without_noise
 from edgecompress.errors import EdgeCompressError
 
 
@@ -26,7 +26,7 @@ def run(
 
     Exit code 3: a goal was missed; 4: a device failed; everything else ran.
     """
-    checked = read_recipe(recipe, settings, allow_env)
+    checked = checked_recipe(recipe, settings, allow_env)
     from edgecompress.cli.outcome import raise_for_outcome
     from edgecompress.report import summary_table
     from edgecompress.runs import run_recipe
@@ -47,7 +47,7 @@ def check(
     codes = [0]
     for path in recipes:
         try:
-            show(recipe_table(path, read_recipe(path, settings, allow_env)))
+            show(recipe_table(path, checked_recipe(path, settings, allow_env)))
         except EdgeCompressError as error:
             codes.append(report_failure(error, debug=False))
     raise typer.Exit(max(codes))
@@ -61,11 +61,12 @@ def plan(
     as_json: AsJson = False,
 ) -> None:
     """Says what each stage will do to each layer, and why not, in seconds: nothing is trained."""
-    checked = read_recipe(recipe, settings, allow_env)
-    from edgecompress.plan import plan as make_plan
-    from edgecompress.plan import plan_table
+    checked = checked_recipe(recipe, settings, allow_env)
+    with without_noise():
+        from edgecompress.plan import plan as make_plan
+        from edgecompress.plan import plan_table
 
-    planned = make_plan(checked, allow_code=allow_code)
+        planned = make_plan(checked, allow_code=allow_code)
     show_json(planned.to_dict()) if as_json else show(plan_table(planned))
 
 

@@ -44,11 +44,11 @@ def read(folder: Path, family: str) -> Source:
     if missing := [name for name in names if name not in paths]:
         wanted = ", ".join(f"{name}[.gz]" for name in missing)
         raise DataError(f"{folder}: the folder must hold the official idx files of {family}. Missing: {wanted}.")
-    parts = [_read_part(paths[IMAGES.format(part=part)], paths[LABELS.format(part=part)]) for part in (TRAIN, TEST)]
-    wanted, given = (part.inputs.sample_shape for part in parts)
-    if given != wanted:
-        raise DataError(f"{parts[1].name}: images must have the shape {list(wanted)} as in train. Received: {list(given)}.")
-    return Source(train=parts[0], test=parts[1], class_names=CLASS_NAMES[family])
+    train, test = (_read_part(paths[IMAGES.format(part=part)], paths[LABELS.format(part=part)]) for part in (TRAIN, TEST))
+    if test.inputs.sample_shape != train.inputs.sample_shape:
+        wanted, given = list(train.inputs.sample_shape), list(test.inputs.sample_shape)
+        raise DataError(f"{paths[IMAGES.format(part=TEST)]}: images must have the shape {wanted} as in train. Received: {given}.")
+    return Source(train=train, test=test, class_names=CLASS_NAMES[family])
 
 
 def _find(folder: Path, name: str) -> Path | None:

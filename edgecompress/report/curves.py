@@ -65,18 +65,9 @@ def _draw(name: str, title: str, curves: Sequence[StageCurve], form: Callable[[f
     def paint(axes: Axes) -> None:
         for number, curve in enumerate(curves):
             epochs = list(range(curve.first, curve.first + len(curve.training)))
-            named = {"training": None, "validation": None} if number else {"training": "training", "validation": "validation"}
-            axes.plot(
-                epochs,
-                curve.training,
-                color=BASELINE,
-                marker=marker,
-                markersize=3.5,
-                linewidth=1.4,
-                linestyle="--",
-                label=named["training"],
-            )
-            axes.plot(epochs, curve.validation, color=FINAL, marker=marker, markersize=4.5, label=named["validation"])
+            names = ("training", "validation") if number == 0 else (None, None)  # once in the legend
+            axes.plot(epochs, curve.training, f"{marker}--", color=BASELINE, markersize=3.5, linewidth=1.4, label=names[0])
+            axes.plot(epochs, curve.validation, f"{marker}-", color=FINAL, markersize=4.5, label=names[1])
             _band(axes, curve, number, last)
         axes.set_xlim(0.5, last + 0.5)
         axes.xaxis.set_major_locator(MaxNLocator(nbins=10, integer=True))

@@ -47,7 +47,7 @@ def tradeoff(report: Report) -> Plot | None:
             axes.plot([size], [value], MARKERS[model], color=COLOURS[model], markersize=9, clip_on=False, label=NAMES[model])
         axes.set_xlim(0, 1.05 * max(size for _, size, _ in points))
         axes.set_ylim(*span(metric, [value for _, _, value in points] + list(ends or ())))
-        axes.xaxis.set_major_formatter(lambda size, _: bytes_text(round(size)) if size else "0")
+        axes.xaxis.set_major_formatter(lambda size, _: bytes_text(round(size)).replace(".00", "") if size else "0")
         axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.1f} %" if is_fraction_correct(metric) else f"{value:.4g}")
         axes.locator_params(nbins=5)
         axes.grid(axis="y")

@@ -6,15 +6,13 @@ A value that is not finite (NaN, infinity) becomes None, so that the file is JSO
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from typing_extensions import TypedDict
 
-from edgecompress.errors import DataError
-from edgecompress.report.json_value import json_value
+from edgecompress.report.json_file import json_text, json_value, read_json
 from edgecompress.store import storage_errors, write_atomic
 
 REPORT_FILE = "report.json"
@@ -132,6 +130,7 @@ class Comparison(Section):
     p_value: float | None = None
     p_value_of: str | None = None  # the test: McNemar, ...
     agreement: float | None = None
+    correlation: float | None = None  # of the two models' outputs, where they decide nothing
 
 
 class Verdict(Section):
@@ -252,8 +251,8 @@ class Report(Section):
     warnings: list[str] = []
 
     def to_json(self) -> str:
-        """The text of `report.json`: keys in the order of the contract, two spaces, no NaN."""
-        return json.dumps(self.model_dump(mode="json"), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        """The text of `report.json`."""
+        return json_text(self)
 
     def save(self, folder: Path | str) -> Path:
         """Writes `report.json` into `folder` (made if missing) atomically and returns its path.
@@ -274,26 +273,10 @@ class Report(Section):
         Raises:
             DataError: when it is missing, is not JSON, or misses something that every report has.
         """
-        path = Path(folder) / REPORT_FILE
-        try:
-            return cls.model_validate(json.loads(path.read_text(encoding="utf-8")))
-        except OSError as error:
-            raise DataError(f"{path}: a run folder must hold a readable report. Received: {error.strerror or error}") from error
-        except ValidationError as error:
-            raise DataError(f"{path}: {_first_fault(error)}") from error
-        except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, nested without end
-            raise DataError(f"{path}: the report must be JSON. Received: {error}") from error
+        return read_json(Path(folder) / REPORT_FILE, cls)
 
     def _repr_html_(self) -> str:
         """A small table for notebooks."""
         from edgecompress.report.table import notebook_table
 
         return notebook_table(self)
-
-
-def _first_fault(error: ValidationError) -> str:
-    """One line about the first key that is missing or wrong."""
-    fault = error.errors(include_url=False)[0]
-    key = ".".join(str(part) for part in fault["loc"]) or "the report"
-    received = "nothing" if fault["type"] == "missing" else f"{fault['input']!r:.100}"
-    return f"{key} must be as edgecompress writes it ({fault['msg']}). Received: {received}"

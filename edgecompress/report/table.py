@@ -24,26 +24,23 @@ LEAST_NAME_WIDTH = 10  # characters
 def summary_table(report: Report) -> RenderableType:
     """Baseline, plain converter and final side by side, then stages, verdict and goals."""
     parts: list[RenderableType] = [
-        Text(report.name, style="bold"),
+        words(report.name, "bold"),
         terminal_table(side_by_side(report), bold_last=True),
         terminal_table(without(stages_table(report), NOT_ON_TERMINAL)),
     ]
-    parts += [Text(note, style="dim") for note in stage_notes(report)]
+    parts += [words(note, "dim") for note in stage_notes(report)]
     if report.verdict is not None:
-        parts.append(Text(verdict_sentence(report.verdict)))
+        parts.append(words(verdict_sentence(report.verdict)))
     parts += [
-        Text(f"Keep broken: {keep.layer}, {keep.what}", style=STYLES["bad"])
-        for stage in report.stages
-        for keep in stage.keeps
-        if not keep.held
+        words(f"Keep broken: {keep.layer}, {keep.what}", STYLES["bad"]) for stage in report.stages for keep in stage.keeps if not keep.held
     ]
     found = speedup(report)
     if found is not None and found.distrust_reasons:
-        parts.append(Text(f"Latency is not to be trusted: {'; '.join(found.distrust_reasons)}", style="yellow"))
-    parts += [Text(failure_text(entry), style=STYLES["bad"]) for entry in report.benchmark if entry.error]
+        parts.append(words(f"Latency is not to be trusted: {'; '.join(found.distrust_reasons)}", "yellow"))
+    parts += [words(failure_text(entry), STYLES["bad"]) for entry in report.benchmark if entry.error]
     if report.goals:
         parts.append(terminal_table(goals_table(report)))
-    parts += [Text(f"Warning: {warning}", style="yellow") for warning in report.warnings]
+    parts += [words(f"Warning: {warning}", "yellow") for warning in report.warnings]
     return Group(*parts)
 
 
@@ -60,7 +57,12 @@ def terminal_table(table: Table, *, bold_last: bool = False) -> RenderableType:
 
 
 def _styled(cell: Cell) -> Text:
-    return Text(cell.text, style=STYLES[cell.tone])
+    return words(cell.text, STYLES[cell.tone])
+
+
+def words(text: str, style: str = "") -> Text:
+    """`text` without markup and without control characters, which would command the terminal."""
+    return Text("".join(character if character.isprintable() else " " for character in text), style=style)
 
 
 def notebook_table(report: Report) -> str:

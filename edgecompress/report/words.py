@@ -159,6 +159,8 @@ def verdict_sentence(verdict: Verdict) -> str:
         sentence += f": {noise}" + (f" ({named}p {_p_value_text(p_value)})" if p_value is not None else "")
     if verdict.test.agreement is not None:
         sentence += f". Both models say the same for {percent_text(verdict.test.agreement)} of the samples"
+    if verdict.test.correlation is not None:
+        sentence += f". The outputs of both correlate at {verdict.test.correlation:.4f}"
     return f"{sentence}."
 
 

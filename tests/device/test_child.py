@@ -42,15 +42,6 @@ def test_probe_takes_given_inputs(tiny_file, tmp_path):
         probe(tiny_file("double"), inputs=str(inputs))
 
 
-@pytest.mark.parametrize("keep", [0.3, 0.7])
-def test_truncated_file_is_a_fault_whatever_the_runtime_does(tiny, tmp_path, keep):
-    content = tiny("double")
-    path = tmp_path / "half.tflite"
-    path.write_bytes(content[: int(keep * len(content))])
-    with pytest.raises(DeviceFault, match=r"refused the model|crashed with SIG"):
-        probe(path)
-
-
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
@@ -65,12 +56,9 @@ def test_real_odd_files_are_faults_in_words(data_folder, name, reason):
         probe(data_folder / name)
 
 
-def test_real_file_that_aborts_the_runtime_is_a_fault(data_folder):
-    model = data_folder / "tflite_tflm/keyword_scrambled_8bit.tflite"
-    try:
-        probe(model)
-    except DeviceFault as fault:
-        assert "crashed with SIGABRT" in fault.reason or "refused" in fault.reason  # noqa: PT017 (some runtimes run it)
+def test_real_file_that_spoils_the_memory_of_the_runtime_is_a_fault(data_folder):
+    with pytest.raises(DeviceFault, match=r"crashed with SIG(ABRT|SEGV|BUS)"):
+        probe(data_folder / "tflite_tflm/keyword_scrambled_8bit.tflite")
 
 
 @pytest.mark.parametrize(

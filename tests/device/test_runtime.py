@@ -104,6 +104,14 @@ def test_broken_files_are_refused_in_words(tmp_path, content, reason):
             TfliteModel(source)
 
 
+@pytest.mark.skipif(find_runtime().name == "tflite-runtime", reason="tflite-runtime 2.14 does not verify files")
+def test_truncated_file_is_refused(tiny):
+    content = tiny("double")
+    for size in range(8, len(content) - 40, 40):
+        with pytest.raises(DeviceFault, match="refused the model"):
+            TfliteModel(content[:size])
+
+
 def test_missing_file_and_folder_name_the_path(tmp_path):
     for path in (tmp_path / "no.tflite", tmp_path):
         with pytest.raises(DeviceFault, match=rf"{path}: the model cannot be read: "):

@@ -3,10 +3,15 @@
 import re
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from edgecompress.errors import RecipeError
 from edgecompress.recipe import load_recipe, make_recipe
+from edgecompress.recipe.dump import recipe_as_written, write_yaml
 from edgecompress.recipe.stages import PruneWeights
+
+SMALL = "name: small\ndata: {source: digits}\nmodel: {source: builder, name: cnn, train: {epochs: 1}}\n"
 
 # What is appended to the three lines of a small recipe, and the one line that comes back.
 APPENDED = [
@@ -152,6 +157,44 @@ def test_a_bad_value_is_named_with_its_line(small, refusal, text, pattern):
 def test_a_bad_head_of_a_recipe_is_named_with_its_line(small, refusal, change, pattern):
     assert change[0] in small
     assert re.fullmatch(pattern, refusal(small.replace(*change)))
+
+
+def paths_of(value, path=()):
+    """Every path of nested mappings and lists, outer ones first."""
+    yield path
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, child in items:
+        yield from paths_of(child, (*path, key))
+
+
+def replaced(value, path, new):
+    """A copy with `new` at `path`."""
+    if not path:
+        return new
+    copy = dict(value) if isinstance(value, dict) else list(value)
+    copy[path[0]] = replaced(copy[path[0]], path[1:], new)
+    return copy
+
+
+STAGES = [{"prune_weights": {"sparsity": 0.5, "train": {"epochs": 2}}}, {"train": {"epochs": 1}}, "cluster_weights"]
+WHOLE = recipe_as_written(load_recipe("r.yaml", {"stages": STAGES, "goal.p95_ms": 2}, text=SMALL))
+PATHS = [path for path in paths_of(WHOLE) if path]
+SCALARS = st.sampled_from([None, True, 0, -1, 10**400, 1.5, 1e300, "", "x", "1/0", "re:(", "int8", "2024-01-01"])
+KEYS = st.sampled_from(["train", "limit", "x", "technique"])
+ODD = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(KEYS, inner, max_size=2), max_leaves=4)
+
+
+@settings(max_examples=300)
+@given(st.lists(st.tuples(st.sampled_from(PATHS), ODD), min_size=1, max_size=3))
+def test_any_value_anywhere_gives_a_recipe_or_a_recipe_error(changes):
+    values = WHOLE
+    for path, new in changes:
+        if path in set(paths_of(values)):
+            values = replaced(values, path, new)
+    try:
+        load_recipe("r.yaml", text=write_yaml(values))
+    except RecipeError as error:
+        assert all(line.startswith(("r.yaml:", "...")) for line in str(error).splitlines())  # noqa: PT017  some recipes stay good
 
 
 def test_several_problems_come_one_per_line_in_the_order_of_the_file(small, refusal):

@@ -47,6 +47,14 @@ def test_names_are_not_read_as_markup(values):
     assert "[bold]cut" in text
 
 
+def test_names_cannot_command_the_terminal(values):
+    values["name"] = "\x1b[2J\x07name"
+    values["stages"][1]["id"] = "\x1b]0;title\x07"
+    text = printed(summary_table(Report.model_validate(values)))
+    assert "\x1b" not in text
+    assert "\x07" not in text
+
+
 def test_summary_says_what_is_broken(values):
     values["stages"][1]["keeps"][0]["held"] = False
     for entry in values["benchmark"]:

@@ -48,6 +48,11 @@ def test_loss_is_never_told_in_percent():
     )
 
 
+def test_models_that_decide_nothing_correlate():
+    verdict = make_verdict("mean_squared_error", "falls", 0.0123, 0.0131, correlation=0.99871)
+    assert verdict_sentence(verdict).endswith("(0.0123 → 0.0131). The outputs of both correlate at 0.9987.")
+
+
 def test_auc_is_told_as_it_is():
     assert "0.0012 lower (0.912 → 0.9108)" in verdict_sentence(make_verdict("auc"))
 
@@ -79,7 +84,8 @@ def test_interval_has_no_negative_zero():
 
 @pytest.mark.parametrize(
     ("number", "text"),
-    [(0, "0 B"), (999, "999 B"), (1000, "1.00 kB"), (57_123, "57.1 kB"), (99_960, "100 kB"), (9_996, "10.0 kB"), (886_120, "886 kB"), (999_600, "1.00 MB"),
+    [(0, "0 B"), (999, "999 B"), (1000, "1.00 kB"), (57_123, "57.1 kB"), (99_960, "100 kB"), (9_996, "10.0 kB"),
+     (886_120, "886 kB"), (999_600, "1.00 MB"),
      (3_488_900, "3.49 MB"), (1_250_000_000, "1.25 GB"), (3_000_000_000_000, "3000 GB"), (None, "-")],
 )  # fmt: skip
 def test_bytes_have_decimal_units(number, text):

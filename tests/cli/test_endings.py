@@ -1,0 +1,141 @@
+"""The program itself: every ending has its words and its exit code; help, speed, and what is not loaded."""
+
+import errno
+import subprocess
+import sys
+
+import pytest
+
+import edgecompress
+from edgecompress import errors
+from edgecompress.cli import main
+from edgecompress.cli.app import COMMANDS
+from edgecompress.report.schema import BenchmarkEntry, GoalResult
+
+
+def missed(name="size_kb", value=70.0):
+    return GoalResult(name=name, limit=60.0, value=value, met=False)
+
+
+def entry(error=None):
+    return BenchmarkEntry(model="final", host="local", threads=1, error=error)
+
+
+@pytest.mark.parametrize(
+    ("goals", "benchmark", "code", "words"),
+    [
+        ([missed()], [], 3, "A goal was missed: size_kb 70, limit 60."),
+        ([missed(value=None)], [], 3, "A goal was missed: size_kb not measured, limit 60."),
+        ([], [entry("crashed with SIGSEGV")], 4, "A device failed: final on local: crashed with SIGSEGV."),
+        ([missed()], [entry("timed out"), entry("timed out")], 4, "A device failed: final on local: timed out."),
+        ([GoalResult(name="size_kb", limit=60.0, value=50.0, met=True)], [entry()], 0, ""),
+    ],
+)
+def test_outcomes_have_exit_codes_after_the_table_is_printed(recipe, finished, capsys, goals, benchmark, code, words):
+    finished(goals=goals, benchmark=benchmark)
+    assert main(["run", recipe]) == code
+    output = capsys.readouterr()
+    assert "the table" in output.out
+    assert output.err.strip() == words
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (errors.RecipeError("a"), 2, "a"),
+        (errors.DataError("b [red]c[/red] :smile:"), 2, "b [red]c[/red] :smile:"),
+        (errors.TrainingError("c"), 2, "c"),
+        (errors.ConversionError("d"), 2, "d"),
+        (errors.DeviceError("e"), 4, "e"),
+        (errors.RunLocked("f"), 5, "f"),
+        (KeyboardInterrupt(), 130, "Interrupted. What is done is kept; the same command continues from there."),
+        (OSError(errno.ENOSPC, "No space left on device", "runs/x"), 2, "runs/x: the disk is full."),
+        (OSError(errno.EROFS, "Read-only file system"), 2, "the file system is read-only."),
+        (ZeroDivisionError("a\nb"), 1, "This is a fault of edgecompress, not of your input: ZeroDivisionError: a b. "
+         "Run again with --debug and report what it shows."),
+    ],
+)  # fmt: skip
+def test_every_failure_is_one_line_and_a_code(recipe, finished, capsys, error, code, words):
+    finished(error=error)
+    assert main(["run", recipe]) == code
+    output = capsys.readouterr()
+    assert output.err == words + "\n"
+    assert output.out == ""
+
+
+def test_long_messages_are_not_wrapped(recipe, finished, capsys):
+    finished(error=errors.DataError("word " * 100))
+    main(["run", recipe])
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize("position", [0, 1, 2])
+def test_debug_shows_the_traceback_wherever_it_stands(recipe, finished, capsys, position):
+    finished(error=errors.DataError("words"))
+    arguments = ["run", recipe]
+    arguments.insert(position, "--debug")
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert "Traceback (most recent call last)" in error
+    assert error.endswith("words\n")
+
+
+def test_misspelt_commands_and_missing_arguments_are_bad_input(capsys):
+    assert main(["chek"]) == 2
+    assert "Did you mean 'check'" in capsys.readouterr().err
+    assert main(["run"]) == 2
+    assert main(["run", "--no-such-option", "x"]) == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["check", "--debug", "--help"], ["-h"]])
+def test_asking_is_not_an_error(arguments, capsys):
+    assert main(arguments) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_version_is_the_package_s(capsys):
+    main(["--version"])
+    assert capsys.readouterr().out == f"edgecompress {edgecompress.__version__}\n"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself_with_an_example(name, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    assert main([name, "--help"]) == 0
+    output = capsys.readouterr().out
+    assert f"Usage: edgecompress {name}" in output
+    assert f"Example: {COMMANDS[name][1]}" in output
+
+
+def python(code, **options):
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, **options)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["check", "RECIPE"], ["techniques"], ["schema"], ["init", "MODEL", "-o", "OUT"], ["run", "nope.yaml"]]
+)
+def test_quick_commands_do_not_load_tensorflow(arguments, recipe, tmp_path):
+    (tmp_path / "m.h5").touch()
+    places = {"RECIPE": recipe, "MODEL": str(tmp_path / "m.h5"), "OUT": str(tmp_path / "out.yaml")}
+    arguments = [places.get(argument, argument) for argument in arguments]
+    ended = python(f"import sys; from edgecompress.cli import main; main({arguments!r}); sys.stderr.write(' '.join(sys.modules))")
+    loaded = set(ended.stderr.split())
+    assert "edgecompress.cli.app" in loaded
+    assert not loaded & {"tensorflow", "tf_keras", "keras", "numpy", "tensorflow_model_optimization", "ai_edge_litert", "matplotlib"}
+
+
+@pytest.mark.parametrize(("arguments", "limit_s"), [(["--help"], 0.5), (["check", "RECIPE"], 1.0)])
+def test_quick_commands_are_quick(arguments, limit_s, recipe):
+    arguments = [recipe if argument == "RECIPE" else argument for argument in arguments]
+    code = f"import sys; from edgecompress.cli import main; main({arguments!r}); import time; sys.stderr.write(str(time.process_time()))"
+    # Time on the processor, interpreter included: waiting for other processes of a busy machine does not count.
+    assert min(float(python(code).stderr) for _ in range(3)) < limit_s
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes close quietly on Unix only")
+def test_a_reader_that_leaves_is_no_error():
+    code = "import sys; from edgecompress.cli import main; sys.exit(main(['schema']))"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.close()
+        assert process.stderr.read() == ""

@@ -54,13 +54,14 @@ def deliver(recipe: Recipe, data: Data, models: Models, stages: Sequence[StageRe
         files, threads=settings.threads, runs=settings.runs, progress=progress, golden=golden
     )  # fmt: skip
     artifact = _artifact(recipe, conversions)
+    validation = evaluate_tflite(files["final"], data.validation, recipe.task, progress=progress)
     judged = verdict(evaluations["baseline", "keras"], evaluations["final", "tflite"], recipe.task, seed=recipe.seed)
     store.write("manifest.json", manifest(recipe, data, artifact, files))
     return Report.model_validate({
         "name": recipe.name, "seed": recipe.seed, "started_at": "", "seconds": 0.0, "edgecompress_version": __version__,
         "environment": versions.environment(None), "recipe": recipe.model_dump(mode="json"), "data": _data_summary(data),
         "stages": [*stages[:-1], stages[-1].model_copy(update={"keeps": keeps})],
-        "metrics": _metrics(evaluations), "verdict": _verdict(recipe, stages, judged), "artifact": artifact,
+        "metrics": _metrics(evaluations), "verdict": _verdict(recipe, stages, validation, judged), "artifact": artifact,
         "conversion": {"rung": conversions["final"].rung, "refused": conversions["final"].refused},
         "layer_bytes": layer_bytes(models.baseline, models.final, file), "benchmark": entries,
         "goals": judge_goals(recipe.goal, artifact, judged["drop"], entries),
@@ -128,11 +129,11 @@ def _metrics(evaluations: Mapping[tuple[str, str], Evaluation]) -> dict[str, dic
     return metrics
 
 
-def _verdict(recipe: Recipe, stages: Sequence[StageReport], judged: Mapping[str, Any]) -> dict[str, Any]:
+def _verdict(recipe: Recipe, stages: Sequence[StageReport], validation: Evaluation, judged: Mapping[str, Any]) -> dict[str, Any]:
     """The `verdict` section."""
     metric = recipe.task.metrics[0]
-    validation = {"baseline": stages[0].metrics["validation"][metric], "final": stages[-1].metrics["validation"][metric]}
-    return {"metric": metric, "direction": "rises" if METRIC_RISES[metric] else "falls", "validation": validation, "test": judged}
+    on_validation = {"baseline": stages[0].metrics["validation"][metric], "final": validation.metrics[metric]}
+    return {"metric": metric, "direction": "rises" if METRIC_RISES[metric] else "falls", "validation": on_validation, "test": judged}
 
 
 def _data_summary(data: Data) -> dict[str, Any]:

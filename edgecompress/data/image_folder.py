@@ -108,7 +108,7 @@ def _part_folders(root: Path) -> dict[str, Path]:
         if folder.name not in PARTS:
             hint = did_you_mean(folder.name, PARTS)
             raise DataError(f"{folder}: beside train, folders must be named validation or test. Received: {folder.name!r}.{hint}")
-    return {folder.name: folder for folder in found}
+    return {name: root / name for name in PARTS if root / name in found}
 
 
 def _folders(folder: Path) -> list[Path]:

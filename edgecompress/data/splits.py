@@ -36,8 +36,8 @@ def stratified_split(strata: np.ndarray, fraction: float, generator: np.random.G
 def grouped_split(strata: np.ndarray, groups: np.ndarray, fraction: float, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Takes whole groups, until about a fraction of each class is taken.
 
-    Largest groups first, ties in random order: a group is taken if that brings the counts per class nearer to
-    `fraction * n_c`, by the sum of squares. Each side gets at least one group.
+    Largest groups first, ties in random order: a group is taken if that brings the fractions taken of the classes nearer
+    to `fraction`, by the sum of squares. Each side gets at least one group.
 
     Args:
         strata: int [n], the class of each sample.
@@ -49,14 +49,15 @@ def grouped_split(strata: np.ndarray, groups: np.ndarray, fraction: float, gener
     _, inverse, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     _, classes, counts = np.unique(strata, return_inverse=True, return_counts=True)
     members = np.split(np.argsort(inverse, kind="stable"), np.cumsum(sizes)[:-1])
-    wanted = counts * fraction  # still to be taken of each class
+    missing = np.full(len(counts), fraction)  # of each class
     order = generator.permutation(len(sizes))
     order = order[np.argsort(-sizes[order], kind="stable")]
     chosen = []
     for group in order:
         present, added = np.unique(classes[members[group]], return_counts=True)
-        if np.sum(added * (2 * wanted[present] - added)) > 0:  # (wanted - added)^2 < wanted^2, summed over classes
-            wanted[present] -= added
+        share = added / counts[present]
+        if np.sum(share * (2 * missing[present] - share)) > 0:  # (missing - share)^2 < missing^2, summed over classes
+            missing[present] -= share
             chosen.append(group)
     if not chosen:
         chosen = [order[-1]]

@@ -1,6 +1,7 @@
 """Each command by itself: what is parsed, what it calls, what it prints. The work behind it is replaced."""
 
 import json
+import os
 import re
 import types
 from pathlib import Path
@@ -132,6 +133,16 @@ def test_without_json_a_table_is_printed(recipe, module, capsys):
     ]:
         assert main(arguments) == 0
         assert capsys.readouterr().out == words
+
+
+def test_native_noise_of_tensorflow_is_not_shown(module, capfd):
+    def inspect(path, allow_code):
+        os.write(2, b"could not find cuda drivers")
+        return {}
+
+    module("inspection", inspect=inspect, inspection_table=lambda found: "layers")
+    assert main(["inspect", "m.tflite"]) == 0
+    assert capfd.readouterr() == ("layers\n", "")
 
 
 def test_benchmark_parses_threads_writes_json_and_fails_with_the_device(module, tmp_path, capsys):

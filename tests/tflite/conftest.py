@@ -45,7 +45,13 @@ def file(codes, tensors, operators, buffers=(), inputs=(0,), outputs=(0,)) -> sc
         made.buffers.append(schema.BufferT())
         made.buffers[-1].data = np.frombuffer(np.ascontiguousarray(values).tobytes(), np.uint8)
     graph = schema.SubGraphT()
-    graph.name, graph.tensors, graph.operators, graph.inputs, graph.outputs = "main", list(tensors), list(operators), list(inputs), list(outputs)
+    graph.name, graph.tensors, graph.operators, graph.inputs, graph.outputs = (
+        "main",
+        list(tensors),
+        list(operators),
+        list(inputs),
+        list(outputs),
+    )
     made.subgraphs = [graph]
     return made
 

@@ -132,8 +132,10 @@ def _metrics(evaluations: Mapping[tuple[str, str], Evaluation]) -> dict[str, dic
 def _verdict(recipe: Recipe, stages: Sequence[StageReport], validation: Evaluation, judged: Mapping[str, Any]) -> dict[str, Any]:
     """The `verdict` section."""
     metric = recipe.task.metrics[0]
-    on_validation = {"baseline": stages[0].metrics["validation"][metric], "final": validation.metrics[metric]}
-    return {"metric": metric, "direction": "rises" if METRIC_RISES[metric] else "falls", "validation": on_validation, "test": judged}
+    before, after = stages[0].metrics["validation"][metric], validation.metrics[metric]
+    rises = METRIC_RISES[metric]
+    on_validation = {"baseline": before, "final": after, "drop": before - after if rises else after - before}
+    return {"metric": metric, "direction": "rises" if rises else "falls", "validation": on_validation, "test": judged}
 
 
 def _data_summary(data: Data) -> dict[str, Any]:

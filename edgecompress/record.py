@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from edgecompress.backend import keras
-from edgecompress.graph.layers import describe_layers
+from edgecompress.graph.layers import describe_layers, total
 from edgecompress.keeps import Keep, find_variable
 from edgecompress.models import save_model
 from edgecompress.report.schema import KeepReport, StageReport
@@ -20,13 +20,12 @@ def stage_report(
     index: int, technique: str, identifier: str | None, result: StageResult, validation: dict[str, Any], seconds: float
 ) -> StageReport:
     """Measures the model that a stage left; nothing is taken from what the stage says of itself."""
-    layers = describe_layers(result.model)
-    parameters = sum(layer.parameters for layer in layers)
+    totals = total(describe_layers(result.model))
     untouched = bool(result.layers) and all(layer.action == "skipped" for layer in result.layers)
     return StageReport.model_validate({
         "index": index, "id": identifier, "technique": technique, "status": "no_op" if untouched else "done", "seconds": seconds,
-        "parameters": parameters, "nonzero_parameters": sum(layer.nonzero_parameters for layer in layers),
-        "macs": sum(layer.macs for layer in layers), "bytes_float32": 4 * parameters,
+        "parameters": totals.parameters, "nonzero_parameters": totals.nonzero_parameters,
+        "macs": totals.macs if totals.macs_known else None, "bytes_float32": totals.bytes_float32,
         "metrics": {"validation": validation}, "layers": [asdict(layer) for layer in result.layers],
         "keeps": [keep.model_dump() for keep in keep_reports(result.model, result.keeps)],
         "training": result.training, "released": list(result.released),

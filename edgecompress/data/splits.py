@@ -6,6 +6,8 @@ from collections.abc import Callable, Hashable
 
 import numpy as np
 
+MAX_PASSES = 20  # over all groups; a few are enough unless rounding errors make one group go back and forth
+
 
 def stratified_split(strata: np.ndarray, fraction: float, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Takes a fraction of each class.
@@ -34,10 +36,10 @@ def stratified_split(strata: np.ndarray, fraction: float, generator: np.random.G
 
 
 def grouped_split(strata: np.ndarray, groups: np.ndarray, fraction: float, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Takes whole groups, until about a fraction of each class is taken.
+    """Takes whole groups, so that about a fraction of each class is taken.
 
-    Largest groups first, ties in random order: a group is taken if that brings the fractions taken of the classes nearer
-    to `fraction`, by the sum of squares. Each side gets at least one group.
+    Groups are looked at in random order. A group changes sides if that lowers the sum of squares of
+    `fraction - taken_c / n_c` over the classes c; this is repeated until none does. Each side gets at least one group.
 
     Args:
         strata: int [n], the class of each sample.
@@ -48,22 +50,23 @@ def grouped_split(strata: np.ndarray, groups: np.ndarray, fraction: float, gener
     """
     _, inverse, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     _, classes, counts = np.unique(strata, return_inverse=True, return_counts=True)
-    members = np.split(np.argsort(inverse, kind="stable"), np.cumsum(sizes)[:-1])
-    missing = np.full(len(counts), fraction)  # of each class
+    members = np.split(classes[np.argsort(inverse, kind="stable")], np.cumsum(sizes)[:-1])  # the classes of each group
+    present, added = zip(*(np.unique(group, return_counts=True) for group in members), strict=True)
     order = generator.permutation(len(sizes))
-    order = order[np.argsort(-sizes[order], kind="stable")]
-    chosen = []
-    for group in order:
-        present, added = np.unique(classes[members[group]], return_counts=True)
-        share = added / counts[present]
-        if np.sum(share * (2 * missing[present] - share)) > 0:  # (missing - share)^2 < missing^2, summed over classes
-            missing[present] -= share
-            chosen.append(group)
-    if not chosen:
-        chosen = [order[-1]]
-    elif len(chosen) == len(sizes):
-        chosen.pop()
-    is_taken = np.isin(inverse, chosen)
+    missing = np.full(len(counts), fraction)  # of each class
+    chosen = np.zeros(len(sizes), dtype=bool)
+    for _ in range(MAX_PASSES):
+        before = chosen.copy()
+        for group in order:
+            share = (-1 if chosen[group] else 1) * added[group] / counts[present[group]]
+            if np.sum(share * (2 * missing[present[group]] - share)) > 0:  # (missing - share)^2 < missing^2, summed over classes
+                missing[present[group]] -= share
+                chosen[group] ^= True
+        if np.array_equal(before, chosen):
+            break
+    if chosen.all() or not chosen.any():
+        chosen[order[-1]] ^= True
+    is_taken = chosen[inverse]
     return np.flatnonzero(~is_taken), np.flatnonzero(is_taken)
 
 

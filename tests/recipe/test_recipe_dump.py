@@ -1,6 +1,6 @@
 """A recipe written out loads to an equal recipe."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgecompress.recipe import Recipe, dump_recipe, load_recipe
@@ -52,6 +52,7 @@ RECIPES = mapping(
 )
 
 
+@settings(deadline=None)
 @given(RECIPES)
 def test_any_recipe_survives_writing_and_loading(values):
     recipe = Recipe.model_validate(values)

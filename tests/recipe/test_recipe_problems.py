@@ -184,7 +184,7 @@ KEYS = st.sampled_from(["train", "limit", "x", "technique"])
 ODD = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(KEYS, inner, max_size=2), max_leaves=4)
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(PATHS), ODD), min_size=1, max_size=3))
 def test_any_value_anywhere_gives_a_recipe_or_a_recipe_error(changes):
     values = WHOLE

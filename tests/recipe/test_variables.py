@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgecompress.errors import RecipeError
@@ -87,6 +87,7 @@ def test_values_of_variables_are_not_read_again():
     assert resolved("vars: {a: '$${b}'}\nx: ${a}\ny: '$${a}'") == {"x": "${b}", "y": "${a}"}
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(["$", "{", "}", "a", "env:", "${", "$${"]), max_size=12).map("".join))
 def test_escaped_text_reads_back_as_it_was(text):
     root = read_yaml("a: 1", "f.yaml")

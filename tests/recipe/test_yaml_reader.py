@@ -31,7 +31,7 @@ def message_of(text):
     return str(caught.value)
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(VALUES, st.sampled_from([None, True, False]))
 @example(["\x85", "\u2028", "\ufeff", "a\r\n b", "\t", "x" * 300, " ", "---", "...", "%a", "a #b", "? c", "! d", "@", "`"], None)
 def test_what_is_written_reads_back_equal(value, flow):
@@ -130,6 +130,7 @@ def test_depth_up_to_the_limit_is_read():
     assert value_of("[" * MAX_DEPTH + "]" * MAX_DEPTH)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=200) | st.lists(st.sampled_from(list("{}[]:,-&*!|>'\"%#?\n\t $ab1~")), max_size=60).map("".join))
 def test_any_text_is_read_or_refused_with_its_file(text):
     try:

@@ -74,8 +74,8 @@ def inspection_table(facts: dict[str, Any]) -> Table:
     kinds = ", ".join(f"{kind} {size:,}" for kind, size in facts["bytes_by_type"].items())
     title = f"{facts['path']}: {facts['bytes']:,} bytes ({kinds}), runs from TensorFlow Lite {facts['min_runtime_version']} on"
     operators = (
-        (operator["name"], str(operator["version"]), _types(operator["outputs"]), _count(operator["weight_bytes"]), _count(operator["macs"]))
-        for operator in facts["operators"]
+        (item["name"], str(item["version"]), _types(item["outputs"]), _count(item["weight_bytes"]), _count(item["macs"]))
+        for item in facts["operators"]
     )  # fmt: skip
     return _table(title, ("operator", "version", "outputs", "weight bytes", "MACs"), operators)
 

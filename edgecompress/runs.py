@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgecompress.progress import Progress, visible_progress
 from edgecompress.quiet import noise_to
-from edgecompress.recipe import load_recipe
+from edgecompress.recipe import load_recipe, make_recipe
 from edgecompress.recipe.schema import Recipe
 from edgecompress.recipe.stages import StageConfig
 from edgecompress.store import RunFolder
@@ -145,7 +145,7 @@ def compress(
     else:
         np.savez(inputs / "data.npz", x_train=data[0], y_train=data[1], x_test=test_data[0], y_test=test_data[1])
     save_model(model, inputs / "model.h5")
-    recipe = Recipe.model_validate({
+    recipe = make_recipe({
         "name": name, "seed": seed, "data": {"source": "npz", "path": str(inputs / "data.npz")},
         "model": {"source": "file", "path": str(inputs / "model.h5")},
         "task": dict(task) if task is not None else {"from_logits": not _ends_in_softmax(model)}, "stages": list(stages),

@@ -4,6 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("slow machines", deadline=None)
+settings.load_profile("slow machines")
 
 LEFT_OUT = pytest.StashKey[dict[str, int]]()
 DATA_HINT = "needs EDGECOMPRESS_DATA: a folder with the real data sets"

@@ -123,7 +123,11 @@ class Child:
             DeviceFault: The job failed, the child crashed, or its time is up.
         """
         while True:
-            message = json.loads(self._read_line())
+            line = self._read_line()
+            try:
+                message = json.loads(line)
+            except ValueError:  # only a model that writes where it must not can do this
+                raise DeviceFault(f"the child process sent {line[:80]!r}, which is no message, while {self._phase}") from None
             if "phase" in message:
                 self._phase = message["phase"]
             elif "progress" in message:

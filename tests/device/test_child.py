@@ -131,6 +131,12 @@ def test_noise_does_not_reach_the_answer_or_the_screen(fake_runtime, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+def test_garbage_in_the_message_pipe_is_a_fault(fake_runtime):
+    every_file = "[os.write(n, b'rubbish\\n') for n in range(3, 9) if os.path.exists(f'/dev/fd/{n}')]"
+    with pytest.raises(DeviceFault, match=r"the child process sent b'rubbish', which is no message, while running the model"):
+        probe(fake_runtime(every_file))
+
+
 @linux
 def test_child_inherits_no_files_and_no_locks(fake_runtime, tmp_path):
     held = (tmp_path / "lock").open("w")

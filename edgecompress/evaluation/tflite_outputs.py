@@ -1,0 +1,57 @@
+"""Outputs of a .tflite, streamed over a split in the fastest way that gives the same bits."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from edgecompress.data import Split
+from edgecompress.errors import ModelError
+from edgecompress.evaluation.sample_stream import Batch, SampleStream
+from edgecompress.evaluation.tflite_rows import check_runtime, open_model
+from edgecompress.evaluation.tflite_ways import NUM_PROBED, Way, run_in_order, try_batches, try_threads
+
+READ_BYTES = 16_000_000  # float32 inputs that are read at a time, at most
+LARGEST_READ = 1024  # samples that are read at a time, at most
+MOST_THREADS = 8  # each holds an interpreter with its own packed weights
+
+
+def tflite_outputs(path: Path, split: Split, *, threads: int | None = None) -> Iterator[Batch]:
+    """(outputs float32 [b, ...], targets [b, ...]) of `split` in its natural order.
+
+    Args:
+        path: a .tflite of one input and one output; its input has the shape of the samples.
+        threads: the most threads to use; None: as many as there are cores, at most 8.
+    Raises:
+        ModelError: a file that the runtime refuses or fails to run, or that does not fit the samples.
+    """
+    check_runtime()
+    started = time.perf_counter()
+    model = open_model(path)
+    seconds_to_open = time.perf_counter() - started
+    sample_shape = model.inputs[0].shape[1:]
+    found_shape = split.dataset(1).element_spec[0].shape[1:]
+    if tuple(found_shape) != sample_shape:
+        raise ModelError(f"{path}: samples must have the shape {list(sample_shape)} of the input. Received: {list(found_shape)}.")
+    stream = SampleStream(split, _read_size(sample_shape))
+    num_threads = threads or min(_num_cores(), MOST_THREADS)
+    with ThreadPoolExecutor(num_threads) as pool:  # it starts a thread when it first has work for it
+        way, may_share = yield from try_batches(path, Way([model], math.inf, seconds_to_open), stream)
+        if may_share:
+            way = yield from try_threads(path, way, stream, pool, num_threads)
+        yield from run_in_order(way, iter(lambda: stream.take(way.piece), None), pool)
+
+
+def _read_size(sample_shape: tuple[int, ...]) -> int:
+    """Samples to read at a time: whole batches of the largest size, where READ_BYTES allows for one."""
+    fitting = max(1, READ_BYTES // (4 * math.prod(sample_shape)))
+    return min(LARGEST_READ, fitting // NUM_PROBED * NUM_PROBED or fitting)
+
+
+def _num_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

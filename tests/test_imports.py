@@ -35,7 +35,7 @@ def test_every_public_name_exists():
     import edgecompress
 
     assert all(getattr(edgecompress, name) is not None for name in edgecompress.__all__)
-    assert dir(edgecompress) == edgecompress.__all__
+    assert sorted(dir(edgecompress)) == sorted(edgecompress.__all__)
 
 
 def test_unknown_name_is_an_attribute_error():

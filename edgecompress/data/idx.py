@@ -46,8 +46,8 @@ def read(folder: Path, family: str) -> Source:
         raise DataError(f"{folder}: the folder must hold the official idx files of {family}. Missing: {wanted}.")
     train, test = (_read_part(paths[IMAGES.format(part=part)], paths[LABELS.format(part=part)]) for part in (TRAIN, TEST))
     if test.inputs.sample_shape != train.inputs.sample_shape:
-        wanted, given = list(train.inputs.sample_shape), list(test.inputs.sample_shape)
-        raise DataError(f"{paths[IMAGES.format(part=TEST)]}: images must have the shape {wanted} as in train. Received: {given}.")
+        expected, given = list(train.inputs.sample_shape), list(test.inputs.sample_shape)
+        raise DataError(f"{paths[IMAGES.format(part=TEST)]}: images must have the shape {expected} as in train. Received: {given}.")
     return Source(train=train, test=test, class_names=CLASS_NAMES[family])
 
 

@@ -14,6 +14,9 @@ from edgecompress.data.labels import class_labels, value_labels
 from edgecompress.data.source import Part, Source
 from edgecompress.errors import DataError
 
+# What NumPy and zipfile raise for damaged files: a header may ask for more memory than there is, or for an encrypted member.
+READ_ERRORS = (OSError, EOFError, ValueError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error)
+
 Kind = Literal["classification", "multi_label", "regression", "autoencoder"]
 
 
@@ -33,7 +36,7 @@ def read(path: Path, kind: Kind, group_by: str | None) -> Source:
         archive = np.load(path, allow_pickle=False)
     except FileNotFoundError as error:
         raise DataError(f"{path}: data.path must be an .npz file. Received: nothing is there.") from error
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
+    except READ_ERRORS as error:
         raise DataError(f"{path}: must be a whole .npz file without pickled objects. Received: {error}.") from error
     if not isinstance(archive, np.lib.npyio.NpzFile):
         raise DataError(f"{path}: must be an .npz file. Received: a single array.")
@@ -104,7 +107,7 @@ class _Reader:
             raise DataError(f"{self._path}: must hold the array {name!r}. Received: {self._found()}.")
         try:
             return np.asarray(self._archive[name])
-        except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        except READ_ERRORS as error:
             raise DataError(f"{name} in {self._path}: must be a whole array without pickled objects. Received: {error}.") from error
 
     def _found(self) -> str:

@@ -27,8 +27,6 @@ _MINIMUM_RUNS = 50
 _MOST_BLOCKS = 20
 _SMALLEST_BLOCK = 5
 _WIDE_INTERVAL = 0.05  # of p50
-
-
 _UNTIMED_STEPS = 4  # check, load, warm up, close
 _TIMES = (
     "runs", "init_ms", "first_ms", "mean_ms", "std_ms", "min_ms", "p50_ms", "p90_ms", "p95_ms", "p99_ms", "max_ms",
@@ -108,7 +106,7 @@ def benchmark_models(
         threads: Numbers of threads, each >= 1.
         runs: Timed invokes per entry, at least 50.
         golden: Name to path of the golden file; a model without one is timed unchecked, on made-up inputs.
-        timeout_s: Seconds that one model may work with one number of threads, over all its steps.
+        timeout_s: Seconds that one model with one number of threads may work: once for the golden check, once for all the rest.
         on_progress: Called with (steps done, steps in all, what is being done).
 
     Returns:

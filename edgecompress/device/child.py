@@ -45,7 +45,10 @@ _NOISE_BYTES = 2000
 
 
 class Child:
-    """A child process at work on one job. Use it in a `with` statement: leaving it kills the child and its process group."""
+    """A child process at work on one job. Use it in a `with` statement: leaving it kills the child and its process group.
+
+    On Linux the child also ends when the thread that started it ends: the thread that starts it must be the one that waits for it.
+    """
 
     def __init__(self, job: Mapping[str, Any], *, timeout_s: float) -> None:
         """Starts the child.
@@ -125,8 +128,8 @@ class Child:
         while True:
             line = self._read_line()
             try:
-                message = json.loads(line)
-            except ValueError:  # only a model that writes where it must not can do this
+                message = dict(json.loads(line))
+            except (ValueError, TypeError):  # only a model that writes where it must not can do this
                 raise DeviceFault(f"the child process sent {line[:80]!r}, which is no message, while {self._phase}") from None
             if "phase" in message:
                 self._phase = message["phase"]

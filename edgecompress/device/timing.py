@@ -75,7 +75,7 @@ def warm_up(run: Callable[[], None], *, limit_ns: int = _WARM_UP_LIMIT_NS) -> tu
 def time_block(run: Callable[[], None], num_invokes: int) -> list[int]:
     """A block of timed invokes after an untimed lead of 10 ms, at least one invoke.
 
-    The lead brings back caches and clock frequency after another model ran, and spreads the blocks over more of the machine's moods.
+    The lead brings back caches and clock frequency after another model ran, and spreads the blocks over more time.
     """
     until = time.perf_counter_ns() + _LEAD_NS
     run()

@@ -49,7 +49,7 @@ def check_calibration(calibration: np.ndarray | None, model: keras.Model, export
         raise ConversionError(f"the format {export.format} needs calibration samples: at least one must be given. Received: none.")
     if len(model.inputs) != 1:
         raise ConversionError(
-            f"the format {export.format} is calibrated through one input. Received: a model with {len(model.inputs)} inputs."
+            f"a model for the format {export.format} must have one input to calibrate. Received: {len(model.inputs)} inputs."
         )
     shape, dtype = tuple(model.inputs[0].shape[1:]), model.inputs[0].dtype.as_numpy_dtype
     if calibration.shape[1:] != shape:

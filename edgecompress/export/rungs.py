@@ -72,7 +72,7 @@ def from_concrete_function(source: Source, settings: Settings) -> bytes:
 
 def from_keras_model(source: Source, settings: Settings) -> bytes:
     """The model behind inputs with a batch of 1."""
-    inputs = [keras.Input(tensor.shape[1:], batch_size=1, dtype=tensor.dtype) for tensor in source.model.inputs]
+    inputs = [keras.Input(tensor.shape[1:], batch_size=1, dtype=tensor.dtype, name=tensor.name) for tensor in source.model.inputs]
     outputs = source.model(inputs if len(inputs) > 1 else inputs[0], training=False)
     return _convert(tf.lite.TFLiteConverter.from_keras_model(keras.Model(inputs, outputs)), settings)
 

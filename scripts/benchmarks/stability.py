@@ -36,7 +36,7 @@ def control_p50_ms(runs: int) -> float:
             np.add.accumulate(numbers)
 
     warm_up(work)
-    return summarize([time_block(work, size) for size in split_runs(runs, 20)])["p50_ms"]
+    return float(summarize([time_block(work, size) for size in split_runs(runs, 20)])["p50_ms"])
 
 
 def clock_step_us() -> float:

@@ -1,3 +1,4 @@
+import os
 import re
 
 import numpy as np
@@ -156,7 +157,9 @@ def test_folders_that_do_not_fit_are_refused(write_parts, write_images, load, tm
         load_data(Data(source="image_folder", path=str(tmp_path / "nowhere")), Task(), seed=0)
     write_parts()
     write_images("test/cats", "00.png")
-    with pytest.raises(DataError, match=r"test/cats: must be one of the classes of train: cat, dog. Received: 'cats'. Did you mean 'cat'\?"):
+    with pytest.raises(
+        DataError, match=r"test/cats: must be one of the classes of train: cat, dog. Received: 'cats'. Did you mean 'cat'\?"
+    ):
         load()
     (tmp_path / "test/cats/00.png").unlink()
     (tmp_path / "test/cats").rmdir()
@@ -179,8 +182,6 @@ def test_a_labels_file_renames_the_folders(write_parts, load, tmp_path):
 
 
 def test_fingerprint_follows_names_sizes_and_times_of_files(write_parts, load, tmp_path):
-    import os
-
     write_parts()
     before = load().fingerprint
     assert load().fingerprint == before

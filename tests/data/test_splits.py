@@ -44,7 +44,7 @@ def test_stratified_split_takes_the_rounded_fraction_of_all(sizes, fraction, see
 
 
 def test_stratified_split_by_hand():
-    # Shares 2.5, 1.25, 0.75 of 10, 5, 3 samples: the two largest remainders are rounded up, 5 = round(4.5 to even = 4) taken.
+    # round(18 / 4) = 4 (halves to even). Shares 2.5, 1.25, 0.75 of 10, 5, 3 samples: the largest remainder is rounded up.
     labels = np.repeat([0, 1, 2], [10, 5, 3])
     _, taken = stratified_split(labels, 0.25, generator(0))
     assert np.bincount(labels[taken]).tolist() == [2, 1, 1]

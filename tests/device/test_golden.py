@@ -148,7 +148,9 @@ def test_golden_job_stores_both_families_and_check_accepts_them(tiny_file, tmp_p
     model, golden = tiny_file("identity", (1, 3), "float32", "int8", "bool"), str(tmp_path / "golden.npz")
     inputs = np.float32([[1, 2, 3], [4, 5, 6]]), np.int8([[1, 2, 3], [-4, 5, 6]]), np.array([[True, False, True]] * 2)
     job = {"job": "golden", "model": model, "inputs": write_inputs(tmp_path, *inputs), "output": golden}
-    assert run_job(job, timeout_s=60) == {"kernels": ["xnnpack", "builtin"], "refused": {}}
+    progress = []
+    assert run_job(job, timeout_s=60, on_progress=progress.append) == {"kernels": ["xnnpack", "builtin"], "refused": {}}
+    assert progress == [{"family": "xnnpack"}, {"family": "builtin"}]
     content = read_arrays(golden)
     for family in ("xnnpack", "builtin"):
         np.testing.assert_array_equal(content[f"{family}_1"], inputs[1][:, None])

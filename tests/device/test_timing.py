@@ -104,7 +104,7 @@ def linear_percentile(values, percent):
     return ordered[low] + (position - low) * (ordered[high] - ordered[low])
 
 
-@settings(deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.lists(st.integers(1, 10**10), min_size=1, max_size=200), min_size=1, max_size=8))
 def test_summary_agrees_with_the_oracle(blocks_ns):
     summary = timing.summarize(blocks_ns)

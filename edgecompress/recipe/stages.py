@@ -5,15 +5,6 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Epochs = Annotated[int, Field(ge=1, le=100_000, description="passes over the training samples", examples=[2])]
-Optimizer = Annotated[Literal["adam", "adamw", "sgd", "rmsprop"], Field(description="Keras optimizer, other settings at their defaults")]
-LearningRate = Annotated[float, Field(gt=0, description="of the optimizer, at the first step")]
-Schedule = Annotated[Literal["constant", "cosine", "linear"], Field(description="of the learning rate, down to 0 at the last step")]
-EarlyStop = Annotated[
-    int | None,
-    Field(ge=1, le=100_000, description="stop after so many epochs without a better validation metric; keep the best. Absent: never"),
-]
-Freeze = Annotated[list[str], Field(description="layers that do not train: a name, a glob (conv*), re:REGEX or type:LayerClass")]
 RecoveryTrain = Annotated["Train | None", Field(description="training in this stage; absent: none", examples=[{"epochs": 2}])]
 Layers = Annotated[
     list[str], Field(description="layers to work on: a name, a glob (conv*), re:REGEX or type:LayerClass; empty: all that fit")
@@ -28,12 +19,19 @@ class Config(BaseModel):
 class Train(Config):
     """A training, the same object wherever something trains."""
 
-    epochs: Epochs
-    optimizer: Optimizer = "adam"
-    learning_rate: LearningRate = 1e-3
-    schedule: Schedule = "constant"
-    early_stop: EarlyStop = None
-    freeze: Freeze = []
+    epochs: int = Field(ge=1, le=100_000, description="passes over the training samples", examples=[2])
+    optimizer: Literal["adam", "adamw", "sgd", "rmsprop"] = Field(
+        default="adam", description="Keras optimizer, other settings at their defaults; sgd with momentum 0.9"
+    )
+    learning_rate: float = Field(default=1e-3, gt=0, description="of the optimizer, at the first step")
+    schedule: Literal["constant", "cosine", "linear"] = Field(
+        default="constant", description="of the learning rate, down to 0 at the last step"
+    )
+    early_stop: int | None = Field(
+        default=None, ge=1, le=100_000,
+        description="stop after so many epochs without a better validation metric; keep the best. Absent: never",
+    )  # fmt: skip
+    freeze: list[str] = Field(default=[], description="layers that do not train: a name, a glob (conv*), re:REGEX or type:LayerClass")
 
 
 class StageConfig(Config):
@@ -45,20 +43,15 @@ class StageConfig(Config):
     )
 
 
-class TrainStage(StageConfig):
+class TrainStage(Train, StageConfig):
     """Trains the model: fine-tuning, or recovery between two lossy stages."""
 
     technique: Literal["train"] = "train"
-    epochs: Epochs
-    optimizer: Optimizer = "adam"
-    learning_rate: LearningRate = 1e-3
-    schedule: Schedule = "constant"
-    early_stop: EarlyStop = None
-    freeze: Freeze = []
 
     @property
     def train(self) -> Train:
-        return Train(**self.model_dump(exclude={"technique", "id"}))
+        """The training itself, without the stage around it."""
+        return Train.model_validate(self.model_dump(include=set(Train.model_fields)))
 
 
 class PruneWeights(StageConfig):

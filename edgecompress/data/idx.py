@@ -1,4 +1,4 @@
-"""Sources `mnist`, `fashion_mnist`, `kmnist`: the official idx files, compressed or not."""
+"""Sources `mnist`, `fashion_mnist`, `kmnist`: the official idx files, compressed or not, or what Keras downloads."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from edgecompress.backend import keras
 from edgecompress.data.array_inputs import ArrayInputs
 from edgecompress.data.source import Part, Source
 from edgecompress.errors import DataError
@@ -37,11 +38,13 @@ def read(folder: Path, family: str) -> Source:
         family: a key of `CLASS_NAMES`.
 
     Raises:
-        DataError: a file is missing or not what its header says, or images and labels do not fit each other.
+        DataError: a file is missing and cannot be downloaded, is not what its header says, or images and labels do not fit.
     """
     names = [pattern.format(part=part) for part in (TRAIN, TEST) for pattern in (IMAGES, LABELS)]
     paths = {name: path for name in names if (path := _find(folder, name)) is not None}
     if missing := [name for name in names if name not in paths]:
+        if (downloaded := download(family)) is not None:
+            return downloaded
         wanted = ", ".join(f"{name}[.gz]" for name in missing)
         raise DataError(f"{folder}: the folder must hold the official idx files of {family}. Missing: {wanted}.")
     train, test = (_read_part(paths[IMAGES.format(part=part)], paths[LABELS.format(part=part)]) for part in (TRAIN, TEST))
@@ -49,6 +52,19 @@ def read(folder: Path, family: str) -> Source:
         expected, given = list(train.inputs.sample_shape), list(test.inputs.sample_shape)
         raise DataError(f"{paths[IMAGES.format(part=TEST)]}: images must have the shape {expected} as in train. Received: {given}.")
     return Source(train=train, test=test, class_names=CLASS_NAMES[family])
+
+
+def download(family: str) -> Source | None:
+    """The family as Keras' own downloader keeps it; None where Keras does not have it, or there is no network."""
+    loader = getattr(keras.datasets, family, None)
+    if loader is None:
+        return None
+    try:
+        train, test = loader.load_data()
+    except Exception:  # Keras raises a bare Exception when it cannot reach the files
+        return None
+    parts = [Part(ArrayInputs(images, family), labels.astype(np.int64), family) for images, labels in (train, test)]
+    return Source(train=parts[0], test=parts[1], class_names=CLASS_NAMES[family])
 
 
 def _find(folder: Path, name: str) -> Path | None:

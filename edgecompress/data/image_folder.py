@@ -160,7 +160,7 @@ def _check_image(path: Path) -> None:
         decode(tf.constant(os.fsencode(path)))
     except tf.errors.OpError as error:
         reason = error.message.partition("}} ")[2].partition(" [Op:")[0] or error.message
-        raise DataError(f"{path}: must be a whole image. Received: {reason}.") from error
+        raise DataError(f"{path}: must be a whole image. Received: {reason.rstrip('.')}.") from error
 
 
 def _common_shape(paths: Sequence[Path], shapes: np.ndarray, preprocess: Preprocess) -> tuple[int | None, ...]:

@@ -16,8 +16,9 @@ def describe(content: bytes) -> dict[str, Any]:
     """Measures a file, with the keys of `artifact` in report.json.
 
     Returns:
-        bytes, gzip_bytes (level 6, as the gzip command), sha256, bytes_by_type (its values add up to `bytes`), ops (name -> how many), op_versions (name -> newest
-        version used), min_runtime_version, inputs and outputs of the main subgraph, arena_bytes (None: not measured).
+        bytes, gzip_bytes (level 6, like the gzip command), sha256, bytes_by_type (its values add up to `bytes`), ops (name -> how many),
+        op_versions (name -> newest version used), min_runtime_version, inputs and outputs of the main subgraph, arena_bytes (None: not
+        measured).
 
     Raises:
         ModelError: not a .tflite file, or a damaged one.

@@ -65,3 +65,9 @@ def bitmap(image):
     rows = b"".join(row[:, ::-1].tobytes() + padding for row in image[::-1])
     header = struct.pack("<2sIHHI", b"BM", 54 + len(rows), 0, 0, 54)
     return header + struct.pack("<IiiHHIIiiII", 40, width, height, 1, 24, 0, len(rows), 2835, 2835, 0, 0) + rows
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch):
+    """No test downloads anything."""
+    monkeypatch.setattr("edgecompress.data.idx.download", lambda family: None)

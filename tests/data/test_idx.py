@@ -43,6 +43,19 @@ def test_a_folder_that_does_not_exist_is_named(tmp_path):
         load_data(Data(source="mnist", path=str(tmp_path / "nowhere")), Task(), seed=0)
 
 
+def test_missing_files_come_from_the_downloader_of_keras_where_it_has_them(tmp_path, monkeypatch):
+    from edgecompress.backend import keras
+    from edgecompress.data import idx
+
+    images, labels = np.arange(20 * 16, dtype=np.uint8).reshape(20, 4, 4), np.arange(20, dtype=np.uint8) % 10
+    monkeypatch.undo()  # the real `download`, with Keras' own function replaced
+    monkeypatch.setattr(keras.datasets.mnist, "load_data", lambda: ((images, labels), (images, labels)))
+    source = idx.read(tmp_path, "mnist")
+    assert len(source.train.inputs) == 20
+    assert source.class_names == [str(digit) for digit in range(10)]
+    assert idx.download("kmnist") is None
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

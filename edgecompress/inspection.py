@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from edgecompress.errors import ModelError
 
+TFLITE_SIGNATURE = b"TFL3"
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -27,12 +29,15 @@ def inspect(path: str | Path, *, allow_code: bool = False) -> dict[str, Any]:
     path = Path(path)
     if not path.exists():
         raise ModelError(f"{path}: must be a model file that exists")
-    if path.is_file():
-        with open(path, "rb") as file:
-            is_tflite = file.read(8)[4:] == b"TFL3"
-        if is_tflite or path.suffix == ".tflite":
-            return _inspect_tflite(path)
-    return _inspect_keras(path, allow_code)
+    return _inspect_tflite(path) if is_tflite(path) else _inspect_keras(path, allow_code)
+
+
+def is_tflite(path: Path) -> bool:
+    """Whether a file is a .tflite by its content, or claims to be one by its name."""
+    if not path.is_file():
+        return False
+    with open(path, "rb") as file:
+        return file.read(8)[4:] == TFLITE_SIGNATURE or path.suffix == ".tflite"
 
 
 def _inspect_tflite(path: Path) -> dict[str, Any]:

@@ -8,11 +8,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from edgecompress.device import DeviceFault
+from edgecompress.device.child import run_job
 from edgecompress.errors import DataError, ModelError
+from edgecompress.inspection import is_tflite
 from edgecompress.progress import Progress
 from edgecompress.quiet import noise_to
 from edgecompress.recipe.schema import Data, Export, Recipe, Task
 from edgecompress.store import write_atomic
+
+PROBE_TIMEOUT_S = 120.0
 
 if TYPE_CHECKING:
     import numpy as np
@@ -86,12 +91,21 @@ def evaluate(model: Path, recipe: Recipe, *, allow_code: bool = False, progress:
 
         progress = progress or Progress()
         data = load_data(recipe.data, recipe.task, seed=recipe.seed)
-        if model.suffix == ".tflite":
+        if is_tflite(model):
+            _probe(model)
             found = evaluate_tflite(model, data.test, recipe.task, progress=progress)
         else:
             keras_model = load_model(model, allow_code=allow_code)
             found = evaluate_keras(keras_model, data.test, recipe.task, batch_size=data.batch_size, progress=progress)
         return {"model": str(model), "num_test": len(data.test), "metrics": found.metrics}
+
+
+def _probe(model: Path) -> None:
+    """Runs a stranger's file once in a child process: one that crashes the runtime must not take this process along."""
+    try:
+        run_job({"job": "probe", "model": str(model)}, timeout_s=PROBE_TIMEOUT_S)
+    except DeviceFault as fault:
+        raise ModelError(f"{model}: cannot be run: {fault.reason}") from fault
 
 
 def evaluation_table(found: dict[str, Any]) -> Table:

@@ -24,8 +24,9 @@ def noise_to(path: Path) -> Iterator[None]:
         undo.enter_context(warnings.catch_warnings())
         logging.captureWarnings(True)
         undo.callback(logging.captureWarnings, False)
+        _set_handlers(logging.getLogger(), [handler], undo)  # TensorFlow adds no handler of its own where the root has one
         for name in NOISY_LOGGERS:
-            _replace_handlers(logging.getLogger(name), handler, undo)
+            _set_handlers(logging.getLogger(name), [], undo)
         yield
 
 
@@ -51,10 +52,10 @@ def _writes_to_native_stderr() -> bool:
         return False
 
 
-def _replace_handlers(logger: logging.Logger, handler: logging.Handler, undo: ExitStack) -> None:
-    """Sends a logger to `handler` alone."""
+def _set_handlers(logger: logging.Logger, handlers: list[logging.Handler], undo: ExitStack) -> None:
+    """Gives a logger these handlers alone, until `undo` is closed; what it lacks, the root logger does."""
     before, propagate = logger.handlers[:], logger.propagate
-    logger.handlers, logger.propagate = [handler], False
+    logger.handlers, logger.propagate = handlers, True
 
     def restore() -> None:
         logger.handlers, logger.propagate = before, propagate

@@ -34,6 +34,6 @@ def raise_for_devices(entries: Sequence[BenchmarkEntry]) -> None:
     Raises:
         DeviceError: a model that a device could not run.
     """
-    failed = dict.fromkeys(f"{entry.model} on {entry.host}: {entry.error}" for entry in entries if entry.error)
+    failed = dict.fromkeys(f"{entry.model} on {entry.host}: {entry.error.rstrip('.')}" for entry in entries if entry.error)
     if failed:
         raise DeviceError(f"A device failed: {'; '.join(failed)}.")

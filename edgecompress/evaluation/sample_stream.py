@@ -18,7 +18,9 @@ class SampleStream:
     """
 
     def __init__(self, split: Split, read_size: int) -> None:
-        self._batches = split.dataset(read_size).as_numpy_iterator()
+        dataset = split.dataset(read_size)
+        self.sample_shape = tuple(dataset.element_spec[0].shape[1:])
+        self._batches = dataset.as_numpy_iterator()
         self._inputs = self._targets = np.empty(0)
         self.num_left = len(split)
 

@@ -34,10 +34,9 @@ def tflite_outputs(path: Path, split: Split, *, threads: int | None = None) -> I
     model = open_model(path)
     seconds_to_open = time.perf_counter() - started
     sample_shape = model.inputs[0].shape[1:]
-    found_shape = split.dataset(1).element_spec[0].shape[1:]
-    if tuple(found_shape) != sample_shape:
-        raise ModelError(f"{path}: samples must have the shape {list(sample_shape)} of the input. Received: {list(found_shape)}.")
     stream = SampleStream(split, _read_size(sample_shape))
+    if stream.sample_shape != sample_shape:
+        raise ModelError(f"{path}: samples must have the shape {list(sample_shape)} of the input. Received: {list(stream.sample_shape)}.")
     num_threads = threads or min(_num_cores(), MOST_THREADS)
     with ThreadPoolExecutor(num_threads) as pool:  # it starts a thread when it first has work for it
         way, may_share = yield from try_batches(path, Way([model], math.inf, seconds_to_open), stream)

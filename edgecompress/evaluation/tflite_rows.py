@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ from edgecompress.device import DeviceFault
 from edgecompress.device.quantization import dequantize, quantize
 from edgecompress.device.runtime import TfliteModel, find_runtime
 from edgecompress.errors import DeviceError, ModelError
+
+CHUNK_BYTES = 500_000  # float32 inputs that are quantized together: arrays that stay in the cache, and in the allocator's reach
 
 
 def check_runtime() -> None:
@@ -44,7 +47,7 @@ def open_model(path: Path, *, batch_size: int | None = None) -> TfliteModel:
 
 
 def predict_rows(model: TfliteModel, samples: np.ndarray) -> np.ndarray:
-    """Outputs of independent samples: quantized together, run in the model's own batches, dequantized together.
+    """Outputs of independent samples, run in the model's own batches.
 
     State that a model carries from one invoke to the next (the variables of an LSTM) is reset before each invoke: without
     that, a prediction would depend on the samples before it. A last, partial batch is filled up with its last sample.
@@ -55,11 +58,15 @@ def predict_rows(model: TfliteModel, samples: np.ndarray) -> np.ndarray:
     Raises:
         ModelError: the runtime fails, or the model does not give one row per sample.
     """
-    rows = quantize(samples, model.inputs[0])
+    source, target = model.inputs[0], model.outputs[0]
+    num_batches = max(1, CHUNK_BYTES // (4 * math.prod(source.shape)))
+    chunk = num_batches * source.shape[0]
     try:
-        return dequantize(_run_rows(model, rows), model.outputs[0])
+        raw = (_run_rows(model, quantize(samples[start : start + chunk], source)) for start in range(0, len(samples), chunk))
+        outputs = [dequantize(rows, target) for rows in raw]
     except (RuntimeError, ValueError) as error:  # what the runtimes raise when an operator fails
         raise ModelError(f"{model.runtime_name} {model.runtime_version} failed to run the model: {' '.join(str(error).split())}") from error
+    return outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
 
 
 def _run_rows(model: TfliteModel, rows: np.ndarray) -> np.ndarray:

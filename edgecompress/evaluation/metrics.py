@@ -104,7 +104,7 @@ def auc_values(outputs: np.ndarray, targets: np.ndarray) -> np.ndarray | None:
     it; A is the mean placement of either. Value = A + (n / number of its kind) * (V - A).
 
     Source: DeLong, DeLong, Clarke-Pearson 1988, "Comparing the areas under two or more correlated receiver operating
-    characteristic curves", equations 2 to 5 (placements as structural components).
+    characteristic curves", Biometrics 44 (placements are its structural components).
 
     Args:
         outputs: [n], logits or probabilities: only their order counts.

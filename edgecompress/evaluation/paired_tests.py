@@ -19,8 +19,8 @@ def mcnemar_p_value(num_lost: int, num_won: int) -> float:
     Args:
         num_lost: samples that only the first model has right.
         num_won: samples that only the second model has right.
-    Source: McNemar 1947; exact form as in Fagerland, Lydersen, Laake 2013, "The McNemar test for binary matched-pairs
-        data: mid-p and asymptotic are better than exact conditional", equation 3.
+    Source: McNemar 1947, "Note on the sampling error of the difference between correlated proportions or percentages",
+        in its exact conditional form.
     """
     num_discordant, fewer = num_lost + num_won, min(num_lost, num_won)
     if not num_discordant:
@@ -42,7 +42,7 @@ def tango_interval(num_lost: int, num_won: int, num_samples: int) -> tuple[float
         num_won: samples that only the second model has right.
         num_samples: all samples, n >= 1.
     Source: Tango 1998, "Equivalence test and confidence interval for the difference in proportions for the
-        paired-sample design", equations 14 to 16.
+        paired-sample design", Statistics in Medicine 17.
     """
     upper = _tango_upper_end(num_lost, num_won, num_samples)
     return -_tango_upper_end(num_won, num_lost, num_samples), upper

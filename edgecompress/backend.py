@@ -45,7 +45,7 @@ def set_threads(threads: int | None) -> int:
     try:
         tf.config.threading.set_intra_op_parallelism_threads(number)
     except RuntimeError:
-        number = tf.config.threading.get_intra_op_parallelism_threads() or number
+        number = tf.config.threading.get_intra_op_parallelism_threads() or _available_cores()
     return int(number)
 
 

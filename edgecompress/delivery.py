@@ -6,6 +6,7 @@ own format, what the converter alone would have given) and `final`.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +38,16 @@ class Models:
     keeps: tuple[Keep, ...]
 
 
-def deliver(recipe: Recipe, data: Data, models: Models, stages: Sequence[StageReport], store: RunFolder, progress: Progress) -> Report:
-    """Exports, evaluates and benchmarks; returns the report, whose times and environment the caller fills in.
+def deliver(
+    recipe: Recipe, data: Data, models: Models, stages: Sequence[StageReport], store: RunFolder, progress: Progress, *,
+    started_at: datetime, threads: int,
+) -> Report:  # fmt: skip
+    """Exports, evaluates, benchmarks and sums up.
 
     Raises:
         ConversionError: a model does not convert, or the target runtime is too old for the result.
     """
+    store.remove(["report.json", "report.md", "report.html", *GOLDEN_FILES.values()])  # of an earlier call: they fit its files only
     conversions = export_models(recipe, data, models, store, progress)
     files = {name: store.path / file for name, file in RUN_FILES.items()}
     golden, warnings = _golden(files, data, store.path)
@@ -58,8 +63,9 @@ def deliver(recipe: Recipe, data: Data, models: Models, stages: Sequence[StageRe
     judged = verdict(evaluations["baseline", "keras"], evaluations["final", "tflite"], recipe.task, seed=recipe.seed)
     store.write("manifest.json", manifest(recipe, data, artifact, files))
     return Report.model_validate({
-        "name": recipe.name, "seed": recipe.seed, "started_at": "", "seconds": 0.0, "edgecompress_version": __version__,
-        "environment": versions.environment(None), "recipe": recipe.model_dump(mode="json"), "data": _data_summary(data),
+        "name": recipe.name, "seed": recipe.seed, "started_at": started_at.isoformat(timespec="seconds"),
+        "seconds": (datetime.now(UTC) - started_at).total_seconds(), "edgecompress_version": __version__,
+        "environment": versions.environment(threads), "recipe": recipe.model_dump(mode="json"), "data": _data_summary(data),
         "stages": [*stages[:-1], stages[-1].model_copy(update={"keeps": keeps})],
         "metrics": _metrics(evaluations), "verdict": _verdict(recipe, stages, validation, judged), "artifact": artifact,
         "conversion": {"rung": conversions["final"].rung, "refused": conversions["final"].refused},

@@ -16,12 +16,14 @@ import numpy as np
 import numpy.typing as npt
 
 from edgecompress.errors import ModelError
+from edgecompress.graph.kernel_weights import named_variable
+from edgecompress.graph.layers import wrapped_layer
 
 if TYPE_CHECKING:
     from edgecompress.backend import keras, tf
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Keep:
     """One promise about one kernel.
 
@@ -31,12 +33,14 @@ class Keep:
         weight: name of the variable in the layer, such as "kernel".
         values: shape of the kernel. mask: bool, True where a weight may differ from zero. centroids: int32, the number
             of the group that the weight belongs to, from 0.
+        channel_axis: of the output channels, which centroids are measured on one by one; a mask does not need it.
     """
 
     kind: Literal["mask", "centroids"]
     layer: str
     weight: str
     values: npt.NDArray[Any]
+    channel_axis: int = -1
 
     def describe(self) -> str:
         """What is promised, in words."""
@@ -51,15 +55,18 @@ class Keep:
         """
         if self.kind == "mask":
             return float((kernel == 0).mean())
-        return float(max(len(np.unique(channel)) for channel in kernel.reshape(-1, kernel.shape[-1]).T))
+        return float(max(len(np.unique(channel)) for channel in self._channels(kernel)))
 
     def held(self, kernel: npt.NDArray[Any]) -> bool:
         """Whether `kernel` still keeps the promise."""
         if self.kind == "mask":
             return bool((kernel[~self.values] == 0).all())
-        groups = self.values.reshape(-1, self.values.shape[-1])
-        columns = kernel.reshape(groups.shape)
-        return all(_one_value_per_group(group, column) for group, column in zip(groups.T, columns.T, strict=True))
+        channels = zip(self._channels(self.values), self._channels(kernel), strict=True)
+        return all(_one_value_per_group(groups, values) for groups, values in channels)
+
+    def _channels(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """One row per output channel."""
+        return np.moveaxis(array, self.channel_axis, 0).reshape(array.shape[self.channel_axis], -1)
 
 
 def _one_value_per_group(groups: npt.NDArray[Any], values: npt.NDArray[Any]) -> bool:
@@ -98,13 +105,13 @@ def constraint(keep: Keep) -> Any:
 
 def find_variable(model: keras.Model, layer: str, weight: str) -> tf.Variable | None:
     """The variable `weight` of the layer called `layer`, also inside the wrappers of TF-MOT; None if there is none."""
-    for outer in model.layers:
-        inner = getattr(outer, "layer", outer)
-        if inner.name == layer:
-            for variable in outer.weights:
-                if variable.name.split("/")[-1].split(":")[0] == weight:
-                    return variable
-    return None
+    outer = next((outer for outer in model.layers if _unwrapped(outer).name == layer), None)
+    return None if outer is None else named_variable(outer, weight)
+
+
+def _unwrapped(layer: keras.layers.Layer) -> keras.layers.Layer:
+    """The layer inside a wrapper of TF-MOT; that of clustering is there only while `cluster_weights` trains."""
+    return layer.layer if type(layer).__name__ == "ClusterWeights" else wrapped_layer(layer)
 
 
 def get_variable(model: keras.Model, layer: str, weight: str) -> tf.Variable:
@@ -119,6 +126,7 @@ def get_variable(model: keras.Model, layer: str, weight: str) -> tf.Variable:
 def enforced(model: keras.Model, keeps: Sequence[Keep]) -> Iterator[None]:
     """Projects the kernels of `model` now, and after each optimizer update until the exit.
 
+    A constraint of the model's own, such as NonNeg, goes on being applied, before the keeps.
     Keeps of one kernel are applied in the order centroids, mask, so that zeros win. Keeps of kernels that the model does not
     hold are passed over: the stage that lost them says so.
     """
@@ -129,8 +137,9 @@ def enforced(model: keras.Model, keeps: Sequence[Keep]) -> Iterator[None]:
             variable.assign(project(keep, variable.numpy()))
             bound.setdefault(f"{keep.layer}/{keep.weight}", (variable, []))[1].append(constraint(keep))
     previous = {name: variable.constraint for name, (variable, _) in bound.items()}
-    for variable, constraints in bound.values():
-        variable._constraint = _in_turn([*constraints])  # the public property has no setter
+    for name, (variable, constraints) in bound.items():
+        own = [] if previous[name] is None else [previous[name]]
+        variable._constraint = _in_turn([*own, *constraints])  # the public property has no setter
     try:
         yield
     finally:
@@ -154,7 +163,7 @@ def mask_of(layer: str, weight: str, kernel: npt.NDArray[Any]) -> Keep:
     return Keep("mask", layer, weight, kernel != 0)
 
 
-def centroids_of(layer: str, weight: str, kernel: npt.NDArray[Any]) -> Keep:
+def centroids_of(layer: str, weight: str, kernel: npt.NDArray[Any], channel_axis: int) -> Keep:
     """The keep that holds the present sharing of values in `kernel`."""
     _, groups = np.unique(kernel, return_inverse=True)
-    return Keep("centroids", layer, weight, groups.reshape(kernel.shape).astype(np.int32))
+    return Keep("centroids", layer, weight, groups.reshape(kernel.shape).astype(np.int32), channel_axis)

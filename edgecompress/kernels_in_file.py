@@ -1,34 +1,24 @@
 """What the final .tflite holds of each Keras layer: keeps measured on its integers, bytes per layer."""
 
 from collections.abc import Sequence
+from math import prod
 
 from edgecompress.backend import keras
-from edgecompress.graph.layers import describe_layers, wrapped_layer
+from edgecompress.graph.kernel_weights import model_kernels
+from edgecompress.graph.layers import FLOAT32_BYTES, describe_layers
 from edgecompress.keeps import Keep
 from edgecompress.record import keep_reports
 from edgecompress.report.schema import KeepReport, LayerBytes
-from edgecompress.tflite import KerasKernel, Tflite, find_kernels
-
-# Layer class and weight name to the kind of operator that holds it.
-_KINDS = {
-    ("Conv1D", "kernel"): "Conv1D",
-    ("Conv2D", "kernel"): "Conv2D",
-    ("Conv2DTranspose", "kernel"): "Conv2DTranspose",
-    ("DepthwiseConv2D", "depthwise_kernel"): "DepthwiseConv2D",
-    ("Dense", "kernel"): "Dense",
-    ("SeparableConv2D", "pointwise_kernel"): "Conv2D",
-}
+from edgecompress.tflite import KerasKernel, StoredKernel, Tflite, find_kernels
 
 
 def measure_keeps(model: keras.Model, keeps: Sequence[Keep], file: Tflite) -> list[KeepReport]:
     """Each keep, measured on the last Keras model and, where its kernel is found, on the file."""
-    types = {wrapped_layer(layer).name: type(wrapped_layer(layer)).__name__ for layer in model.layers}
-    kinds = [_KINDS.get((types.get(keep.layer, ""), keep.weight)) for keep in keeps]
-    wanted = [KerasKernel(keep.layer, keep.values.shape, kind) for keep, kind in zip(keeps, kinds, strict=True) if kind is not None]
-    stored = dict(zip(wanted, find_kernels(file, wanted), strict=True))
+    kernels = _kernels(model)
+    stored = dict(zip(kernels, find_kernels(file, list(kernels.values())), strict=True))
     reports = []
-    for keep, kind, report in zip(keeps, kinds, keep_reports(model, keeps), strict=True):
-        kernel = stored[KerasKernel(keep.layer, keep.values.shape, kind)] if kind is not None else None
+    for keep, report in zip(keeps, keep_reports(model, keeps), strict=True):
+        kernel = stored.get((keep.layer, keep.weight))
         if kernel is not None:
             held = report.held and keep.held(kernel.values)
             report = report.model_copy(update={"on_tflite": keep.measure(kernel.values), "held": held})
@@ -37,37 +27,39 @@ def measure_keeps(model: keras.Model, keeps: Sequence[Keep], file: Tflite) -> li
 
 
 def broken(keeps: Sequence[KeepReport]) -> list[str]:
-    """A warning for each promise that does not hold in the end."""
-    return [
-        f"{keep.layer}: {keep.what} was not kept: {keep.on_model} in Keras, {keep.on_tflite} in the file" for keep in keeps if not keep.held
-    ]
+    """A warning for each promise that does not hold in the end, or that could not be measured in the file."""
+    warnings = []
+    for keep in keeps:
+        if not keep.held:
+            in_file = "not found" if keep.on_tflite is None else keep.on_tflite
+            warnings.append(f"{keep.layer}: {keep.what} was not kept: {keep.on_model} in Keras, {in_file} in the file")
+        elif keep.on_tflite is None:
+            warnings.append(f"{keep.layer}: {keep.what} could not be measured in the file")
+    return warnings
 
 
 def layer_bytes(baseline: keras.Model, final: keras.Model, file: Tflite) -> list[LayerBytes]:
-    """Bytes of each layer's kernel: as float32 in the baseline, and as the final file stores it."""
-    before = {kernel.layer: 4 * _size(kernel) for kernel in _kernels(baseline)}
-    wanted = _kernels(final)
-    after = {kernel.layer: stored.values.nbytes for kernel, stored in zip(wanted, find_kernels(file, wanted), strict=True) if stored}
+    """Bytes of each layer's kernels: as float32 in the baseline, and as the final file stores them.
+
+    `final_bytes` is None where one of a layer's kernels is not found.
+    """
+    before: dict[str, int] = {}
+    for kernel in _kernels(baseline).values():
+        before[kernel.layer] = before.get(kernel.layer, 0) + FLOAT32_BYTES * prod(kernel.shape)
+    found: dict[str, list[StoredKernel | None]] = {}
+    wanted = list(_kernels(final).values())
+    for kernel, stored in zip(wanted, find_kernels(file, wanted), strict=True):
+        found.setdefault(kernel.layer, []).append(stored)
+    after = {layer: sum(part.values.nbytes for part in parts if part) for layer, parts in found.items() if all(parts)}
     names = [layer.name for layer in describe_layers(baseline)] + [layer.name for layer in describe_layers(final)]
     present = [name for name in dict.fromkeys(names) if name in before or name in after]
     return [LayerBytes(name=name, baseline_bytes=before.get(name), final_bytes=after.get(name)) for name in present]
 
 
-def _kernels(model: keras.Model) -> list[KerasKernel]:
-    """The kernels of a model's layers."""
-    kernels = []
-    for layer in model.layers:
-        inner = wrapped_layer(layer)
-        for variable in layer.weights:
-            kind = _KINDS.get((type(inner).__name__, variable.name.split("/")[-1].split(":")[0]))
-            if kind is not None:
-                kernels.append(KerasKernel(inner.name, tuple(variable.shape), kind))
-    return kernels
-
-
-def _size(kernel: KerasKernel) -> int:
-    """Number of weights."""
-    size = 1
-    for length in kernel.shape:
-        size *= length
-    return size
+def _kernels(model: keras.Model) -> dict[tuple[str, str], KerasKernel]:
+    """(layer, weight) to what to look for in the file, for each kernel that can be looked for, in the model's order."""
+    return {
+        (kernel.layer, kernel.weight.name): KerasKernel(kernel.layer, tuple(kernel.variable.shape), kernel.weight.kind_in_file)
+        for kernel in model_kernels(model)
+        if kernel.weight.kind_in_file is not None
+    }

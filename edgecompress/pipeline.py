@@ -8,6 +8,7 @@ import gc
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from importlib import import_module
 from typing import Any
@@ -20,15 +21,16 @@ from edgecompress.data import Data, load_data
 from edgecompress.delivery import Models, deliver
 from edgecompress.evaluation import evaluate_keras
 from edgecompress.keeps import Keep
-from edgecompress.models import load_model
+from edgecompress.plan import plan_stages
 from edgecompress.progress import Progress
 from edgecompress.recipe.schema import Recipe
 from edgecompress.recipe.stages import TECHNIQUES, StageConfig
-from edgecompress.record import load_keeps, save_stage, stage_report
-from edgecompress.report.schema import Environment, Report, StageReport
+from edgecompress.record import load_stage, save_stage, stage_report
+from edgecompress.report.schema import Report, StageReport
 from edgecompress.stage import Context, StageResult
-from edgecompress.store import RunFolder, content_key
+from edgecompress.store import RunFolder, content_key, stage_name
 from edgecompress.techniques import baseline as baseline_stage
+from edgecompress.techniques.baseline import make_model
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ class Surroundings:
     store: RunFolder
     progress: Progress
     threads: int
+    allow_code: bool
 
     def evaluate(self, model: keras.Model) -> dict[str, Any]:
         """Metrics on the validation split, the one that decides."""
@@ -62,30 +65,34 @@ def run_line(recipe: Recipe, store: RunFolder, progress: Progress, *, allow_code
     Raises:
         EdgeCompressError: the narrowest kind. Missed goals and failed devices are in the report, not raised.
     """
+    started_at = datetime.now(UTC)
     threads = set_threads(recipe.threads)
-    with progress.task("loading data"):
+    with progress.task("loading data and model"):
         data = load_data(recipe.data, recipe.task, seed=recipe.seed)
-    surroundings = Surroundings(recipe, data, store, progress, threads)
+        # What a later stage would refuse is said now, before anything is trained.
+        plan_stages(recipe, make_model(recipe.model, recipe.task, data, seed=recipe.seed, allow_code=allow_code))
+    surroundings = Surroundings(recipe, data, store, progress, threads, allow_code)
     store.write("recipe.lock.yaml", versions.lock(recipe, data.fingerprint, threads))
-    state, stage = run_baseline(surroundings, allow_code)
+    state, stage = run_baseline(surroundings)
     baseline, stages = state.model, [stage]
     for index, config in enumerate(recipe.stages, start=1):
         state, stage = run_technique(surroundings, index, config, state, baseline)
         stages.append(stage)
-    store.discard_stages_after(len(recipe.stages))
-    report = deliver(recipe, data, Models(baseline, state.model, state.keeps), stages, store, progress)
-    return report.model_copy(update={"environment": Environment.model_validate(versions.environment(threads))})
+    store.keep_only({stage_name(stage.index, stage.technique) for stage in stages})
+    return deliver(
+        recipe, data, Models(baseline, state.model, state.keeps), stages, store, progress, started_at=started_at, threads=threads
+    )
 
 
-def run_baseline(surroundings: Surroundings, allow_code: bool) -> tuple[State, StageReport]:
+def run_baseline(surroundings: Surroundings) -> tuple[State, StageReport]:
     """Stage 00: the model of the recipe, built or loaded, and trained where the recipe says so."""
     recipe, data = surroundings.recipe, surroundings.data
     key = content_key(
-        "baseline", baseline_stage.VERSION, recipe.model.model_dump(mode="json"), baseline_stage.file_hash(recipe.model),
+        "baseline", baseline_stage.VERSION, recipe.model.model_dump(mode="json", exclude={"path"}), baseline_stage.file_hash(recipe.model),
         recipe.task.model_dump(mode="json"), recipe.data.batch_size, recipe.data.augment.model_dump(), data.fingerprint,
         recipe.seed, surroundings.threads, versions.of_training(),
     )  # fmt: skip
-    work = partial(baseline_stage.apply, recipe.model, allow_code=allow_code)
+    work = partial(baseline_stage.apply, recipe.model, allow_code=surroundings.allow_code)
     return _run_stage(surroundings, 0, "baseline", None, key, work, (), None)
 
 
@@ -105,10 +112,11 @@ def _run_stage(
 ) -> tuple[State, StageReport]:  # fmt: skip
     """Does the work of one stage, or takes what an earlier call did."""
     folder, progress = surroundings.store.stage(index, technique, key), surroundings.progress
-    if (record := folder.finished()) is not None:
-        report = StageReport.model_validate(record["report"] | {"id": identifier, "cached": True})
+    if (kept := load_stage(folder, allow_code=surroundings.allow_code)) is not None:
+        report, model, kept_keeps = kept
+        report = report.model_copy(update={"id": identifier})
         progress.say(f"{_one_line(report)}  (kept from an earlier run)")
-        return State(load_model(folder.final / "model.h5"), load_keeps(folder.final), key), report
+        return State(model, kept_keeps, key), report
     started = time.monotonic()
     seed = int(np.random.SeedSequence([surroundings.recipe.seed, index]).generate_state(1)[0])
     keras.utils.set_random_seed(seed)
@@ -128,7 +136,7 @@ def _run_stage(
 def _one_line(report: StageReport) -> str:
     """A stage in one line of the terminal."""
     metric, value = next((name, value) for name, value in report.metrics["validation"].items() if isinstance(value, float))
-    zeros = 1 - report.nonzero_parameters / report.parameters
+    zeros = 1 - report.nonzero_parameters / max(1, report.parameters)
     return (
         f"{report.index:02d} {report.technique:<16} validation {metric} {value:.4f}  {report.parameters:>11,} parameters"
         f"  {zeros:4.0%} zeros  {report.seconds:6.1f} s"

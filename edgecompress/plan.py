@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from edgecompress.backend import keras
 from edgecompress.data import load_data
+from edgecompress.export.chosen_layers import choose_kernels
+from edgecompress.export.compatibility import check_model
 from edgecompress.graph.layers import ModelTotals, describe_layers, layer_variables, total
-from edgecompress.recipe.schema import Recipe
-from edgecompress.recipe.stages import TECHNIQUES
+from edgecompress.graph.selection import select_layers
+from edgecompress.recipe.schema import Export, Recipe
+from edgecompress.recipe.stages import TECHNIQUES, Train
 from edgecompress.stage import LayerRecord
 from edgecompress.techniques.baseline import make_model
 
@@ -53,13 +56,34 @@ def plan(recipe: Recipe, *, allow_code: bool = False) -> Plan:
         EdgeCompressError: what a run would refuse before its first training: data, model, patterns that match nothing.
     """
     data = load_data(recipe.data, recipe.task, seed=recipe.seed)
-    model = make_model(recipe.model, recipe.task, data, seed=recipe.seed, allow_code=allow_code)
-    stages = [StagePlan(0, "baseline", total(describe_layers(model)), [])]
+    return plan_stages(recipe, make_model(recipe.model, recipe.task, data, seed=recipe.seed, allow_code=allow_code))
+
+
+def plan_stages(recipe: Recipe, model: keras.Model) -> Plan:
+    """What each stage would do to `model`, which is not changed. A run calls it before it trains anything.
+
+    Raises:
+        EdgeCompressError: a pattern of `layers`, `skip`, `freeze` or `export.only` that matches nothing, or a model that a
+            stage or the export cannot take.
+    """
+    check_model(model, Export(format="float32"))  # the baseline's own file
     baseline_bytes = _weight_bytes(model, "float32")
+    stages = [StagePlan(0, "baseline", total(describe_layers(model)), [])]
+    _check_frozen(model, recipe.model.train)
     for index, config in enumerate(recipe.stages, start=1):
+        _check_frozen(model, config.train)
         model, records = _plan_stage(model, config)
         stages.append(StagePlan(index, config.technique, total(describe_layers(model)), records))
+    check_model(model, recipe.export)
+    if recipe.export.only:
+        choose_kernels(model, recipe.export.only)
     return Plan(recipe.name, stages, baseline_bytes, _weight_bytes(model, recipe.export.format), recipe.export.format)
+
+
+def _check_frozen(model: keras.Model, train: Train | None) -> None:
+    """The patterns of `freeze` must match; nothing is frozen."""
+    if train is not None and train.freeze:
+        select_layers([(layer.name, type(layer).__name__) for layer in model.layers], train.freeze, field="freeze")
 
 
 def _plan_stage(model: keras.Model, config: Any) -> tuple[keras.Model, list[LayerRecord]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -64,11 +65,15 @@ class TerminalProgress(Progress):
             rich_progress.TaskProgressColumn(), rich_progress.TimeRemainingColumn(compact=True),
             rich_progress.TextColumn("[dim]{task.fields[detail]}"),
         )  # fmt: skip
-        with rich_progress.Progress(*columns, console=self._console, transient=True, disable=not self._console.is_terminal) as bars:
+        with rich_progress.Progress(*columns, console=self._console, transient=True, disable=not self._draws()) as bars:
             yield _RichBar(bars, bars.add_task(name, total=total, detail=""))
 
     def say(self, line: str) -> None:
-        self._console.print(line, highlight=False, soft_wrap=True)
+        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    def _draws(self) -> bool:
+        """On a terminal; in a notebook only with ipywidgets, without which rich gives a warning in place of a bar."""
+        return self._console.is_terminal or (self._console.is_jupyter and find_spec("ipywidgets") is not None)
 
 
 def visible_progress() -> Progress:

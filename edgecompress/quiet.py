@@ -5,7 +5,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 NOISY_LOGGERS = ("tensorflow", "absl", "py.warnings", "tf_keras", "matplotlib")
@@ -28,6 +28,11 @@ def noise_to(path: Path) -> Iterator[None]:
         for name in NOISY_LOGGERS:
             _set_handlers(logging.getLogger(name), [], undo)
         yield
+
+
+def without_noise() -> AbstractContextManager[None]:
+    """Throws the noise away, for commands that have no run folder to log it to."""
+    return noise_to(Path(os.devnull))
 
 
 def _redirect_native_stderr(log: int, undo: ExitStack) -> None:

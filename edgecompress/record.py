@@ -1,19 +1,21 @@
 """A stage as measured and as stored: what the run folder keeps of it, and what the report says of it."""
 
+import io
+import zipfile
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from edgecompress.backend import keras
+from edgecompress.errors import ModelError
 from edgecompress.graph.layers import describe_layers, total
 from edgecompress.keeps import Keep, find_variable
-from edgecompress.models import save_model
+from edgecompress.models import load_model, save_model
 from edgecompress.report.schema import KeepReport, StageReport
 from edgecompress.stage import StageResult
-from edgecompress.store import StageFolder, storage_errors
+from edgecompress.store import StageFolder, write_atomic
 
 
 def stage_report(
@@ -49,20 +51,28 @@ def keep_reports(model: keras.Model, keeps: Sequence[Keep]) -> list[KeepReport]:
 def save_stage(folder: StageFolder, result: StageResult, report: StageReport) -> None:
     """Stores model, keeps and record; the stage counts as finished from here on."""
     save_model(result.model, folder.partial / "model.h5")
-    arrays = {f"{keep.kind}|{keep.weight}|{keep.layer}": keep.values for keep in result.keeps}
-    with storage_errors(folder.partial):
-        np.savez_compressed(folder.partial / "keeps.npz", **arrays)  # type: ignore[arg-type]  # numpy's stub misses **arrays
-        (folder.partial / "training.npz").unlink(missing_ok=True)
+    arrays = {f"{keep.kind}|{keep.weight}|{keep.channel_axis}|{keep.layer}": keep.values for keep in result.keeps}
+    content = io.BytesIO()
+    np.savez_compressed(content, **arrays)  # type: ignore[arg-type]  # numpy's stub misses **arrays
+    write_atomic(folder.partial / "keeps.npz", content.getbuffer())
     folder.commit({"report": report.model_dump(mode="json")})
 
 
-def load_keeps(folder: Path) -> tuple[Keep, ...]:
-    """The keeps of a finished stage."""
-    with np.load(folder / "keeps.npz", allow_pickle=False) as file:
-        return tuple(_keep(name, values) for name, values in file.items())
+def load_stage(folder: StageFolder, *, allow_code: bool) -> tuple[StageReport, keras.Model, tuple[Keep, ...]] | None:
+    """What an earlier call left of a stage; None if it did not finish it, or if a file is damaged: then it is done again."""
+    record = folder.finished()
+    if record is None:
+        return None
+    try:
+        model = load_model(folder.final / "model.h5", allow_code=allow_code)
+        with np.load(folder.final / "keeps.npz", allow_pickle=False) as file:
+            keeps = tuple(_keep(name, values) for name, values in file.items())
+        return StageReport.model_validate(record["report"] | {"cached": True}), model, keeps
+    except (ModelError, OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile):
+        return None
 
 
 def _keep(name: str, values: Any) -> Keep:
     """A keep from its name in the archive. Layer names may hold any character, so they stand last."""
-    kind, weight, layer = name.split("|", 2)
-    return Keep(kind, layer, weight, values)  # type: ignore[arg-type]  # kind was checked when it was made
+    kind, weight, channel_axis, layer = name.split("|", 3)
+    return Keep(kind, layer, weight, values, int(channel_axis))  # type: ignore[arg-type]  # kind was checked when it was made

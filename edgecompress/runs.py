@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
-import time
+import weakref
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from edgecompress.progress import Progress, visible_progress
 from edgecompress.quiet import noise_to
 from edgecompress.recipe import load_recipe, make_recipe
 from edgecompress.recipe.schema import Recipe
 from edgecompress.recipe.stages import StageConfig
-from edgecompress.store import RunFolder
+from edgecompress.store import STAGES, RunFolder, stage_name, storage_errors
 
 if TYPE_CHECKING:
     import numpy as np
 
     from edgecompress.backend import keras
     from edgecompress.report.schema import Report
+
+Samples: TypeAlias = Any  # (x, y) arrays, or a tf.data.Dataset of such pairs, which has no types
 
 
 class Picture:
@@ -37,10 +39,10 @@ class Picture:
 class Run:
     """A finished run: its folder and its report. Shows its table in a notebook."""
 
-    def __init__(self, folder: Path, report: Report, temporary: tempfile.TemporaryDirectory[str] | None = None) -> None:
+    def __init__(self, folder: Path, report: Report, *, allow_code: bool = False) -> None:
         self.folder = folder
         self.report = report
-        self._temporary = temporary  # lives as long as the run does
+        self._allow_code = allow_code
 
     @property
     def tflite_path(self) -> Path:
@@ -52,7 +54,8 @@ class Run:
         """The last Keras model; after `quantize_aware` it carries fake-quantization."""
         from edgecompress.models import load_model
 
-        return load_model(max((self.folder / "stages").glob("[0-9]*")) / "model.h5")
+        last = self.report.stages[-1]
+        return load_model(self.folder / STAGES / stage_name(last.index, last.technique) / "model.h5", allow_code=self._allow_code)
 
     def plot_stages(self) -> Picture:
         """Parameters, bytes and metric after each stage, as a picture that a notebook shows."""
@@ -79,17 +82,15 @@ def run_recipe(
     Raises:
         EdgeCompressError: the narrowest kind, see `errors`. Missed goals and failed devices are in the report, not raised.
     """
-    started_at, started = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
     progress = progress or Progress()
-    with RunFolder(out or Path("runs") / recipe.name, fresh=fresh) as store, noise_to(store.path / "run.log"):
+    with RunFolder(out or Path("runs") / recipe.name, fresh=fresh) as store, noise_to(store.log):
         with progress.task("loading TensorFlow"):
             from edgecompress.pipeline import run_line  # here, so that TensorFlow's first words go to the log
             from edgecompress.report import write_report
         report = run_line(recipe, store, progress, allow_code=allow_code)
-        report = report.model_copy(update={"started_at": started_at, "seconds": time.monotonic() - started})
         with progress.task("writing the report"):
             write_report(report, store.path)
-        return Run(store.path, report)
+        return Run(store.path, report, allow_code=allow_code)
 
 
 def run(
@@ -115,48 +116,63 @@ def run(
 
 
 def compress(
-    model: keras.Model, data: tuple[np.ndarray, np.ndarray], *, test_data: tuple[np.ndarray, np.ndarray] | None = None,
-    stages: Sequence[StageConfig] = (), export: str | Mapping[str, Any] = "int8", task: Mapping[str, Any] | None = None,
-    benchmark: Mapping[str, Any] | None = None, name: str = "compressed", seed: int = 0, out: str | Path | None = None, quiet: bool = False,
+    model: keras.Model, data: Samples, *, test_data: Samples | None = None, stages: Sequence[StageConfig] = (),
+    export: str | Mapping[str, Any] = "int8", task: Mapping[str, Any] | None = None, benchmark: Mapping[str, Any] | None = None,
+    name: str = "compressed", seed: int = 0, out: str | Path | None = None, quiet: bool = False,
 ) -> Run:  # fmt: skip
     """Compresses a Keras model that is already trained. No YAML; files stay only if `out` is given.
 
     Args:
         model: functional or sequential tf_keras model; it is not changed.
-        data: (x [n, ...], y [n]) as the model takes them.
+        data: (x [n, ...], y [n]) as the model takes them, or a finite tf.data.Dataset of such pairs, batched or not.
+        test_data: like `data`; absent: a fifth of `data`.
         stages: in order, such as `[ec.PruneWeights(sparsity=0.6)]`.
         export: a format, or the `export:` block of a recipe.
-        task: the `task:` block of a recipe; absent: classification, outputs are logits unless the last layer is a softmax.
-        test_data: like `data`; absent: a fifth of `data`.
+        task: the `task:` block of a recipe; absent: classification, of logits or probabilities as the last layer shows.
         benchmark: the `benchmark:` block of a recipe; absent: its defaults.
-        out: keep the run folder there.
+        name: of the run.
+        seed: of splits and trainings.
+        out: keep the run folder there; a second call continues it.
+        quiet: no progress bars.
 
     Returns:
-        The run; `run.tflite_path` is valid as long as the run object lives, or for good with `out`.
+        The run; without `out`, `run.tflite_path` is valid as long as the run object lives.
+
+    Raises:
+        EdgeCompressError: the model does not fit the data or the task, or a stage cannot work on it; see `errors`.
     """
     import numpy as np
 
     from edgecompress.models import save_model
+    from edgecompress.techniques.baseline import last_activation
 
-    temporary = tempfile.TemporaryDirectory(prefix="edgecompress-")
-    inputs = Path(temporary.name)
-    if test_data is None:
-        np.savez(inputs / "data.npz", x=data[0], y=data[1])
-    else:
-        np.savez(inputs / "data.npz", x_train=data[0], y_train=data[1], x_test=test_data[0], y_test=test_data[1])
+    folder = Path(out) if out is not None else Path(tempfile.mkdtemp(prefix="edgecompress-"))
+    inputs = folder / "inputs"
+    with storage_errors(inputs):
+        inputs.mkdir(parents=True, exist_ok=True)
+        names = ("x", "y") if test_data is None else ("x_train", "y_train", "x_test", "y_test")
+        arrays = [*_arrays(data, model), *(_arrays(test_data, model) if test_data is not None else ())]
+        np.savez(inputs / "data.npz", **dict(zip(names, arrays, strict=True)))
     save_model(model, inputs / "model.h5")
     recipe = make_recipe({
         "name": name, "seed": seed, "data": {"source": "npz", "path": str(inputs / "data.npz")},
         "model": {"source": "file", "path": str(inputs / "model.h5")},
-        "task": dict(task) if task is not None else {"from_logits": not _ends_in_softmax(model)}, "stages": list(stages),
+        "task": dict(task) if task is not None else {"from_logits": last_activation(model) != "softmax"}, "stages": list(stages),
         "export": {"format": export} if isinstance(export, str) else dict(export), "benchmark": dict(benchmark or {}),
     })  # fmt: skip
-    folder = Path(out) if out is not None else inputs / "run"
     finished = run_recipe(recipe, out=folder, progress=Progress() if quiet else visible_progress())
-    return Run(finished.folder, finished.report, temporary if out is None else None)
+    if out is None:
+        weakref.finalize(finished, shutil.rmtree, folder, ignore_errors=True)
+    return finished
 
 
-def _ends_in_softmax(model: keras.Model) -> bool:
-    """Whether the outputs are probabilities already."""
-    last = model.layers[-1]
-    return type(last).__name__ == "Softmax" or getattr(getattr(last, "activation", None), "__name__", "") == "softmax"
+def _arrays(samples: Samples, model: keras.Model) -> tuple[np.ndarray, np.ndarray]:
+    """Samples as two arrays; a dataset is read to its end."""
+    import numpy as np
+
+    if not hasattr(samples, "as_numpy_iterator"):
+        x, y = samples
+        return np.asarray(x), np.asarray(y)
+    xs, ys = zip(*samples.as_numpy_iterator(), strict=True)
+    join = np.concatenate if np.ndim(xs[0]) == len(model.input_shape) else np.stack
+    return join(xs), join(ys)

@@ -7,14 +7,17 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from edgecompress.errors import RunLocked, StorageError
 
+LOCK_FILE, LOG_FILE, STAGES = ".lock", "run.log", "stages"
+KEY_FILE = "key"
+TRAINING_FILE = "training.npz"  # the state of a training after its last whole epoch
 STORAGE_ERRORS = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
@@ -23,6 +26,8 @@ STORAGE_ERRORS = {
     errno.EACCES: "permission is denied",
     errno.EPERM: "permission is denied",
     errno.EEXIST: "a file is in the way",
+    errno.EISDIR: "a folder is in the way",
+    errno.ENOENT: "a folder of the path does not exist",
     errno.ENOTDIR: "a part of the path is a file",
 }
 
@@ -38,7 +43,7 @@ def storage_errors(path: Path) -> Iterator[None]:
         raise StorageError(f"{path}: cannot be written: {STORAGE_ERRORS[error.errno]}") from error
 
 
-def write_atomic(path: Path, content: bytes | str) -> None:
+def write_atomic(path: Path, content: bytes | memoryview | str) -> None:
     """Writes a file so that `path` holds either all of `content` or what it held before, also after a power cut.
 
     Raises:
@@ -69,29 +74,41 @@ class StageFolder:
     final: Path
     partial: Path
     key: str
+    fresh: bool = False
 
     def finished(self) -> dict[str, Any] | None:
-        """The record of the finished stage, if there is one with this key."""
+        """The record of the finished stage, if there is one with this key that may be used."""
+        if self.fresh:
+            return None
         record = _read_json(self.final / "record.json")
         return record if record is not None and record.get("key") == self.key else None
 
     def begin(self) -> Path:
         """The working folder: continued when a killed run left one with this key, else empty."""
         with storage_errors(self.partial):
-            if (self.partial / "key").exists() and (self.partial / "key").read_text() != self.key:
+            if self.partial.exists() and (self.fresh or _read_text(self.partial / KEY_FILE) != self.key):
                 shutil.rmtree(self.partial)
             self.partial.mkdir(parents=True, exist_ok=True)
-            write_atomic(self.partial / "key", self.key)
+            write_atomic(self.partial / KEY_FILE, self.key)
         return self.partial
 
     def commit(self, record: dict[str, Any]) -> None:
-        """Gives the working folder its final name. The record goes last, so a folder with a record is whole."""
+        """Gives the working folder its final name, then drops what only a continuation needs: a kill in between loses nothing."""
         write_atomic(self.partial / "record.json", json.dumps({**record, "key": self.key}, indent=1))
-        (self.partial / "key").unlink(missing_ok=True)
         with storage_errors(self.final):
             if self.final.exists():
                 shutil.rmtree(self.final)
             os.replace(self.partial, self.final)
+        for name in (KEY_FILE, TRAINING_FILE):
+            (self.final / name).unlink(missing_ok=True)
+
+
+def _read_text(path: Path) -> str | None:
+    """The text of a file; None if there is none."""
+    try:
+        return path.read_text()
+    except OSError:
+        return None
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:
@@ -104,7 +121,11 @@ def _read_json(path: Path) -> dict[str, Any] | None:
 
 
 class RunFolder:
-    """`runs/<name>/`, held by one process from entry to exit.
+    """`runs/<name>/`, held by one process from entry to exit. A folder in which nothing was done is removed again.
+
+    Args:
+        path: made if missing.
+        fresh: stages of earlier calls are not used; each is replaced when it is done again.
 
     Raises:
         RunLocked: another process holds it.
@@ -120,32 +141,51 @@ class RunFolder:
         with storage_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
             # Not inherited by child processes (PEP 446), and released by the system when the process dies.
-            self._lock = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+            self._lock = os.open(self.path / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)
         if not _lock_file(self._lock):
             os.close(self._lock)
             raise RunLocked(f"{self.path}: another process is using this run folder. Wait for it, or choose another with --out.")
-        if self._fresh:
-            shutil.rmtree(self.path / "stages", ignore_errors=True)
+        for unfinished in self.path.rglob(".*.tmp"):  # of a process that was killed while it wrote
+            unfinished.unlink(missing_ok=True)
         return self
 
     def __exit__(self, *_: object) -> None:
+        with suppress(OSError):
+            if {path.name for path in self.path.iterdir()} <= {LOCK_FILE, LOG_FILE}:
+                shutil.rmtree(self.path)
         if self._lock is not None:
             os.close(self._lock)
 
-    def stage(self, index: int, technique: str, key: str) -> StageFolder:
-        name = f"{index:02d}-{technique}"
-        return StageFolder(self.path / "stages" / name, self.path / "stages" / f".{name}.partial", key)
+    @property
+    def log(self) -> Path:
+        """Where the noise goes."""
+        return self.path / LOG_FILE
 
-    def discard_stages_after(self, last: int) -> None:
-        """Removes what an earlier, longer recipe left behind."""
-        for folder in (self.path / "stages").glob("*"):
-            if folder.name.lstrip(".")[:2].isdigit() and int(folder.name.lstrip(".")[:2]) > last:
+    def stage(self, index: int, technique: str, key: str) -> StageFolder:
+        """Where stage `index` is kept, and works."""
+        name = stage_name(index, technique)
+        return StageFolder(self.path / STAGES / name, self.path / STAGES / f".{name}.partial", key, self._fresh)
+
+    def keep_only(self, names: Collection[str]) -> None:
+        """Removes the stages that an earlier, different recipe left behind."""
+        for folder in (self.path / STAGES).iterdir():
+            if folder.name not in names:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def write(self, name: str, content: bytes | str) -> Path:
         """Writes one file of the folder atomically; returns its path."""
         write_atomic(self.path / name, content)
         return self.path / name
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Removes files of an earlier call, so that old and new results never lie side by side."""
+        for name in names:
+            (self.path / name).unlink(missing_ok=True)
+
+
+def stage_name(index: int, technique: str) -> str:
+    """Name of a stage's folder below `stages/`."""
+    return f"{index:02d}-{technique}"
 
 
 def _lock_file(descriptor: int) -> bool:

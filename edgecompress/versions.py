@@ -1,11 +1,11 @@
 """Versions and machine: for cache keys, the lock file and the report."""
 
-import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 
 import yaml
 
+from edgecompress.device.machine import describe_cpu
 from edgecompress.recipe import dump_recipe
 from edgecompress.recipe.schema import Recipe
 
@@ -30,9 +30,10 @@ def of_training() -> dict[str, str | None]:
 
 def environment(threads: int | None) -> dict[str, str | int | None]:
     """The `environment` section of a report."""
+    cpu = describe_cpu()
     return {
         "python": platform.python_version(), **{name: installed(package) for name, package in PACKAGES.items()},
-        "cpu": _cpu_model(), "cores": os.cpu_count(), "threads": threads,
+        "cpu": cpu["model"], "cores": cpu["cores"], "threads": threads,
     }  # fmt: skip
 
 
@@ -41,12 +42,3 @@ def lock(recipe: Recipe, data_fingerprint: str, threads: int) -> str:
     facts = {"data_fingerprint": data_fingerprint, **environment(threads)}
     comment = "".join(f"# {line}\n" for line in yaml.safe_dump(facts, sort_keys=False).splitlines())
     return comment + dump_recipe(recipe)
-
-
-def _cpu_model() -> str | None:
-    """The processor's name as the system gives it."""
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            return next((line.split(":", 1)[1].strip() for line in file if line.lower().startswith("model name")), None)
-    except OSError:
-        return platform.processor() or None

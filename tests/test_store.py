@@ -2,10 +2,12 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -111,14 +113,47 @@ def test_fresh_forgets_stages(tmp_path):
         assert store.stage(0, "baseline", "key").finished() is None
 
 
-def test_stages_of_a_longer_recipe_are_removed(tmp_path):
+def test_stages_of_another_recipe_are_removed(tmp_path):
     with RunFolder(tmp_path) as store:
         for index in range(3):
             folder = store.stage(index, "train", "key")
             folder.begin()
             folder.commit({})
-        store.discard_stages_after(1)
-        assert sorted(path.name for path in (tmp_path / "stages").iterdir()) == ["00-train", "01-train"]
+        store.keep_only({"00-train"})
+        assert [path.name for path in (tmp_path / "stages").iterdir()] == ["00-train"]
+
+
+def test_kill_between_record_and_rename_loses_nothing(tmp_path, monkeypatch):
+    with RunFolder(tmp_path) as store:
+        folder = store.stage(0, "baseline", "key")
+        (folder.begin() / "training.npz").write_text("epoch 3")
+        with monkeypatch.context() as patch:
+            patch.setattr(shutil, "rmtree", lambda *_, **__: None)
+            patch.setattr("edgecompress.store.os.replace", _killed_at_folders)
+            with pytest.raises(KeyboardInterrupt):
+                folder.commit({})
+        assert (store.stage(0, "baseline", "key").begin() / "training.npz").exists()
+
+
+def _killed_at_folders(source, target, replace=os.replace):
+    """`os.replace` that is interrupted where a whole folder is renamed."""
+    if Path(source).is_dir():
+        raise KeyboardInterrupt
+    replace(source, target)
+
+
+def test_folder_in_which_nothing_was_done_is_removed(tmp_path):
+    with RunFolder(tmp_path / "run") as store:
+        store.log.write_text("noise")
+    assert not (tmp_path / "run").exists()
+
+
+def test_unfinished_files_of_a_killed_process_are_swept(tmp_path):
+    (tmp_path / "stages").mkdir()
+    (tmp_path / "stages" / ".model.h5.123.tmp").write_text("half")
+    with RunFolder(tmp_path) as store:
+        store.write("file", "content")
+    assert not list(tmp_path.rglob("*.tmp"))
 
 
 def test_record_is_plain_json(tmp_path):

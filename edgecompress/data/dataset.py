@@ -99,14 +99,14 @@ def _read_source(config: schema.Data, task: schema.Task) -> Source:
 
 
 def _fingerprint(source: Source, drawn: dict[str, Rows], config: schema.Data, task: schema.Task, seed: int) -> str:
-    """Hash of everything that decides what `Split.dataset` gives, but for augmentation and batch size."""
-    settings = config.model_dump(mode="json", include={"validation", "test", "group_by", "limit", "calibration", "preprocess"})
+    """Hash of everything that a training or an evaluation depends on, but for augmentation and batch size; not of the calibration."""
+    settings = config.model_dump(mode="json", include={"validation", "test", "group_by", "limit", "preprocess"})
     hasher = hashlib.sha256(json.dumps([settings, task.target, seed], sort_keys=True).encode())
     for part in source.parts:
         hasher.update(part.inputs.content_hash)
         hasher.update(f"{part.labels.dtype} {part.labels.shape}".encode())
         hasher.update(np.ascontiguousarray(part.labels).data)
-    for name in sorted(drawn):
+    for name in sorted(drawn.keys() - {"calibration"}):
         hasher.update(f"{name} {len(drawn[name].rows)}".encode())
         hasher.update(np.ascontiguousarray(drawn[name].rows).data)
     return hasher.hexdigest()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import gzip
 import io
 import math
+import sys
 import zlib
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +45,7 @@ def read(folder: Path, family: str) -> Source:
     names = [pattern.format(part=part) for part in (TRAIN, TEST) for pattern in (IMAGES, LABELS)]
     paths = {name: path for name in names if (path := _find(folder, name)) is not None}
     if missing := [name for name in names if name not in paths]:
-        if (downloaded := download(family)) is not None:
+        if not paths and (downloaded := download(family)) is not None:  # a folder with some of them was meant to have all
             return downloaded
         wanted = ", ".join(f"{name}[.gz]" for name in missing)
         raise DataError(f"{folder}: the folder must hold the official idx files of {family}. Missing: {wanted}.")
@@ -60,7 +62,8 @@ def download(family: str) -> Source | None:
     if loader is None:
         return None
     try:
-        train, test = loader.load_data()
+        with redirect_stdout(sys.stderr):  # Keras prints a bar where only results may stand
+            train, test = loader.load_data()
     except Exception:  # Keras raises a bare Exception when it cannot reach the files
         return None
     parts = [Part(ArrayInputs(images, family), labels.astype(np.int64), family) for images, labels in (train, test)]

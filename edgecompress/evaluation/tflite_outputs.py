@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from edgecompress.data import Split
+from edgecompress.device import DeviceFault
 from edgecompress.errors import ModelError
 from edgecompress.evaluation.sample_stream import Batch, SampleStream
 from edgecompress.evaluation.tflite_rows import check_runtime, open_model
@@ -30,6 +31,14 @@ def tflite_outputs(path: Path, split: Split, *, threads: int | None = None) -> I
         ModelError: a file that the runtime refuses or fails to run, or that does not fit the samples.
     """
     check_runtime()
+    try:
+        yield from _run(path, split, threads or min(_num_cores(), MOST_THREADS))
+    except DeviceFault as fault:
+        raise ModelError(fault.reason if str(path) in fault.reason else f"{path}: {fault.reason}") from fault
+
+
+def _run(path: Path, split: Split, num_threads: int) -> Iterator[Batch]:
+    """Opens the file, lets the first samples decide how to run, runs the rest so."""
     started = time.perf_counter()
     model = open_model(path)
     seconds_to_open = time.perf_counter() - started
@@ -37,7 +46,6 @@ def tflite_outputs(path: Path, split: Split, *, threads: int | None = None) -> I
     stream = SampleStream(split, _read_size(sample_shape))
     if stream.sample_shape != sample_shape:
         raise ModelError(f"{path}: samples must have the shape {list(sample_shape)} of the input. Received: {list(stream.sample_shape)}.")
-    num_threads = threads or min(_num_cores(), MOST_THREADS)
     with ThreadPoolExecutor(num_threads) as pool:  # it starts a thread when it first has work for it
         way, may_share = yield from try_batches(path, Way([model], math.inf, seconds_to_open), stream)
         if may_share:

@@ -33,12 +33,10 @@ def open_model(path: Path, *, batch_size: int | None = None) -> TfliteModel:
     Args:
         batch_size: samples per invoke; None keeps the file's own number.
     Raises:
-        ModelError: a file that cannot be read, that the runtime refuses, or of several inputs or outputs.
+        DeviceFault: a file that cannot be read or that the runtime refuses.
+        ModelError: a file of several inputs or outputs, or without a batch dimension.
     """
-    try:
-        model = TfliteModel(path, threads=1, batch_size=batch_size)
-    except DeviceFault as fault:
-        raise ModelError(fault.reason if str(path) in fault.reason else f"{path}: {fault.reason}") from fault
+    model = TfliteModel(path, threads=1, batch_size=batch_size)
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise ModelError(f"{path}: the model must have one input and one output. Received: {len(model.inputs)} and {len(model.outputs)}.")
     if not model.inputs[0].shape:
@@ -56,16 +54,19 @@ def predict_rows(model: TfliteModel, samples: np.ndarray) -> np.ndarray:
         samples: float32 [n, ...], n >= 1, in the shape of the model's input.
     Returns: float32 [n, ...].
     Raises:
-        ModelError: the runtime fails, or the model does not give one row per sample.
+        DeviceFault: the runtime fails, or the model does not give one row per sample.
     """
     source, target = model.inputs[0], model.outputs[0]
     num_batches = max(1, CHUNK_BYTES // (4 * math.prod(source.shape)))
     chunk = num_batches * source.shape[0]
-    try:
-        raw = (_run_rows(model, quantize(samples[start : start + chunk], source)) for start in range(0, len(samples), chunk))
-        outputs = [dequantize(rows, target) for rows in raw]
-    except (RuntimeError, ValueError) as error:  # what the runtimes raise when an operator fails
-        raise ModelError(f"{model.runtime_name} {model.runtime_version} failed to run the model: {' '.join(str(error).split())}") from error
+    outputs = []
+    for start in range(0, len(samples), chunk):
+        rows = quantize(samples[start : start + chunk], source)
+        try:
+            outputs.append(dequantize(_run_rows(model, rows), target))
+        except (RuntimeError, ValueError) as error:  # what the runtimes raise when an operator fails
+            reason = " ".join(str(error).split())
+            raise DeviceFault(f"{model.runtime_name} {model.runtime_version} failed to run the model: {reason}") from error
     return outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
 
 

@@ -22,8 +22,8 @@ from queue import SimpleQueue
 
 import numpy as np
 
+from edgecompress.device import DeviceFault
 from edgecompress.device.runtime import TfliteModel
-from edgecompress.errors import ModelError
 from edgecompress.evaluation.sample_stream import Batch, SampleStream
 from edgecompress.evaluation.tflite_rows import open_model, predict_rows
 
@@ -32,6 +32,7 @@ NUM_PROBED = 32  # samples that run one by one first; also the largest batch, so
 BATCH_SECONDS = 1e-3  # an invoke this long has nothing to gain from more samples in it
 BATCH_COST = 1.1  # a batch may cost so much more per sample on one thread: it lets the threads run undisturbed
 PIECE_SECONDS = 5e-3  # work that is handed to a thread at a time
+THREADS_COST = 0.97  # threads must cost at most so much per sample of what one thread does
 WORTHWHILE = 5  # the work left must be so many times what another interpreter costs
 
 
@@ -92,7 +93,7 @@ def try_batches(path: Path, way: Way, stream: SampleStream) -> Generator[Batch, 
         batched = open_model(path, batch_size=batch_size)
         cold_outputs, cold_seconds = _timed(batched, inputs, batch_size)
         warm_outputs, warm_seconds = _timed(batched, inputs, batch_size)
-    except ModelError:  # a model whose graph is made for the one batch size of the file
+    except DeviceFault:  # a model whose graph is made for the one batch size of the file
         return way, True
     same = np.array_equal(cold_outputs, outputs) and np.array_equal(warm_outputs, outputs)
     batched_seconds = min(cold_seconds, warm_seconds)
@@ -118,7 +119,7 @@ def try_threads(path: Path, way: Way, stream: SampleStream, pool: ThreadPoolExec
         seconds = (time.perf_counter() - started) / len(taken[0])
         fastest[len(tried.models)] = min(fastest[len(tried.models)], seconds)
         yield from results
-    return team if fastest[num_threads] < fastest[1] else way
+    return team if fastest[num_threads] < THREADS_COST * fastest[1] else way
 
 
 def run_in_order(way: Way, pieces: Iterable[Batch], pool: ThreadPoolExecutor) -> Iterator[Batch]:

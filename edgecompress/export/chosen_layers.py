@@ -13,21 +13,11 @@ from ai_edge_litert import schema_py_generated as schema
 
 from edgecompress.backend import keras
 from edgecompress.errors import ConversionError
-from edgecompress.graph.layers import describe_layers
+from edgecompress.graph.kernel_weights import model_kernels
 from edgecompress.graph.selection import select_layers
 from edgecompress.tflite import KerasKernel, Tflite, find_kernels, parse
 from edgecompress.tflite.parse import IDENTIFIER
 from edgecompress.tflite.weights import WeightedOperator, weighted_operators
-
-# Layer class -> its kernels as (attribute, kind in the file).
-_KERNELS = {
-    "Conv1D": [("kernel", "Conv1D")],
-    "Conv2D": [("kernel", "Conv2D")],
-    "Conv2DTranspose": [("kernel", "Conv2DTranspose")],
-    "Dense": [("kernel", "Dense")],
-    "DepthwiseConv2D": [("depthwise_kernel", "DepthwiseConv2D")],
-    "SeparableConv2D": [("depthwise_kernel", "DepthwiseConv2D"), ("pointwise_kernel", "Conv2D")],
-}
 
 # Version of an operator with float activations and int8 weights, per channel and per tensor.
 # Source: tensorflow/compiler/mlir/lite/tools/versioning/op_version.cc, TensorFlow commit 03f49db5a23ec2b22a59f3f3d72e5744469ea30b.
@@ -44,14 +34,14 @@ def choose_kernels(model: keras.Model, patterns: Sequence[str]) -> list[KerasKer
     Raises:
         RecipeError: a pattern matches no layer with a kernel.
     """
-    layers = [info for info in describe_layers(model) if info.type in _KERNELS]
-    chosen = set(select_layers([(info.name, info.type) for info in layers], patterns, field="export.only"))
-    return [
-        KerasKernel(info.name, tuple(getattr(_find_layer(model, info.name), attribute).shape), kind)
-        for info in layers
-        if info.name in chosen
-        for attribute, kind in _KERNELS[info.type]
+    kernels = [
+        (kernel.type, KerasKernel(kernel.layer, tuple(kernel.variable.shape), kernel.weight.kind_in_file))
+        for kernel in model_kernels(model)
+        if kernel.weight.kind_in_file is not None
     ]
+    names = dict.fromkeys((kernel.layer, layer_type) for layer_type, kernel in kernels)
+    chosen = set(select_layers([*names], patterns, field="export.only"))
+    return [kernel for _, kernel in kernels if kernel.layer in chosen]
 
 
 def quantize_kernels(content: bytes, kernels: Sequence[KerasKernel], *, per_tensor_dense: bool) -> bytes:
@@ -70,16 +60,6 @@ def quantize_kernels(content: bytes, kernels: Sequence[KerasKernel], *, per_tens
     quantized = _quantize(_raise_versions(content, operators, per_tensor_dense), tflite, operators, per_tensor_dense)
     _check_chosen(parse(quantized), {_scope(tflite, operator) for operator in operators})
     return quantized
-
-
-def _find_layer(model: keras.Model, name: str) -> keras.layers.Layer:
-    """A layer by its name, `outer/inner` inside a nested model."""
-    for layer in model.layers:
-        if layer.name == name:
-            return layer
-        if name.startswith(f"{layer.name}/") and isinstance(layer, keras.Model):
-            return _find_layer(layer, name.removeprefix(f"{layer.name}/"))
-    raise KeyError(name)  # names come from `describe_layers`, which walks the same tree
 
 
 def _find_operators(tflite: Tflite, kernels: Sequence[KerasKernel]) -> list[WeightedOperator]:

@@ -1,15 +1,17 @@
 """Keras model to .tflite: a ladder of ways into the converter, each result checked and run before it counts."""
 
+import tempfile
 import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
 from edgecompress.backend import keras
-from edgecompress.errors import ConversionError
+from edgecompress.errors import ConversionError, StorageError
 from edgecompress.export.causes import root_cause
 from edgecompress.export.chosen_layers import choose_kernels, quantize_kernels
 from edgecompress.export.compatibility import CALIBRATED, check_calibration, check_model, is_quantize_aware
@@ -17,6 +19,7 @@ from edgecompress.export.rungs import RUNGS, Settings, Source, from_concrete_fun
 from edgecompress.export.verify import verify
 from edgecompress.progress import Progress
 from edgecompress.recipe.schema import Export
+from edgecompress.store import storage_errors
 from edgecompress.tflite import parse, refuses
 from edgecompress.tflite.operators import float_operators
 
@@ -71,6 +74,7 @@ def convert(
     Raises:
         ConversionError: samples that cannot calibrate, a format that the model does not take, an operator that TensorFlow Lite lacks, or
             a file that the runtime is too old for.
+        StorageError: the temporary folder cannot be written.
         RecipeError: a pattern of `export.only` matches nothing.
     """
     started = time.monotonic()
@@ -107,13 +111,16 @@ def _climb(source: Source, settings: Settings, export: Export, finish: Callable[
         _refuse_loops(source, settings)
     tensors = [*source.model.inputs, *source.model.outputs]
     io_type = export.io_type if all(tensor.dtype.is_floating for tensor in tensors) else None
-    refused: dict[str, str] = {}
+    temporary, refused = Path(tempfile.gettempdir()), dict[str, str]()
     for name, rung in RUNGS.items():
         try:
-            with warnings.catch_warnings(action="ignore"):  # the converter's; what matters is measured on its result
-                content = rung(source, settings)
-            content = content if finish is None else finish(content)
-            verify(content, io_type=io_type)
+            with storage_errors(temporary):
+                with warnings.catch_warnings(action="ignore"):  # the converter's; what matters is measured on its result
+                    content = rung(source, settings)
+                content = content if finish is None else finish(content)
+                verify(content, io_type=io_type)
+        except StorageError:  # a full disk says nothing about the model
+            raise
         except Exception as error:  # the converter raises what its layers raise: any kind is this rung's refusal
             refused[name] = root_cause(error)
         else:

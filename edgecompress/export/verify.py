@@ -20,6 +20,7 @@ def verify(content: bytes, *, io_type: str | None) -> None:
     Raises:
         ConversionError: a batch that is not 1, a shape that may change, or another type.
         DeviceFault: the runtime refused the file, crashed or did not finish.
+        OSError: the temporary folder cannot be written.
     """
     main = parse(content).subgraphs[0]
     for tensor in (main.tensors[index] for index in main.inputs):

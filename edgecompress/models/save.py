@@ -28,4 +28,4 @@ def save_model(model: keras.Model, path: str | Path) -> None:
         # Keras calls .h5 legacy. It is chosen: it has no zip container to rewrite and holds TF-MOT's wrappers.
         warnings.filterwarnings("ignore", message="You are saving your model as an HDF5 file")
         keras.models.save_model(model, file, save_format="h5", include_optimizer=False)
-    write_atomic(Path(path), buffer.getvalue())
+    write_atomic(Path(path), buffer.getbuffer())

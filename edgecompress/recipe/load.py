@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from edgecompress.recipe.extends import read_recipe
 from edgecompress.recipe.nodes import KeyPath, Node, to_plain
 from edgecompress.recipe.overrides import apply_overrides
 from edgecompress.recipe.problems import Problem, problems_of, recipe_error
 from edgecompress.recipe.rules import check_recipe
-from edgecompress.recipe.schema import Recipe
+from edgecompress.recipe.schema import Recipe, Section
 from edgecompress.recipe.suggestions import received
 from edgecompress.recipe.variables import substitute_variables
+
+SectionType = TypeVar("SectionType", bound=Section)
 
 
 def load_recipe(
@@ -53,6 +55,19 @@ def make_recipe(values: Mapping[str, Any]) -> Recipe:
         RecipeError: everything that is wrong, one line each.
     """
     return _checked(values, [], None)
+
+
+def make_section(kind: type[SectionType], key: str, values: Mapping[str, Any]) -> SectionType:
+    """One section of a recipe by itself, such as `make_section(Export, "export", {"format": "int8"})`.
+
+    Raises:
+        RecipeError: everything that is wrong, one line each, as `make_recipe` says it.
+    """
+    sections: TypeAdapter[dict[str, SectionType]] = TypeAdapter(dict[str, kind])  # type: ignore[valid-type]  # a class at run time
+    try:
+        return sections.validate_python({key: values})[key]
+    except ValidationError as error:
+        raise recipe_error(problems_of(error), None) from error
 
 
 def _checked(values: Mapping[str, Any], problems: list[Problem], root: Node | None) -> Recipe:

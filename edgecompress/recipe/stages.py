@@ -29,7 +29,7 @@ class Train(Config):
     )
     early_stop: int | None = Field(
         default=None, ge=1, le=100_000,
-        description="stop after so many epochs without a better validation metric; keep the best. Absent: never",
+        description="stop after so many epochs without a better validation metric, keep the best; absent: never. auc is approximate here",
     )  # fmt: skip
     freeze: list[str] = Field(default=[], description="layers that do not train: a name, a glob (conv*), re:REGEX or type:LayerClass")
 
@@ -82,6 +82,8 @@ class PruneWeights(StageConfig):
 
     @model_validator(mode="after")
     def _schedule_fits(self) -> "PruneWeights":
+        if self.schedule == "constant" and self.initial_sparsity:
+            raise ValueError(f"initial_sparsity must be 0 with the schedule constant. Received: {self.initial_sparsity}.")
         if self.initial_sparsity > self.sparsity:
             raise ValueError(f"initial_sparsity must be at most sparsity ({self.sparsity}). Received: {self.initial_sparsity}")
         if self.train is None and (self.begin or self.end is not None or self.initial_sparsity):

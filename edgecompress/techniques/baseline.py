@@ -6,6 +6,7 @@ from pathlib import Path
 from edgecompress.backend import keras
 from edgecompress.data import Data
 from edgecompress.errors import ModelError
+from edgecompress.export.compatibility import is_quantize_aware
 from edgecompress.models import build_model, load_model
 from edgecompress.recipe.schema import BuilderModel, FileModel, Task
 from edgecompress.stage import Context, StageResult
@@ -32,23 +33,49 @@ def make_model(config: BuilderModel | FileModel, task: Task, data: Data, *, seed
         ModelError: the file is no model, or the model does not fit the data.
     """
     if config.source == "builder":
-        return build_model(config, data.input_shape, data.num_outputs, seed=seed)
-    model = load_model(config.path, allow_code=allow_code)
-    _check_fits(model, config.path, task, data)
+        model, name = build_model(config, data.input_shape, data.num_outputs, seed=seed), f"builder {config.name}"
+    else:
+        model, name = load_model(config.path, allow_code=allow_code), config.path
+        _check_fits(model, name, task, data)
+    _check_outputs(model, name, task)
     return model
 
 
-def _check_fits(model: keras.Model, path: str, task: Task, data: Data) -> None:
+def _check_fits(model: keras.Model, name: str, task: Task, data: Data) -> None:
     """Raises ModelError unless the model takes the data's samples and gives the task's outputs."""
+    if is_quantize_aware(model):
+        raise ModelError(f"{name}: the baseline must be a float model. Received: one that carries fake-quantization.")
     if len(model.inputs) != 1 or len(model.outputs) != 1:
-        raise ModelError(f"{path}: the model must have one input and one output. Received: {len(model.inputs)} and {len(model.outputs)}")
+        raise ModelError(f"{name}: the model must have one input and one output. Received: {len(model.inputs)} and {len(model.outputs)}.")
     wanted, given = tuple(model.inputs[0].shape[1:]), data.input_shape
-    if len(wanted) != len(given) or any(size not in (None, given[axis]) for axis, size in enumerate(wanted)):
-        raise ModelError(f"{path}: samples must have the shape of the model's input {wanted}. Received: {given}; see data.preprocess")
+    if None in wanted:
+        raise ModelError(f"{name}: the model's input shape must be fixed apart from the batch. Received: {wanted}.")
+    if wanted != given:
+        raise ModelError(f"{name}: samples must have the shape of the model's input {wanted}. Received: {given}; see data.preprocess.")
     outputs = tuple(model.outputs[0].shape[1:])
     expected = data.input_shape if task.kind == "autoencoder" else (data.num_outputs,)
     if outputs != expected:
-        raise ModelError(f"{path}: outputs must have the shape {expected} for this {task.kind} task. Received: {outputs}")
+        raise ModelError(f"{name}: outputs must have the shape {expected} for this {task.kind} task. Received: {outputs}.")
+
+
+def _check_outputs(model: keras.Model, name: str, task: Task) -> None:
+    """Raises ModelError where the last layer shows that `from_logits` is wrong: such a model trains badly without a word."""
+    if task.kind not in ("classification", "multi_label"):
+        return
+    activation = last_activation(model)
+    if task.from_logits and activation in ("softmax", "sigmoid"):
+        raise ModelError(f"{name}: with task.from_logits: true the model must end in logits. Received: a {activation}; set it to false.")
+    if not task.from_logits and activation == "linear":
+        raise ModelError(f"{name}: with task.from_logits: false the model must end in probabilities. Received: logits; set it to true.")
+
+
+def last_activation(model: keras.Model) -> str | None:
+    """Name of the activation that the model ends in ("linear": none); None where the last layer does not say."""
+    last = model.layers[-1]
+    if isinstance(last, keras.layers.Softmax):
+        return "softmax"
+    name: str | None = getattr(getattr(last, "activation", None), "__name__", None)
+    return name
 
 
 def file_hash(config: BuilderModel | FileModel) -> str | None:

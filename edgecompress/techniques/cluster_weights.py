@@ -1,5 +1,7 @@
 """`cluster_weights`: a few shared values per layer, with TF-MOT's clustering."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from edgecompress.backend import keras, model_optimization
@@ -7,7 +9,7 @@ from edgecompress.keeps import Keep, centroids_of, get_variable, mask_of, projec
 from edgecompress.models.copying import copy_model, with_layers_wrapped
 from edgecompress.recipe.stages import ClusterWeights
 from edgecompress.stage import Context, LayerRecord, StageResult
-from edgecompress.techniques.kernels import Kernel, choose_kernels
+from edgecompress.techniques.kernels import Kernel, choose_kernels, clustering_supports
 from edgecompress.training import fit
 
 
@@ -17,6 +19,8 @@ def apply(model: keras.Model, config: ClusterWeights, context: Context) -> Stage
     Zeros that an earlier stage promised get a centroid of their own, at zero.
     """
     enough, records = _choose(model, config)
+    if not enough:
+        return StageResult(copy_model(model), records, context.keeps)  # nothing to do: nor is it trained
     masks = {(keep.layer, keep.weight): keep for keep in context.keeps if keep.kind == "mask"}
     clustered_layers = {kernel.layer for kernel in enough}
     held = [keep for keep in context.keeps if keep.kind == "mask" or keep.layer not in clustered_layers]
@@ -37,7 +41,7 @@ def apply(model: keras.Model, config: ClusterWeights, context: Context) -> Stage
         kept, record = _settle(clustered, kernel, masks.get((kernel.layer, kernel.weight)))
         keeps += kept
         records.append(record)
-    return StageResult(clustered, records, tuple(keeps), training=epochs)
+    return StageResult(clustered, records, tuple(keeps), _released(clustered_layers, context.keeps), epochs)
 
 
 def plan(model: keras.Model, config: ClusterWeights) -> tuple[keras.Model, list[LayerRecord]]:
@@ -49,11 +53,16 @@ def plan(model: keras.Model, config: ClusterWeights) -> tuple[keras.Model, list[
 
 def _choose(model: keras.Model, config: ClusterWeights) -> tuple[list[Kernel], list[LayerRecord]]:
     """The kernels with more weights than clusters, and a record for each layer that is left alone."""
-    kernels, records = choose_kernels(model, config.layers, config.skip)
+    kernels, records = choose_kernels(model, config.layers, config.skip, clustering_supports)
     few = [kernel for kernel in kernels if kernel.values.size <= config.clusters]
     words = "{} weights are not more than {} clusters"
     records += [LayerRecord(kernel.layer, kernel.type, "skipped", words.format(kernel.values.size, config.clusters)) for kernel in few]
     return [kernel for kernel in kernels if kernel.values.size > config.clusters], records
+
+
+def _released(clustered: set[str], keeps: Sequence[Keep]) -> tuple[str, ...]:
+    """The shared values of an earlier clustering, in words: new ones take their place."""
+    return tuple(f"{keep.layer}: {keep.describe()}, clustered anew" for keep in keeps if keep.layer in clustered and keep.kind == "centroids")
 
 
 def _cluster_layer(layer: keras.layers.Layer, **options: object) -> keras.layers.Layer:
@@ -75,7 +84,7 @@ def _settle(model: keras.Model, kernel: Kernel, mask: Keep | None) -> tuple[list
         values = project(mask, values)
         variable.assign(values)
         keeps.append(mask_of(kernel.layer, kernel.weight, values))
-    keeps.append(centroids_of(kernel.layer, kernel.weight, values))
+    keeps.append(centroids_of(kernel.layer, kernel.weight, values, kernel.channel_axis))
     num_before, num_after = len(np.unique(kernel.values)), len(np.unique(values))
     before, after = {"distinct_values": num_before}, {"distinct_values": num_after}
     return keeps, LayerRecord(kernel.layer, kernel.type, "changed", f"{num_after} distinct values", before, after)

@@ -18,7 +18,7 @@ from edgecompress.techniques.kernels import Kernel, choose_kernels
 from edgecompress.training import fit
 from edgecompress.training.fit import num_steps_per_epoch
 
-NUM_MASK_UPDATES = 50  # masks are updated this often between begin and end; more costs time and changes nothing
+NUM_MASK_UPDATES = 50  # masks are updated at most so often between begin and end; more costs time and changes nothing
 LEAST_KEPT = 0.01  # of each kernel: pruning globally must not cut a layer off
 
 
@@ -100,10 +100,9 @@ def _train_while_pruning(
     """Wraps the chosen layers with TF-MOT, trains, strips the wrappers."""
     pruning = model_optimization().sparsity.keras
     steps = num_steps_per_epoch(context)
-    begin_step, num_pruning_steps = round(config.begin * steps), round((config.end_epoch - config.begin) * steps)
-    num_updates = max(1, min(NUM_MASK_UPDATES, num_pruning_steps))
-    frequency = max(1, num_pruning_steps // num_updates)
-    end_step = begin_step + frequency * num_updates  # TF-MOT prunes at multiples of the frequency: the last must be one
+    begin_step, num_pruning_steps = round(config.begin * steps), max(1, round((config.end_epoch - config.begin) * steps))
+    frequency = -(-num_pruning_steps // NUM_MASK_UPDATES)
+    end_step = begin_step + frequency * (num_pruning_steps // frequency)  # TF-MOT prunes at multiples of the frequency: the last is one
     counts = {kernel.layer: count / kernel.values.size for kernel, count in zip(kernels, num_zeros, strict=True)}
 
     def wrap(layer: keras.layers.Layer) -> keras.layers.Layer:
@@ -118,7 +117,7 @@ def _train_while_pruning(
         return pruning.PolynomialDecay(initial, sparsity, begin_step=begin_step, end_step=end_step, frequency=frequency)
 
     wrapped = with_layers_wrapped(model, wrap)
-    first_best_epoch = -(-end_step // steps) - 1  # the epoch in which the sparsity is reached
+    first_best_epoch = end_step // steps  # the epoch in which the last mask is made
     epochs = fit(wrapped, train, context, keeps=keeps, callbacks=[pruning.UpdatePruningStep()], first_best_epoch=first_best_epoch)
     return copy_model(pruning.strip_pruning(wrapped)), epochs  # stripping reuses layers, which then stand in two graphs
 

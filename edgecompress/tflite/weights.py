@@ -18,9 +18,11 @@ QUANTIZE_AWARE_PREFIX = "quant_"
 
 # Keras class -> operator, names that TensorFlow gives its operation. Shapes: see `_to_keras_order`.
 _KINDS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "Conv1D": ("CONV_2D", ("Conv1D", "Conv2D")),
+    "Conv1D": ("CONV_2D", ("Conv1D", "Conv2D", "separable_conv2d")),
     "Conv2D": ("CONV_2D", ("Conv2D", "separable_conv2d")),
+    "DepthwiseConv1D": ("DEPTHWISE_CONV_2D", ("depthwise",)),
     "DepthwiseConv2D": ("DEPTHWISE_CONV_2D", ("depthwise",)),
+    "Conv1DTranspose": ("TRANSPOSE_CONV", ("conv1d_transpose",)),
     "Conv2DTranspose": ("TRANSPOSE_CONV", ("conv2d_transpose",)),
     "Dense": ("FULLY_CONNECTED", ("MatMul",)),
 }
@@ -34,7 +36,8 @@ class KerasKernel:
     Attributes:
         layer: the layer's name; `outer/inner` inside a nested model.
         shape: of the Keras variable.
-        kind: Conv1D, Conv2D, DepthwiseConv2D, Conv2DTranspose or Dense. SeparableConv2D has one DepthwiseConv2D and one Conv2D kernel.
+        kind: Conv1D, Conv2D, DepthwiseConv1D, DepthwiseConv2D, Conv1DTranspose, Conv2DTranspose or Dense. A separable convolution has
+            one depthwise and one plain kernel.
     """
 
     layer: str
@@ -177,22 +180,22 @@ def _by_name(tflite: Tflite, indices: Sequence[int], kernel: KerasKernel) -> int
 
 def _stored_shape(kind: str, shape: tuple[int, ...]) -> tuple[int, ...]:
     """Shape of the constant for a Keras kernel."""
-    if kind == "Conv1D":  # [k, in, out]
-        return (shape[2], 1, shape[0], shape[1])
-    if kind == "Conv2D":  # [kh, kw, in, out]
-        return (shape[3], *shape[:3])
-    if kind == "Conv2DTranspose":  # [kh, kw, out, in]
-        return (shape[2], shape[0], shape[1], shape[3])
-    if kind == "DepthwiseConv2D":  # [kh, kw, in, multiplier]
-        return (1, shape[0], shape[1], shape[2] * shape[3])
-    return (shape[1], shape[0])  # Dense [in, out]
+    operator = _KINDS[kind][0]
+    if operator == "FULLY_CONNECTED":  # [in, out]
+        return (shape[1], shape[0])
+    height, width, first, last = shape if len(shape) == 4 else (1, *shape)  # the file has no convolutions of one dimension
+    if operator == "TRANSPOSE_CONV":  # [height, width, out, in]
+        return (first, height, width, last)
+    if operator == "DEPTHWISE_CONV_2D":  # [height, width, in, multiplier]
+        return (1, height, width, first * last)
+    return (last, height, width, first)  # CONV_2D [height, width, in, out]
 
 
 def _to_keras_order(stored: np.ndarray, kind: str, shape: tuple[int, ...]) -> np.ndarray:
     """The constant with the axes of the Keras kernel."""
-    if kind == "Conv2DTranspose":
-        return stored.transpose(1, 2, 0, 3)
-    if kind == "DepthwiseConv2D":
+    if _KINDS[kind][0] == "TRANSPOSE_CONV":
+        return stored.transpose(1, 2, 0, 3).reshape(shape)
+    if _KINDS[kind][0] == "DEPTHWISE_CONV_2D":
         return stored.reshape(shape)
     return np.moveaxis(stored, 0, -1).reshape(shape)
 

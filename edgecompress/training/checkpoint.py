@@ -35,14 +35,14 @@ class Checkpoint(keras.callbacks.Callback):
             arrays |= {f"best_{i}": value for i, value in enumerate(self._early_stop.best_weights or [])}
         content = io.BytesIO()
         np.savez(content, state=np.frombuffer(json.dumps(state).encode(), np.uint8), **arrays)
-        write_atomic(self._path, content.getvalue())
+        write_atomic(self._path, content.getbuffer())
 
     def restore(self, model: keras.Model) -> int:
         """Puts a stored state into `model`, its optimizer and the other callbacks; returns the epoch to start with (0: none stored)."""
         try:
             with np.load(self._path, allow_pickle=False) as file:
                 stored = dict(file)
-        except (OSError, ValueError, zipfile.BadZipFile):
+        except (OSError, EOFError, ValueError, zipfile.BadZipFile):
             return 0
         state = json.loads(stored["state"].tobytes())
         model.optimizer.build(model.trainable_variables)

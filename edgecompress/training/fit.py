@@ -8,6 +8,7 @@ from edgecompress.graph.selection import select_layers
 from edgecompress.keeps import Keep, enforced
 from edgecompress.recipe.stages import Train
 from edgecompress.stage import Context
+from edgecompress.store import TRAINING_FILE
 from edgecompress.training.callbacks import EarlyStop, History, ResetRandomLayers, ShowProgress, StopOnNaN
 from edgecompress.training.checkpoint import Checkpoint
 from edgecompress.training.compiling import keras_loss, keras_metric, keras_optimizer, rises
@@ -47,7 +48,7 @@ def fit(
     num_steps = num_steps_per_epoch(context)
     history = History()
     early_stop = EarlyStop(metric, rises(context.task), train.early_stop, first_best_epoch) if train.early_stop else None
-    checkpoint = Checkpoint(context.folder / "training.npz", history, early_stop, train.epochs)
+    checkpoint = Checkpoint(context.folder / TRAINING_FILE, history, early_stop, train.epochs)
     with _frozen(model, train.freeze), enforced(model, keeps):
         optimizer = keras_optimizer(train, train.epochs * num_steps)
         model.compile(optimizer=optimizer, loss=keras_loss(context.task), metrics=[keras_metric(context.task)])

@@ -22,11 +22,11 @@ def make_split():
 
 @pytest.fixture(scope="session")
 def make_tflite(tmp_path_factory):
-    """`make_tflite(function, shape, int8=samples)`: a file of the function, with batch 1; integer where samples calibrate it."""
+    """`make_tflite(function, shape, name=..., int8=samples)`: a file of the function; integer where samples calibrate it."""
     folder = tmp_path_factory.mktemp("tflite")
 
-    def make(function, shape, *, name, int8=None):
-        concrete = tf.function(function, input_signature=[tf.TensorSpec([1, *shape], tf.float32)]).get_concrete_function()
+    def make(function, shape, *, name, int8=None, batch_size=1):
+        concrete = tf.function(function, input_signature=[tf.TensorSpec([batch_size, *shape], tf.float32)]).get_concrete_function()
         converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete])
         if int8 is not None:
             converter.optimizations = [tf.lite.Optimize.DEFAULT]

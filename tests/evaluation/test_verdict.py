@@ -113,7 +113,9 @@ def test_agreement_of_labels_counts_decisions():
 
 def test_correlation_is_that_of_numpy():
     baseline, final = pair(INPUTS)
-    assert verdict(baseline, final, INPUTS, seed=0)["correlation"] == pytest.approx(np.corrcoef(baseline.predictions, final.predictions)[0, 1])
+    assert verdict(baseline, final, INPUTS, seed=0)["correlation"] == pytest.approx(
+        np.corrcoef(baseline.predictions, final.predictions)[0, 1]
+    )
 
 
 def test_correlation_is_absent_where_a_model_always_says_the_same():

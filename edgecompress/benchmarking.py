@@ -13,6 +13,7 @@ from edgecompress.device import DeviceFault
 from edgecompress.device.benchmark import benchmark_models
 from edgecompress.device.child import run_job
 from edgecompress.errors import ModelError
+from edgecompress.inspection import has_tflite_content
 from edgecompress.progress import Progress, visible_progress
 from edgecompress.report.schema import BenchmarkEntry
 
@@ -22,6 +23,32 @@ if TYPE_CHECKING:
 RUN_FILES = {"final": "model.tflite", "plain": "plain.tflite", "baseline": "baseline.tflite"}
 GOLDEN_FILES = {"final": "golden.npz", "plain": "golden_plain.npz", "baseline": "golden_baseline.npz"}
 TIMEOUT_S = 900.0  # of one model with one number of threads, over all its runs
+
+
+def benchmark(
+    model: str | Path | Mapping[str, str | Path], *, threads: Sequence[int] = (1,), runs: int = 200, quiet: bool = False
+) -> list[BenchmarkEntry]:
+    """Latency of a .tflite, of several interleaved, or of the files of a run folder, on this machine.
+
+    Args:
+        model: path of a .tflite or a run folder, or names to .tflite paths.
+        threads: numbers of threads to sweep.
+        runs: timed invokes per entry, at least 50; p95 needs 200, p99 needs 1000.
+        quiet: no progress bar.
+
+    Returns:
+        One entry per number of threads and model: percentiles in ms, peak memory, runtime, trust.
+
+    Raises:
+        ModelError: a path that is not there or is no .tflite.
+    """
+    progress = Progress() if quiet else visible_progress()
+    if not isinstance(model, Mapping):
+        return benchmark_path(Path(model), threads=threads, runs=runs, progress=progress)
+    models = {name: Path(path) for name, path in model.items()}
+    for path in models.values():
+        _check_content(path)
+    return benchmark_files(models, threads=threads, runs=runs, progress=progress)
 
 
 def write_golden(model: Path, inputs: np.ndarray, path: Path) -> str | None:
@@ -71,56 +98,45 @@ def benchmark_files(
 
 
 def benchmark_path(path: Path, *, threads: Sequence[int], runs: int, progress: Progress) -> list[BenchmarkEntry]:
-    """Times a .tflite, or the three files of a run folder with their golden outputs.
+    """Times a .tflite, whatever its name, or the three files of a run folder with their golden outputs.
 
     Raises:
         ModelError: neither is there.
     """
     if not path.is_dir():
-        if not path.is_file():
-            raise ModelError(f"{path}: must be a .tflite file or a run folder")
+        _check_content(path)
         return benchmark_files({path.stem: path}, threads=threads, runs=runs, progress=progress)
     models = {name: path / file for name, file in RUN_FILES.items() if (path / file).exists()}
     if not models:
-        raise ModelError(f"{path}: a run folder must hold {', '.join(RUN_FILES.values())}. Received: none of them")
+        raise ModelError(f"{path}: a run folder must hold {', '.join(RUN_FILES.values())}. Received: none of them.")
     golden = {name: path / GOLDEN_FILES[name] for name in models if (path / GOLDEN_FILES[name]).exists()}
     return benchmark_files(models, threads=threads, runs=runs, progress=progress, golden=golden)
 
 
+def _check_content(path: Path) -> None:
+    """Raises ModelError for what is no .tflite: that is no failure of the device."""
+    if not path.is_file():
+        received = "a folder" if path.is_dir() else "nothing is there"
+        raise ModelError(f"{path}: must be a .tflite file or a run folder. Received: {received}.")
+    if not has_tflite_content(path):
+        raise ModelError(f"{path}: must be a .tflite file. Received: a file of another format, or a damaged one.")
+
+
 def benchmark_table(entries: Sequence[BenchmarkEntry]) -> Table:
     """Benchmark entries for the terminal, the doubts below each."""
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
     table = Table("model", "threads", "p50 ms", "p95 ms", "min ms", "max ms", "peak memory kB", "runtime", "trusted")
     for entry in entries:
         times = (_number(value, 4) for value in (entry.p50_ms, entry.p95_ms, entry.min_ms, entry.max_ms))
         trust = entry.error or ("yes" if entry.trusted else "no: " + "; ".join(entry.distrust_reasons))
         runtime = f"{entry.runtime} {entry.runtime_version} ({entry.kernels})" if entry.runtime else ""
-        table.add_row(entry.model, str(entry.threads), *times, _number(entry.peak_rss_kb, 0), runtime, escape(trust))
+        cells = (entry.model, str(entry.threads), *times, _number(entry.peak_rss_kb, 0), runtime, trust)
+        table.add_row(*(Text(cell) for cell in cells))
     return table
 
 
 def _number(value: float | None, digits: int) -> str:
     """A number, or nothing where it was not measured."""
     return "" if value is None else f"{value:,.{digits}f}"
-
-
-def benchmark(
-    model: str | Path | Mapping[str, str | Path], *, threads: Sequence[int] = (1,), runs: int = 200, quiet: bool = False
-) -> list[BenchmarkEntry]:
-    """Latency of a .tflite, of several interleaved, or of the files of a run folder, on this machine.
-
-    Args:
-        model: path of a .tflite or a run folder, or names to .tflite paths.
-        threads: numbers of threads to sweep.
-        runs: timed invokes per entry, at least 50; p95 needs 200, p99 needs 1000.
-        quiet: no progress bar.
-
-    Returns:
-        One entry per number of threads and model: percentiles in ms, peak memory, runtime, trust.
-    """
-    progress = Progress() if quiet else visible_progress()
-    if isinstance(model, Mapping):
-        return benchmark_files({name: Path(path) for name, path in model.items()}, threads=threads, runs=runs, progress=progress)
-    return benchmark_path(Path(model), threads=threads, runs=runs, progress=progress)

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from edgecompress.errors import ModelError
 
-TFLITE_SIGNATURE = b"TFL3"
+TFLITE_SIGNATURE = b"TFL3"  # at byte 4
+UNKNOWN = "unknown"  # the number of MACs of a layer without a formula
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from rich.table import Table
+    from rich.console import RenderableType
+
+    from edgecompress.graph.layers import LayerInfo, ModelTotals
 
 
 def inspect(path: str | Path, *, allow_code: bool = False) -> dict[str, Any]:
@@ -21,23 +24,26 @@ def inspect(path: str | Path, *, allow_code: bool = False) -> dict[str, Any]:
 
     Returns:
         kind ("tflite" or "keras"), bytes, and for a .tflite the keys of the report's `artifact` and `operators`; for a Keras
-        model parameters, nonzero_parameters, macs and `layers`.
+        model parameters, nonzero_parameters, macs and `layers`; `macs` of a layer without a formula, and so the total, is None.
 
     Raises:
         ModelError: missing, damaged, or neither.
     """
     path = Path(path)
     if not path.exists():
-        raise ModelError(f"{path}: must be a model file that exists")
+        raise ModelError(f"{path}: must be a model file. Received: nothing is there.")
     return _inspect_tflite(path) if is_tflite(path) else _inspect_keras(path, allow_code)
 
 
 def is_tflite(path: Path) -> bool:
     """Whether a file is a .tflite by its content, or claims to be one by its name."""
-    if not path.is_file():
-        return False
+    return path.is_file() and (path.suffix == ".tflite" or has_tflite_content(path))
+
+
+def has_tflite_content(path: Path) -> bool:
+    """Whether a file starts like a .tflite."""
     with open(path, "rb") as file:
-        return file.read(8)[4:] == TFLITE_SIGNATURE or path.suffix == ".tflite"
+        return file.read(8)[4:] == TFLITE_SIGNATURE
 
 
 def _inspect_tflite(path: Path) -> dict[str, Any]:
@@ -45,15 +51,8 @@ def _inspect_tflite(path: Path) -> dict[str, Any]:
     from edgecompress.tflite import describe, list_operators, parse
 
     content = path.read_bytes()
-    try:
-        return {
-            "kind": "tflite",
-            "path": str(path),
-            **describe(content),
-            "operators": [asdict(info) for info in list_operators(parse(content))],
-        }
-    except ModelError as error:
-        raise ModelError(f"{path}: {error}") from error
+    operators = [asdict(info) for info in list_operators(parse(content, path))]
+    return {"kind": "tflite", "path": str(path), **describe(content), "operators": operators}
 
 
 def _inspect_keras(path: Path, allow_code: bool) -> dict[str, Any]:
@@ -64,13 +63,22 @@ def _inspect_keras(path: Path, allow_code: bool) -> dict[str, Any]:
     layers = describe_layers(load_model(path, allow_code=allow_code))
     files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
     size = sum(file.stat().st_size for file in files)
-    return {"kind": "keras", "path": str(path), "bytes": size, **asdict(total(layers)), "layers": [asdict(layer) for layer in layers]}
+    return {"kind": "keras", "path": str(path), "bytes": size, **_facts(total(layers)), "layers": [_facts(layer) for layer in layers]}
 
 
-def inspection_table(facts: dict[str, Any]) -> Table:
+def _facts(counted: LayerInfo | ModelTotals) -> dict[str, Any]:
+    """The fields; MACs that are not known are None."""
+    facts = asdict(counted)
+    if not facts.pop("macs_known"):
+        facts["macs"] = None
+    return facts
+
+
+def inspection_table(facts: dict[str, Any]) -> RenderableType:
     """The result of `inspect` for the terminal."""
     if facts["kind"] == "keras":
-        title = f"{facts['path']}: {facts['parameters']:,} parameters, {facts['macs']:,} MACs, {facts['bytes']:,} bytes"
+        macs = UNKNOWN if facts["macs"] is None else f"{facts['macs']:,}"
+        title = f"{facts['path']}: {facts['parameters']:,} parameters, {macs} MACs, {facts['bytes']:,} bytes"
         rows = (
             (layer["name"], layer["type"], _shape(layer["output_shape"]), _count(layer["parameters"]), _count(layer["macs"]))
             for layer in facts["layers"]
@@ -85,17 +93,18 @@ def inspection_table(facts: dict[str, Any]) -> Table:
     return _table(title, ("operator", "version", "outputs", "weight bytes", "MACs"), operators)
 
 
-def _table(title: str, headers: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Table:
-    """A rich table whose last two columns are numbers."""
-    from rich.markup import escape
+def _table(title: str, headers: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> RenderableType:
+    """A title and a table whose last two columns are numbers."""
+    from rich.console import Group
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(title=escape(title), title_justify="left")
+    table = Table()
     for position, header in enumerate(headers):
         table.add_column(header, justify="right" if position >= len(headers) - 2 else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(escape(cell) for cell in row))
-    return table
+        table.add_row(*(Text(cell) for cell in row))
+    return Group(Text(title, style="bold"), table)
 
 
 def _types(tensors: Iterable[dict[str, Any]]) -> str:
@@ -108,6 +117,6 @@ def _shape(shape: Iterable[int | None]) -> str:
     return " x ".join("?" if size is None else str(size) for size in shape)
 
 
-def _count(number: int) -> str:
+def _count(number: int | None) -> str:
     """Thousands separated; nothing for zero."""
-    return f"{number:,}" if number else ""
+    return UNKNOWN if number is None else f"{number:,}" if number else ""

@@ -24,7 +24,7 @@ from edgecompress.store import write_atomic
 from edgecompress.tflite import describe
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import RenderableType
 
 PROBE_TIMEOUT_S = 120.0
 
@@ -109,13 +109,14 @@ def _probe(model: Path) -> None:
         raise ModelError(f"{model}: cannot be run: {fault.reason}") from fault
 
 
-def evaluation_table(found: Mapping[str, Any]) -> Table:
+def evaluation_table(found: Mapping[str, Any]) -> RenderableType:
     """The result of `evaluate` for the terminal."""
+    from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
-    table = Table("metric", "value", title=Text(f"{found['model']} on {found['num_test']:,} test samples"), title_justify="left")
+    table = Table("metric", "value")
     for name, value in found["metrics"].items():
         if not isinstance(value, dict):
             table.add_row(name, f"{value:.4f}")
-    return table
+    return Group(Text(f"{found['model']} on {found['num_test']:,} test samples", style="bold"), table)

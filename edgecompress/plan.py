@@ -16,7 +16,7 @@ from edgecompress.stage import LayerRecord
 from edgecompress.techniques.baseline import make_model
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import RenderableType
 
 # Bytes of a kernel's weights and of its biases in a .tflite. BatchNormalization folds into them.
 WEIGHT_BYTES = {"float32": (4, 4), "float16": (2, 2), "dynamic": (1, 4), "int8": (1, 4), "int16x8": (1, 8)}
@@ -43,8 +43,12 @@ class Plan:
     export_format: str
 
     def to_dict(self) -> dict[str, Any]:
-        """For `--json`."""
-        return asdict(self)
+        """For `--json`. `macs` is None where a layer has no formula."""
+        values = asdict(self)
+        for stage in values["stages"]:
+            if not stage["totals"].pop("macs_known"):
+                stage["totals"]["macs"] = None
+        return values
 
 
 def plan(recipe: Recipe, *, allow_code: bool = False) -> Plan:
@@ -104,26 +108,26 @@ def _weight_bytes(model: keras.Model, export_format: str) -> int:
     return num_bytes
 
 
-def plan_table(planned: Plan) -> "Table":
+def plan_table(planned: Plan) -> "RenderableType":
     """A plan for the terminal: one row per stage and per layer that it looks at."""
-    from rich.markup import escape
+    from rich.console import Group
     from rich.table import Table
+    from rich.text import Text
 
     before, after = planned.baseline_weight_bytes, planned.final_weight_bytes
-    words = f"about {after:,} in {planned.export_format} ({before / after:.1f} times smaller)"
-    title = f"{planned.name}: weights {before:,} bytes in float32, {words}"
-    table = Table(title=escape(title), title_justify="left")
+    ratio = f" ({before / after:.1f} times smaller)" if after else ""
+    title = f"{planned.name}: weights {before:,} bytes in float32, about {after:,} in {planned.export_format}{ratio}"
+    table = Table()
     for header in ("stage", "layer", "what"):
         table.add_column(header, overflow="fold")
     for header in ("parameters", "zeros", "MACs"):
         table.add_column(header, justify="right")
     for stage in planned.stages:
         totals = stage.totals
-        zeros = f"{1 - totals.nonzero_parameters / max(1, totals.parameters):.1%}"
-        table.add_row(f"{stage.index:02d} {stage.technique}", "", "", f"{totals.parameters:,}", zeros, f"{totals.macs:,}")
+        zeros = f"{1 - totals.nonzero_parameters / totals.parameters:.1%}" if totals.parameters else ""
+        macs = f"{totals.macs:,}" if totals.macs_known else "unknown"
+        table.add_row(f"{stage.index:02d} {stage.technique}", "", "", f"{totals.parameters:,}", zeros, macs)
         for record in stage.layers:
             style = None if record.action == "changed" else "dim"
-            table.add_row(
-                "", escape(f"{record.name} ({record.type})"), escape(f"{record.action}: {record.reason}"), "", "", "", style=style
-            )
-    return table
+            table.add_row("", Text(f"{record.name} ({record.type})"), Text(f"{record.action}: {record.reason}"), style=style)
+    return Group(Text(title, style="bold"), table)

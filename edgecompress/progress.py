@@ -61,9 +61,9 @@ class TerminalProgress(Progress):
         from rich import progress as rich_progress
 
         columns = (
-            rich_progress.TextColumn("{task.description}"), rich_progress.BarColumn(bar_width=24),
+            rich_progress.TextColumn("{task.description}", markup=False), rich_progress.BarColumn(bar_width=24),
             rich_progress.TaskProgressColumn(), rich_progress.TimeRemainingColumn(compact=True),
-            rich_progress.TextColumn("[dim]{task.fields[detail]}"),
+            rich_progress.TextColumn("{task.fields[detail]}", style="dim", markup=False),
         )  # fmt: skip
         with rich_progress.Progress(*columns, console=self._console, transient=True, disable=not self._draws()) as bars:
             yield _RichBar(bars, bars.add_task(name, total=total, detail=""))

@@ -26,6 +26,14 @@ def test_a_value_on_the_limit_is_met():
     assert judged(metric_drop=0.003, size_kb=59.9) == {"metric_drop": (0.004, False), "size_kb": (60.0, False)}
 
 
+def test_rounding_of_fractions_does_not_miss_a_limit():
+    baseline = 9_200 / 10_000
+    drops = {correct: baseline - correct / 10_000 for correct in (9_150, 9_149)}
+    assert drops[9_150] > 0.005  # as Python computes it: 0.005000000000000004
+    assert judged(drop=drops[9_150], metric_drop=0.005)["metric_drop"][1]
+    assert not judged(drop=drops[9_149], metric_drop=0.005)["metric_drop"][1]
+
+
 def test_a_gain_meets_any_drop():
     assert judged(drop=-0.01, metric_drop=0.0) == {"metric_drop": (-0.01, True)}
 

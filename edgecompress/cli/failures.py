@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import traceback
 
 from edgecompress.cli.output import say
@@ -29,7 +30,7 @@ def report_failure(error: BaseException, *, debug: bool) -> int:
     if isinstance(error, KeyboardInterrupt):
         say("Interrupted. What is done is kept; the same command continues from there.", style="yellow")
         return INTERRUPTED
-    if isinstance(error, OSError) and error.errno in STORAGE_ERRORS:
+    if isinstance(error, OSError) and error.errno in STORAGE_ERRORS and error.errno != errno.ENOENT:  # what is missing may be ours
         place = f"{error.filename}: " if error.filename else ""
         say(f"{place}{STORAGE_ERRORS[error.errno]}.", style="red")
         return StorageError.exit_code

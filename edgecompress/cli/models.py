@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from edgecompress.cli.options import AllowCode, AllowEnv, AsJson, ModelFile, RecipeFile, Settings, checked_recipe
 from edgecompress.cli.outcome import raise_for_devices
-from edgecompress.cli.output import STANDARD_OUTPUT, show, show_json, visible_progress, without_noise
+from edgecompress.cli.output import STANDARD_OUTPUT, check_place, say, show, show_json
+from edgecompress.progress import visible_progress
+from edgecompress.quiet import without_noise
 
 
 def inspect(model: ModelFile, allow_code: AllowCode = False, as_json: AsJson = False) -> None:
@@ -28,8 +30,15 @@ def convert(
     io: Annotated[Literal["int8", "uint8", "float32"] | None, typer.Option(help="Type of in- and outputs.", show_default=False)] = None,
     data: Annotated[
         Path | None,
-        typer.Option(metavar="PATH", help="Samples for int8 and int16x8: .npz, or folder with one folder per class", show_default=False),
+        typer.Option(metavar="PATH", help="Samples for int8 and int16x8: .npz with x or x_train, or folder of images", show_default=False),
     ] = None,
+    scale: Annotated[
+        str | None, typer.Option(metavar="1/255", help="Factor on the samples. Absent: 1/255 for images, else 1.", show_default=False)
+    ] = None,
+    mean: Annotated[
+        str | None, typer.Option(metavar="0.5", help="Subtracted after it; one number, or one per channel: 0.5,0.4,0.4", show_default=False)
+    ] = None,
+    std: Annotated[str | None, typer.Option(metavar="0.5", help="Divided by, after --mean; like it.", show_default=False)] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Absent: beside the model.", show_default=False)
     ] = None,
@@ -37,11 +46,33 @@ def convert(
     as_json: AsJson = False,
 ) -> None:
     """Converts a Keras model to a .tflite: only the export, no training."""
+    if output is not None:
+        check_place(output)
+    preprocess = _preprocess(scale, mean, std)
     with without_noise():
         from edgecompress.one_model import convert as convert_model
 
-        artifact = convert_model(model, format=format, io=io, data=data, out=output, allow_code=allow_code, progress=visible_progress())
-    show_json(artifact) if as_json else show(f"{artifact['path']}: {artifact['format']}, {artifact['bytes']:,} bytes")
+        artifact = convert_model(
+            model, format=format, io=io, data=data, preprocess=preprocess, out=output, allow_code=allow_code, progress=visible_progress()
+        )
+    for warning in artifact["warnings"]:
+        say(f"Warning: {artifact['path']}: {warning}", style="yellow")
+    calibration = f", calibrated on {artifact['calibration']}" if artifact["calibration"] else ""
+    show_json(artifact) if as_json else show(f"{artifact['path']}: {artifact['format']}, {artifact['bytes']:,} bytes{calibration}")
+
+
+def _preprocess(scale: str | None, mean: str | None, std: str | None) -> dict[str, Any]:
+    """The options as the `preprocess` block of a recipe."""
+    lists = {name: [_number(part) for part in text.split(",")] for name, text in (("mean", mean), ("std", std)) if text is not None}
+    return lists if scale is None else {"scale": _number(scale), **lists}
+
+
+def _number(text: str) -> float | str:
+    """A number, or the text as it is: a fraction, or what the check of the block refuses."""
+    try:
+        return float(text)
+    except ValueError:
+        return text.strip()
 
 
 def evaluate(
@@ -80,6 +111,8 @@ def benchmark(
 ) -> None:
     """Measures latency and memory on this machine. Several models of a run are timed in turns."""
     counts = _thread_counts(threads)
+    if json_file is not None and json_file != STANDARD_OUTPUT:
+        check_place(json_file)
     from edgecompress.benchmarking import benchmark_path, benchmark_table
 
     entries = benchmark_path(model, threads=counts, runs=runs, progress=visible_progress())

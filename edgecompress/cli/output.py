@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
-from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from edgecompress.store import write_atomic
-
-if TYPE_CHECKING:
-    from edgecompress.progress import Progress
+from edgecompress.store import storage_errors, write_atomic
 
 STANDARD_OUTPUT = Path("-")
 PIPED_WIDTH = 140  # columns, where there is no terminal to ask
@@ -45,17 +42,13 @@ def show_json(value: Any, file: Path = STANDARD_OUTPUT) -> None:
         write_atomic(file, text)
 
 
-def without_noise() -> AbstractContextManager[None]:
-    """Keeps TensorFlow's own words off the terminal, for commands that have no run folder to log them to."""
-    from edgecompress.quiet import noise_to
+def check_place(file: Path) -> None:
+    """Refuses a place where no file can be: before the work that the file is for, not after it.
 
-    return noise_to(Path(os.devnull))
-
-
-def visible_progress(quiet: bool = False) -> Progress:
-    """Bars on standard error if that is a terminal; silence with `quiet`."""
-    from rich.console import Console
-
-    from edgecompress.progress import Progress, TerminalProgress
-
-    return Progress() if quiet else TerminalProgress(Console(stderr=True))
+    Raises:
+        StorageError: the folder does not exist, or a folder has the name.
+    """
+    with storage_errors(file):
+        os.stat(os.path.join(file.parent, ""))  # with a slash at its end, a file is no folder
+        if file.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))

@@ -9,8 +9,10 @@ import typer
 
 from edgecompress.cli.failures import report_failure
 from edgecompress.cli.options import AllowCode, AllowEnv, AsJson, RecipeFile, Settings, checked_recipe
-from edgecompress.cli.output import show, show_json, visible_progress, without_noise
+from edgecompress.cli.output import check_place, show, show_json
 from edgecompress.errors import EdgeCompressError
+from edgecompress.progress import Progress, visible_progress
+from edgecompress.quiet import without_noise
 
 
 def run(
@@ -31,7 +33,8 @@ def run(
     from edgecompress.report import summary_table
     from edgecompress.runs import run_recipe
 
-    finished = run_recipe(checked, out=out, fresh=fresh, allow_code=allow_code, progress=visible_progress(quiet))
+    progress = Progress() if quiet else visible_progress()
+    finished = run_recipe(checked, out=out, fresh=fresh, allow_code=allow_code, progress=progress)
     show(summary_table(finished.report), f"Report: {finished.folder / 'report.html'}")
     raise_for_outcome(finished.report)
 
@@ -97,5 +100,6 @@ def init(
     """Writes a commented starter recipe for a model of your own."""
     from edgecompress.recipe.starter import write_starter_recipe
 
+    check_place(output)
     write_starter_recipe(model, data, output, force=force)
     show(f"{output}: written. Next: edgecompress check {output}")

@@ -62,7 +62,9 @@ def _choose(model: keras.Model, config: ClusterWeights) -> tuple[list[Kernel], l
 
 def _released(clustered: set[str], keeps: Sequence[Keep]) -> tuple[str, ...]:
     """The shared values of an earlier clustering, in words: new ones take their place."""
-    return tuple(f"{keep.layer}: {keep.describe()}, clustered anew" for keep in keeps if keep.layer in clustered and keep.kind == "centroids")
+    return tuple(
+        f"{keep.layer}: {keep.describe()}, clustered anew" for keep in keeps if keep.layer in clustered and keep.kind == "centroids"
+    )
 
 
 def _cluster_layer(layer: keras.layers.Layer, **options: object) -> keras.layers.Layer:

@@ -17,6 +17,11 @@ def entry(error=None):
     return BenchmarkEntry(model="final", host="local", threads=1, error=error)
 
 
+def converted(model, *, warnings=(), calibration=None, **options):
+    """A stand-in for the conversion."""
+    return {"path": str(model), "format": options["format"], "bytes": 12345, "warnings": list(warnings), "calibration": calibration}
+
+
 def test_run_gives_the_recipe_and_its_options_to_the_pipeline_and_prints_the_table(recipe, finished, capsys):
     calls = finished()
     code = main(
@@ -106,7 +111,7 @@ def test_json_prints_one_object_and_nothing_else(recipe, module, capsys):
     module("inspection", inspect=lambda path, allow_code: {"layers": float("nan")}, inspection_table=str)
     module(
         "one_model",
-        convert=lambda model, **options: {"path": str(model), "format": options["format"], "bytes": 5},
+        convert=converted,
         evaluate=lambda model, recipe, **options: {"metrics": {"accuracy": 0.5}},
         evaluation_table=str,
     )
@@ -114,7 +119,7 @@ def test_json_prints_one_object_and_nothing_else(recipe, module, capsys):
     for arguments, found in [
         (["plan", recipe, "--json"], {"name": "small"}),
         (["inspect", "m.tflite", "--json"], {"layers": None}),
-        (["convert", "m.h5", "--format", "dynamic", "--json"], {"path": "m.h5", "format": "dynamic", "bytes": 5}),
+        (["convert", "m.h5", "--format", "dynamic", "--json"], converted("m.h5", format="dynamic")),
         (["evaluate", "m.tflite", recipe, "--json"], {"metrics": {"accuracy": 0.5}}),
         (["benchmark", "m.tflite", "--json", "-"], {"benchmark": [entry().model_dump(mode="json")]}),
     ]:
@@ -125,14 +130,57 @@ def test_json_prints_one_object_and_nothing_else(recipe, module, capsys):
 def test_without_json_a_table_is_printed(recipe, module, capsys):
     module("plan", plan=lambda recipe, allow_code: "planned", plan_table=lambda plan: f"table of {plan}")
     module("inspection", inspect=lambda path, allow_code: {}, inspection_table=lambda found: "layers")
-    module("one_model", convert=lambda model, **options: {"path": "m.tflite", "format": "int8", "bytes": 12345})
+    module("one_model", convert=converted)
     for arguments, words in [
         (["plan", recipe], "table of planned\n"),
         (["inspect", "m.tflite"], "layers\n"),
-        (["convert", "m.h5"], "m.tflite: int8, 12,345 bytes\n"),
+        (["convert", "m.h5"], "m.h5: int8, 12,345 bytes\n"),
     ]:
         assert main(arguments) == 0
         assert capsys.readouterr().out == words
+
+
+def test_convert_says_what_it_assumed_and_what_it_could_not_do(module, capsys):
+    warnings = ["operators that compute in float: 1"]
+    calibration = "200 samples of photos, scaled by 1/255"
+    module("one_model", convert=lambda model, **options: converted(model, warnings=warnings, calibration=calibration, **options))
+    assert main(["convert", "m.h5", "--data", "photos"]) == 0
+    output = capsys.readouterr()
+    assert output.out == "m.h5: int8, 12,345 bytes, calibrated on 200 samples of photos, scaled by 1/255\n"
+    assert output.err == "Warning: m.h5: operators that compute in float: 1\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ([], {}),
+        (["--scale", "1/255"], {"scale": "1/255"}),
+        (["--scale", "2", "--mean", "0.5", "--std", "1/2"], {"scale": 2.0, "mean": [0.5], "std": ["1/2"]}),
+        (["--mean", "-1, 0.4,1/3"], {"mean": [-1.0, 0.4, "1/3"]}),
+        (["--scale", "much"], {"scale": "much"}),  # the conversion refuses it
+    ],
+)
+def test_convert_takes_preprocessing_as_a_recipe_does(module, options, expected):
+    calls = []
+    module("one_model", convert=lambda model, **options: calls.append(options["preprocess"]) or converted(model, **options))
+    assert main(["convert", "m.h5", *options]) == 0
+    assert calls == [expected]
+
+
+@pytest.mark.parametrize("place", ["nodir/file", "folder", "file/below"])
+@pytest.mark.parametrize("command", [["convert", "m.h5", "-o"], ["benchmark", "m.tflite", "--json"], ["init", "m.h5", "-o"]])
+def test_place_where_no_file_can_be_is_told_before_the_work(command, place, tmp_path, monkeypatch, capsys):
+    words = {
+        "nodir/file": "a folder of the path does not exist",
+        "folder": "a folder is in the way",
+        "file/below": "a part of the path is a file",
+    }
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()  # the models are not there, and would be told of later
+    assert main([*command, place]) == 2
+    assert capsys.readouterr().err == f"{place}: cannot be written: {words[place]}\n"
+    assert sorted(os.listdir(tmp_path)) == ["file", "folder"]
 
 
 def test_native_noise_of_tensorflow_is_not_shown(module, capfd):

@@ -51,6 +51,8 @@ def test_outcomes_have_exit_codes_after_the_table_is_printed(recipe, finished, c
         (KeyboardInterrupt(), 130, "Interrupted. What is done is kept; the same command continues from there."),
         (OSError(errno.ENOSPC, "No space left on device", "runs/x"), 2, "runs/x: the disk is full."),
         (OSError(errno.EROFS, "Read-only file system"), 2, "the file system is read-only."),
+        (FileNotFoundError(errno.ENOENT, "No such file", "x"), 1, "This is a fault of edgecompress, not of your input: "
+         "FileNotFoundError: [Errno 2] No such file: 'x'. Run again with --debug and report what it shows."),
         (ZeroDivisionError("a\nb"), 1, "This is a fault of edgecompress, not of your input: ZeroDivisionError: a b. "
          "Run again with --debug and report what it shows."),
     ],

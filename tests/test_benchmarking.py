@@ -1,0 +1,73 @@
+"""Which paths a benchmark takes, before anything is measured."""
+
+import pytest
+from rich.console import Console
+
+import edgecompress as ec
+from edgecompress.benchmarking import benchmark_path, benchmark_table
+from edgecompress.errors import ModelError
+from edgecompress.progress import Progress
+from edgecompress.report.schema import BenchmarkEntry
+
+TFLITE = b"\x1c\0\0\0TFL3" + bytes(20)
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """What would have been measured: (models, golden) of each call."""
+    calls = []
+
+    def benchmark_models(models, *, golden, **_):
+        calls.append((dict(models), golden))
+        return []
+
+    monkeypatch.setattr("edgecompress.benchmarking.benchmark_models", benchmark_models)
+    return calls
+
+
+def measure(path):
+    return benchmark_path(path, threads=[1], runs=50, progress=Progress())
+
+
+def test_content_counts_not_the_name(tmp_path, measured):
+    (tmp_path / "model.bin").write_bytes(TFLITE)
+    measure(tmp_path / "model.bin")
+    assert measured == [({"model": tmp_path / "model.bin"}, None)]
+
+
+@pytest.mark.parametrize(("name", "content"), [("m.h5", b"\x89HDF\r\n\x1a\n"), ("m.tflite", b""), ("m.tflite", b"PK\x03\x04 0123456789")])
+def test_other_formats_are_bad_input_not_a_failed_device(tmp_path, measured, name, content):
+    (tmp_path / name).write_bytes(content)
+    for attempt in (measure, lambda path: ec.benchmark({"one": path}, quiet=True)):
+        with pytest.raises(ModelError, match=r"must be a \.tflite file\. Received: a file of another format, or a damaged one\."):
+            attempt(tmp_path / name)
+    assert not measured
+
+
+def test_missing_path_is_named(tmp_path):
+    with pytest.raises(ModelError, match=r"nothing: must be a \.tflite file or a run folder\. Received: nothing is there\."):
+        measure(tmp_path / "nothing")
+    with pytest.raises(ModelError, match=r"Received: a folder\."):
+        ec.benchmark({"one": tmp_path}, quiet=True)
+
+
+def test_run_folder_gives_the_files_that_it_has_with_their_golden_outputs(tmp_path, measured):
+    for name in ("model.tflite", "baseline.tflite", "golden.npz"):
+        (tmp_path / name).write_bytes(TFLITE)
+    measure(tmp_path)
+    models = {"final": tmp_path / "model.tflite", "baseline": tmp_path / "baseline.tflite"}
+    assert measured == [(models, {"final": tmp_path / "golden.npz"})]
+
+
+def test_other_folder_is_named(tmp_path):
+    with pytest.raises(ModelError, match=r"a run folder must hold model\.tflite, .* Received: none of them\."):
+        measure(tmp_path)
+
+
+def test_table_shows_names_and_reasons_as_they_are():
+    console = Console(width=200, markup=False)  # as the command line has it
+    entry = BenchmarkEntry(model="model [a]", host="local", threads=1, error="refused [b]")
+    with console.capture() as capture:
+        console.print(benchmark_table([entry]))
+    assert "model [a]" in capture.get()
+    assert "refused [b]" in capture.get()

@@ -1,0 +1,49 @@
+"""A plan as the terminal and `--json` show it."""
+
+import pytest
+from rich.console import Console
+
+from edgecompress.graph.layers import ModelTotals
+from edgecompress.plan import Plan, StagePlan, plan_table
+from edgecompress.stage import LayerRecord
+
+
+def printed(plan):
+    console = Console(width=140, markup=False)  # as the command line has it
+    with console.capture() as capture:
+        console.print(plan_table(plan))
+    return capture.get()
+
+
+@pytest.fixture
+def make_plan():
+    def make(*, parameters=1000, macs=5000, macs_known=True, final_bytes=1000, layers=()):
+        totals = ModelTotals(parameters, parameters // 2, macs, macs_known, 4 * parameters)
+        return Plan("trial", [StagePlan(0, "baseline", totals, list(layers))], 4 * parameters, final_bytes, "int8")
+
+    return make
+
+
+def test_bytes_and_macs_of_a_plan(make_plan):
+    output = printed(make_plan())
+    assert "trial: weights 4,000 bytes in float32, about 1,000 in int8 (4.0 times smaller)" in output
+    assert "50.0%" in output
+    assert "5,000" in output
+
+
+def test_unknown_macs_are_unknown_and_null(make_plan):
+    plan = make_plan(macs=0, macs_known=False)
+    assert "unknown" in printed(plan)
+    assert plan.to_dict()["stages"][0]["totals"]["macs"] is None
+    assert make_plan().to_dict()["stages"][0]["totals"]["macs"] == 5000
+
+
+def test_model_without_weights_has_no_ratio(make_plan):
+    output = printed(make_plan(parameters=0, macs=0, final_bytes=0))
+    assert output.splitlines()[0].rstrip() == "trial: weights 0 bytes in float32, about 0 in int8"
+    assert "%" not in output
+
+
+def test_names_of_layers_are_shown_as_they_are(make_plan):
+    record = LayerRecord("block[a]/conv", "Conv2D", "skipped", "matches [b]")
+    assert "block[a]/conv (Conv2D)" in printed(make_plan(layers=[record]))

@@ -105,13 +105,8 @@ def constraint(keep: Keep) -> Any:
 
 def find_variable(model: keras.Model, layer: str, weight: str) -> tf.Variable | None:
     """The variable `weight` of the layer called `layer`, also inside the wrappers of TF-MOT; None if there is none."""
-    outer = next((outer for outer in model.layers if _unwrapped(outer).name == layer), None)
+    outer = next((outer for outer in model.layers if wrapped_layer(outer).name == layer), None)
     return None if outer is None else named_variable(outer, weight)
-
-
-def _unwrapped(layer: keras.layers.Layer) -> keras.layers.Layer:
-    """The layer inside a wrapper of TF-MOT; that of clustering is there only while `cluster_weights` trains."""
-    return layer.layer if type(layer).__name__ == "ClusterWeights" else wrapped_layer(layer)
 
 
 def get_variable(model: keras.Model, layer: str, weight: str) -> tf.Variable:

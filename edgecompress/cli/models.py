@@ -36,9 +36,10 @@ def convert(
         str | None, typer.Option(metavar="1/255", help="Factor on the samples. Absent: 1/255 for images, else 1.", show_default=False)
     ] = None,
     mean: Annotated[
-        str | None, typer.Option(metavar="0.5", help="Subtracted after it; one number, or one per channel: 0.5,0.4,0.4", show_default=False)
+        str | None,
+        typer.Option(metavar="0.5", help="Subtracted after scaling; one number, or one per channel: 0.5,0.4,0.4", show_default=False),
     ] = None,
-    std: Annotated[str | None, typer.Option(metavar="0.5", help="Divided by, after --mean; like it.", show_default=False)] = None,
+    std: Annotated[str | None, typer.Option(metavar="0.5", help="Divided by, after that; like --mean.", show_default=False)] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Absent: beside the model.", show_default=False)
     ] = None,

@@ -137,7 +137,7 @@ def layer_variables(layer: Any) -> list[Any]:
 
 
 def _is_wrapper(layer: Any) -> bool:
-    return any(kind.__name__ in ("QuantizeWrapper", "PruneLowMagnitude") for kind in type(layer).__mro__)
+    return any(kind.__name__ in ("QuantizeWrapper", "PruneLowMagnitude", "ClusterWeights") for kind in type(layer).__mro__)
 
 
 def _shapes(shapes: Any) -> tuple[Shape, ...]:

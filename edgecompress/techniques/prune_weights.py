@@ -14,7 +14,7 @@ from edgecompress.keeps import Keep, get_variable, mask_of
 from edgecompress.models.copying import copy_model, with_layers_wrapped
 from edgecompress.recipe.stages import PruneWeights, Train
 from edgecompress.stage import Context, LayerRecord, StageResult
-from edgecompress.techniques.kernels import Kernel, choose_kernels
+from edgecompress.techniques.kernels import Kernel, choose_kernels, pruning_supports
 from edgecompress.training import fit
 from edgecompress.training.fit import num_steps_per_epoch
 
@@ -55,7 +55,7 @@ def zeros_per_kernel(kernels: Sequence[npt.NDArray[np.floating]], sparsity: floa
 
 def apply(model: keras.Model, config: PruneWeights, context: Context) -> StageResult:
     """Prunes a copy of `model`, gradually while it trains, or at once when the recipe gives no `train`."""
-    kernels, records = choose_kernels(model, config.layers, config.skip)
+    kernels, records = _choose(model, config)
     num_zeros = zeros_per_kernel([kernel.values for kernel in kernels], config.sparsity, config.scope)
     pruned_layers = {kernel.layer for kernel in kernels}
     held = [keep for keep in context.keeps if keep.kind == "mask" or keep.layer not in pruned_layers]
@@ -72,10 +72,17 @@ def apply(model: keras.Model, config: PruneWeights, context: Context) -> StageRe
 
 def plan(model: keras.Model, config: PruneWeights) -> tuple[keras.Model, list[LayerRecord]]:
     """The model pruned at once; after a training the same number of zeros may stand elsewhere."""
-    kernels, records = choose_kernels(model, config.layers, config.skip)
+    kernels, records = _choose(model, config)
     pruned = copy_model(model)
     num_zeros = zeros_per_kernel([kernel.values for kernel in kernels], config.sparsity, config.scope)
     return pruned, records + _zero_least(pruned, kernels, num_zeros)
+
+
+def _choose(model: keras.Model, config: PruneWeights) -> tuple[list[Kernel], list[LayerRecord]]:
+    """The kernels to prune; while training TF-MOT must be able to wrap their layers."""
+    if config.train is None:
+        return choose_kernels(model, config.layers, config.skip)
+    return choose_kernels(model, config.layers, config.skip, pruning_supports)
 
 
 def _zero_least(model: keras.Model, kernels: Sequence[Kernel], num_zeros: Sequence[int]) -> list[LayerRecord]:

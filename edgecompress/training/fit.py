@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from edgecompress.backend import keras
+from edgecompress.graph.layers import wrapped_layer
 from edgecompress.graph.selection import select_layers
 from edgecompress.keeps import Keep, enforced
 from edgecompress.recipe.stages import Train
@@ -77,8 +78,8 @@ def fit(
 @contextmanager
 def _frozen(model: keras.Model, patterns: Sequence[str]) -> Iterator[None]:
     """Keeps the chosen layers from training, until the exit."""
-    by_name = {getattr(layer, "layer", layer).name: layer for layer in model.layers}
-    names = [(name, type(getattr(layer, "layer", layer)).__name__) for name, layer in by_name.items()]
+    by_name = {wrapped_layer(layer).name: layer for layer in model.layers}
+    names = [(name, type(wrapped_layer(layer)).__name__) for name, layer in by_name.items()]
     frozen = [by_name[name] for name in (select_layers(names, patterns, field="freeze") if patterns else [])]
     before = [layer.trainable for layer in frozen]
     for layer in frozen:

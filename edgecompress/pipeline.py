@@ -120,6 +120,7 @@ def _run_stage(
     started = time.monotonic()
     seed = int(np.random.SeedSequence([surroundings.recipe.seed, index]).generate_state(1)[0])
     keras.utils.set_random_seed(seed)
+    keras.backend.reset_uids()  # names such as quantize_layer_3 would count what this process did before, and stand in the file
     context = Context(
         f"{index:02d} {technique}", surroundings.data, surroundings.recipe.task, seed, baseline, keeps, folder.begin(), progress,
         surroundings.evaluate,

@@ -14,7 +14,15 @@ from edgecompress.device import DeviceFault
 from edgecompress.errors import ModelError
 from edgecompress.evaluation.sample_stream import Batch, SampleStream
 from edgecompress.evaluation.tflite_rows import check_runtime, open_model
-from edgecompress.evaluation.tflite_ways import NUM_PROBED, Way, run_in_order, try_batches, try_threads
+from edgecompress.evaluation.tflite_ways import (
+    LARGEST_BATCH,
+    Way,
+    probe_batches,
+    probe_one_by_one,
+    probe_threads,
+    run_in_order,
+    take_pieces,
+)
 
 READ_BYTES = 16_000_000  # float32 inputs that are read at a time, at most
 LARGEST_READ = 1024  # samples that are read at a time, at most
@@ -47,16 +55,17 @@ def _run(path: Path, split: Split, num_threads: int) -> Iterator[Batch]:
     if stream.sample_shape != sample_shape:
         raise ModelError(f"{path}: samples must have the shape {list(sample_shape)} of the input. Received: {list(stream.sample_shape)}.")
     with ThreadPoolExecutor(num_threads) as pool:  # it starts a thread when it first has work for it
-        way, may_share = yield from try_batches(path, Way([model], math.inf, seconds_to_open), stream)
-        if may_share:
-            way = yield from try_threads(path, way, stream, pool, num_threads)
-        yield from run_in_order(way, iter(lambda: stream.take(way.piece), None), pool)
+        way, repeats = yield from probe_one_by_one(Way([model], math.inf, seconds_to_open), stream)
+        if repeats:
+            way = yield from probe_batches(path, way, stream)
+            way = yield from probe_threads(path, way, stream, pool, num_threads)
+        yield from run_in_order(way, take_pieces(stream, way.piece), pool)
 
 
 def _read_size(sample_shape: tuple[int, ...]) -> int:
     """Samples to read at a time: whole batches of the largest size, where READ_BYTES allows for one."""
     fitting = max(1, READ_BYTES // (4 * math.prod(sample_shape)))
-    return min(LARGEST_READ, fitting // NUM_PROBED * NUM_PROBED or fitting)
+    return min(LARGEST_READ, fitting // LARGEST_BATCH * LARGEST_BATCH or fitting)
 
 
 def _num_cores() -> int:

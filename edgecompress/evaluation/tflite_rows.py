@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +10,6 @@ from edgecompress.device import DeviceFault
 from edgecompress.device.quantization import dequantize, quantize
 from edgecompress.device.runtime import TfliteModel, find_runtime
 from edgecompress.errors import DeviceError, ModelError
-
-CHUNK_BYTES = 500_000  # float32 inputs that are quantized together: arrays that stay in the cache, and in the allocator's reach
 
 
 def check_runtime() -> None:
@@ -51,23 +48,17 @@ def predict_rows(model: TfliteModel, samples: np.ndarray) -> np.ndarray:
     that, a prediction would depend on the samples before it. A last, partial batch is filled up with its last sample.
 
     Args:
-        samples: float32 [n, ...], n >= 1, in the shape of the model's input.
+        samples: float32 [n, ...], n >= 1, in the shape of the model's input; best no larger than the processor's cache.
     Returns: float32 [n, ...].
     Raises:
         DeviceFault: the runtime fails, or the model does not give one row per sample.
     """
-    source, target = model.inputs[0], model.outputs[0]
-    num_batches = max(1, CHUNK_BYTES // (4 * math.prod(source.shape)))
-    chunk = num_batches * source.shape[0]
-    outputs = []
-    for start in range(0, len(samples), chunk):
-        rows = quantize(samples[start : start + chunk], source)
-        try:
-            outputs.append(dequantize(_run_rows(model, rows), target))
-        except (RuntimeError, ValueError) as error:  # what the runtimes raise when an operator fails
-            reason = " ".join(str(error).split())
-            raise DeviceFault(f"{model.runtime_name} {model.runtime_version} failed to run the model: {reason}") from error
-    return outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
+    rows = quantize(samples, model.inputs[0])
+    try:
+        return dequantize(_run_rows(model, rows), model.outputs[0])
+    except (RuntimeError, ValueError) as error:  # what the runtimes raise when an operator fails
+        reason = " ".join(str(error).split())
+        raise DeviceFault(f"{model.runtime_name} {model.runtime_version} failed to run the model: {reason}") from error
 
 
 def _run_rows(model: TfliteModel, rows: np.ndarray) -> np.ndarray:

@@ -27,12 +27,15 @@ from edgecompress.device.runtime import TfliteModel
 from edgecompress.evaluation.sample_stream import Batch, SampleStream
 from edgecompress.evaluation.tflite_rows import open_model, predict_rows
 
-NUM_TIMED = 8  # samples that are timed together; the fastest of several counts, as other programs disturb single timings
-NUM_PROBED = 32  # samples that run one by one first; also the largest batch, so that each place in it is compared
+NUM_PROBED = 32  # samples that run one by one first
+NUM_TIMED = 8  # of these are timed together; the fastest of several counts, as other programs disturb single timings
+LARGEST_BATCH = 128
 BATCH_SECONDS = 1e-3  # an invoke this long has nothing to gain from more samples in it
 BATCH_COST = 1.1  # a batch may cost so much more per sample on one thread: it lets the threads run undisturbed
-PIECE_SECONDS = 5e-3  # work that is handed to a thread at a time
 THREADS_COST = 0.97  # threads must cost at most so much per sample of what one thread does
+TURN_SECONDS = 5e-3  # a turn of the probe of threads, for each thread
+PIECE_SECONDS = 5e-3  # work that is handed to a thread at a time, at most
+PIECE_BYTES = 500_000  # float32 inputs that are handed to a thread at a time, at most: arrays that stay in the cache
 WORTHWHILE = 5  # the work left must be so many times what another interpreter costs
 
 
@@ -58,21 +61,22 @@ class Way:
     @property
     def piece(self) -> int:
         """Samples that are handed to a thread at a time: whole batches."""
-        return self.batch_size * max(1, round(PIECE_SECONDS / (self.seconds_per_sample * self.batch_size)))
+        shape = self.models[0].inputs[0].shape
+        seconds, num_bytes = self.seconds_per_sample * self.batch_size, 4 * math.prod(shape)
+        return self.batch_size * max(1, min(round(PIECE_SECONDS / seconds), PIECE_BYTES // num_bytes))
 
     def is_worth(self, num_models: int, num_samples: int) -> bool:
         """Whether `num_samples` are enough work to open so many more models for."""
         return num_samples * self.seconds_per_sample >= WORTHWHILE * num_models * self.seconds_to_open
 
 
-def try_batches(path: Path, way: Way, stream: SampleStream) -> Generator[Batch, None, tuple[Way, bool]]:
-    """Runs the first samples one by one, then again as a batch.
+def probe_one_by_one(way: Way, stream: SampleStream) -> Generator[Batch, None, tuple[Way, bool]]:
+    """Runs the first samples on one model, one by one.
 
     Args:
-        path: of the file.
         way: one model as the file has it; its seconds per sample are not looked at.
-    Returns: the faster way; and whether more models may share the work, which they may not where a sample's output
-        depends on what ran before it.
+    Returns: the way with its seconds per sample; and whether a sample gives the same output again after others, without
+        which neither batches nor threads are right.
     """
     taken = stream.take(NUM_PROBED)
     if taken is None:
@@ -81,45 +85,56 @@ def try_batches(path: Path, way: Way, stream: SampleStream) -> Generator[Batch, 
     model = way.models[0]
     first = predict_rows(model, inputs[:1])  # the first invoke of an interpreter is slower, so it is not timed
     outputs, seconds = _timed(model, inputs, NUM_TIMED)
-    way = replace(way, seconds_per_sample=seconds)
-    repeats = np.array_equal(predict_rows(model, inputs[:1]), first)
+    again = predict_rows(model, inputs[:1])
     yield outputs, targets
-    if not repeats:
-        return way, False
-    batch_size = _batch_size(seconds, len(inputs))
+    return replace(way, seconds_per_sample=seconds), np.array_equal(again, first)
+
+
+def probe_batches(path: Path, way: Way, stream: SampleStream) -> Generator[Batch, None, Way]:
+    """Runs the next samples one by one and as a batch; returns the faster way of those that give the same bits."""
+    batch_size = _batch_size(way.seconds_per_sample)
     if way.batch_size > 1 or batch_size == 1 or not way.is_worth(1, stream.num_left):
-        return way, True
+        return way
+    taken = stream.take(batch_size)
+    if taken is None:
+        return way
+    inputs, targets = taken
+    outputs = predict_rows(way.models[0], inputs)
+    yield outputs, targets
+    if len(inputs) < batch_size:  # not every place in the batch would be compared
+        return way
     try:
-        batched = open_model(path, batch_size=batch_size)
-        cold_outputs, cold_seconds = _timed(batched, inputs, batch_size)
-        warm_outputs, warm_seconds = _timed(batched, inputs, batch_size)
+        model = open_model(path, batch_size=batch_size)
+        timed = [_timed(model, inputs, batch_size) for _ in range(2)]  # the first of them has the cold start in it
     except DeviceFault:  # a model whose graph is made for the one batch size of the file
-        return way, True
-    same = np.array_equal(cold_outputs, outputs) and np.array_equal(warm_outputs, outputs)
-    batched_seconds = min(cold_seconds, warm_seconds)
-    if same and batched_seconds < BATCH_COST * seconds:
-        way = replace(way, models=[batched], seconds_per_sample=batched_seconds)
-    return way, True
+        return way
+    seconds = min(seconds for _, seconds in timed)
+    same = all(np.array_equal(found, outputs) for found, _ in timed)
+    return replace(way, models=[model], seconds_per_sample=seconds) if same and seconds < BATCH_COST * way.seconds_per_sample else way
 
 
-def try_threads(path: Path, way: Way, stream: SampleStream, pool: ThreadPoolExecutor, num_threads: int) -> Generator[Batch, None, Way]:
-    """Runs the next samples by turns with one and with `num_threads` models; returns the faster way."""
+def probe_threads(path: Path, way: Way, stream: SampleStream, pool: ThreadPoolExecutor, num_threads: int) -> Generator[Batch, None, Way]:
+    """Runs the next samples by turns with `num_threads` models and with one; returns the faster way."""
     if num_threads == 1 or not way.is_worth(num_threads - 1, stream.num_left):
         return way
     others = [open_model(path, batch_size=way.batch_size) for _ in range(num_threads - 1)]
     team = replace(way, models=[*way.models, *others])
+    turn = num_threads * max(way.piece, round(TURN_SECONDS / way.seconds_per_sample))
     fastest = {1: math.inf, num_threads: math.inf}
     for tried in (team, way, team, way):  # the first turn of the team has its cold start in it
-        taken = stream.take(way.piece * num_threads)
-        if taken is None:
-            break
-        share = math.ceil(len(taken[0]) / num_threads / way.batch_size) * way.batch_size
-        started = time.perf_counter()
-        results = list(run_in_order(tried, _cut(taken, share), pool))
-        seconds = (time.perf_counter() - started) / len(taken[0])
-        fastest[len(tried.models)] = min(fastest[len(tried.models)], seconds)
-        yield from results
+        num_before, started = stream.num_left, time.perf_counter()
+        yield from run_in_order(tried, take_pieces(stream, way.piece, turn), pool)
+        if num_before > stream.num_left:  # what the caller does with the outputs is in the time, of both alike
+            seconds = (time.perf_counter() - started) / (num_before - stream.num_left)
+            fastest[len(tried.models)] = min(fastest[len(tried.models)], seconds)
     return team if fastest[num_threads] < THREADS_COST * fastest[1] else way
+
+
+def take_pieces(stream: SampleStream, piece: int, num_samples: float = math.inf) -> Iterator[Batch]:
+    """The next samples in pieces, until `num_samples` are reached or none is left."""
+    while num_samples > 0 and (taken := stream.take(piece)) is not None:
+        num_samples -= len(taken[0])
+        yield taken
 
 
 def run_in_order(way: Way, pieces: Iterable[Batch], pool: ThreadPoolExecutor) -> Iterator[Batch]:
@@ -150,9 +165,9 @@ def _run_on_idle(idle: SimpleQueue[TfliteModel], inputs: np.ndarray) -> np.ndarr
         idle.put(model)
 
 
-def _batch_size(seconds_per_sample: float, num_samples: int) -> int:
-    """The largest power of two that takes at most BATCH_SECONDS and is not above the samples at hand."""
-    fitting = max(1, min(num_samples, int(BATCH_SECONDS / seconds_per_sample)))
+def _batch_size(seconds_per_sample: float) -> int:
+    """The largest power of two that takes at most BATCH_SECONDS, at least 1."""
+    fitting = max(1, min(LARGEST_BATCH, int(BATCH_SECONDS / seconds_per_sample)))
     return 1 << (fitting.bit_length() - 1)
 
 
@@ -164,10 +179,3 @@ def _timed(model: TfliteModel, inputs: np.ndarray, num_together: int) -> tuple[n
         outputs.append(predict_rows(model, inputs[start : start + num_together]))
         seconds.append((time.perf_counter() - started) / len(outputs[-1]))
     return np.concatenate(outputs), min(seconds)
-
-
-def _cut(batch: Batch, num_samples: int) -> Iterator[Batch]:
-    """Pieces of at most `num_samples`."""
-    inputs, targets = batch
-    for start in range(0, len(inputs), num_samples):
-        yield inputs[start : start + num_samples], targets[start : start + num_samples]

@@ -26,6 +26,7 @@ def force(monkeypatch):
         monkeypatch.setattr(tflite_ways, "BATCH_SECONDS", 10.0 if batches else 0.0)
         monkeypatch.setattr(tflite_ways, "BATCH_COST", np.inf)
         monkeypatch.setattr(tflite_ways, "PIECE_SECONDS", 1e-4)  # many pieces
+        monkeypatch.setattr(tflite_ways, "TURN_SECONDS", 1e-4)
         monkeypatch.setattr(tflite_ways, "THREADS_COST", np.inf if threads else 0.0)
 
     return choose
@@ -60,7 +61,7 @@ def test_every_way_gives_the_bits_of_one_sample_at_a_time(networks, make_split, 
     outputs, targets = outputs_of(networks[kind], make_split(inputs, labels), threads)
     np.testing.assert_array_equal(outputs, expected)
     np.testing.assert_array_equal(targets, labels)
-    assert ways == [(threads, 32 if batches else 1)]
+    assert ways == [(threads, 128 if batches else 1)]
 
 
 @pytest.mark.parametrize("num_samples", SIZES)
@@ -112,7 +113,7 @@ def lstm(tmp_path_factory):
 @pytest.mark.parametrize("threads", [1, 2])
 def test_state_of_an_lstm_does_not_leak_into_the_next_sample(lstm, make_split, force, ways, threads):
     model, path = lstm
-    inputs = np.random.default_rng(0).normal(size=(100, 5, 3, 1)).astype(np.float32)
+    inputs = np.random.default_rng(0).normal(size=(400, 5, 3, 1)).astype(np.float32)
     force(batches=True, threads=threads > 1)
     outputs, _ = outputs_of(path, make_split(inputs), threads)
     expected = np.concatenate([model(sample[None]).numpy() for sample in inputs])

@@ -40,7 +40,7 @@ def storage_errors(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno not in STORAGE_ERRORS:
             raise
-        raise StorageError(f"{path}: cannot be written: {STORAGE_ERRORS[error.errno]}") from error
+        raise StorageError(f"{path}: cannot be written: {STORAGE_ERRORS[error.errno]}.") from error
 
 
 def write_atomic(path: Path, content: bytes | memoryview | str) -> None:

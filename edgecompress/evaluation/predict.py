@@ -54,7 +54,7 @@ def evaluate_outputs(batches: Iterable[tuple[np.ndarray, np.ndarray]], task: Tas
     num_samples = num_broken = 0
     for outputs, targets in batches:
         num_samples += len(outputs)
-        num_broken += len(outputs) - int(np.isfinite(outputs).reshape(len(outputs), -1).all(axis=1).sum())
+        num_broken += _num_broken(outputs)
         if not num_broken:  # with a broken output there is nothing left to measure, only to count
             parts.append(_columns(outputs, targets, task, model_name))
         bar.advance(len(outputs))
@@ -63,6 +63,12 @@ def evaluate_outputs(batches: Iterable[tuple[np.ndarray, np.ndarray]], task: Tas
     if not parts:
         raise DataError(f"{model_name}: a split to evaluate on must have at least one sample. Received: none.")
     return _evaluation({name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, task)
+
+
+def _num_broken(outputs: np.ndarray) -> int:
+    """Samples with NaN or infinity among their outputs."""
+    finite = np.isfinite(outputs)
+    return 0 if finite.all() else int((~finite.reshape(len(outputs), -1)).any(axis=1).sum())
 
 
 def _columns(outputs: np.ndarray, targets: np.ndarray, task: Task, model_name: str) -> Columns:

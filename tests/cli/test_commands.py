@@ -179,7 +179,7 @@ def test_place_where_no_file_can_be_is_told_before_the_work(command, place, tmp_
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").touch()  # the models are not there, and would be told of later
     assert main([*command, place]) == 2
-    assert capsys.readouterr().err == f"{place}: cannot be written: {words[place]}\n"
+    assert capsys.readouterr().err == f"{place}: cannot be written: {words[place]}.\n"
     assert sorted(os.listdir(tmp_path)) == ["file", "folder"]
 
 

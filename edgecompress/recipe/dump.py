@@ -17,7 +17,7 @@ UNICODE_LINE_BREAKS = {"\x85", "\u2028", "\u2029"}
 class _Dumper(yaml.SafeDumper):
     """Quotes exactly what our reader would not take for text."""
 
-    yaml_implicit_resolvers: dict[Any, Any] = {}  # noqa: RUF012  PyYAML's own, for YAML 1.1, are left out
+    yaml_implicit_resolvers: dict[Any, Any] = {}  # PyYAML's own, for YAML 1.1, are left out
 
     def ignore_aliases(self, data: Any) -> bool:
         """Equal lists are written out."""

@@ -1,0 +1,40 @@
+"""The Config of every technique, one file each, and the table that maps a recipe name to its code. Free of TensorFlow."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field
+
+from edgecompress.recipe.stages.cluster_weights import ClusterWeights
+from edgecompress.recipe.stages.config import StageConfig, Train
+from edgecompress.recipe.stages.prune_weights import PruneWeights
+from edgecompress.recipe.stages.quantize_aware import QuantizeAware
+from edgecompress.recipe.stages.train import TrainStage
+
+__all__ = ["TECHNIQUES", "ClusterWeights", "PruneWeights", "QuantizeAware", "Stage", "StageConfig", "Technique", "Train", "TrainStage"]
+
+
+@dataclass(frozen=True)
+class Technique:
+    """Where a technique lives, and what it asks of the rest of a recipe, as data that `rules` checks.
+
+    `module` is imported when first needed. It holds `apply(model, config, context) -> StageResult`, and
+    `plan(model, config) -> (model, records)`, which says without training what `apply` would do.
+    """
+
+    config: type[StageConfig]
+    module: str
+    version: int  # enters the cache key: raise it when the same config would give another model
+    followers: tuple[str, ...] | None = None  # the only techniques that may stand after it; None: any
+    exports: tuple[str, ...] | None = None  # the only formats that fit its model; None: any
+    releases: tuple[str, ...] = ()  # techniques whose result it undoes in part
+
+
+TECHNIQUES: dict[str, Technique] = {
+    "train": Technique(TrainStage, "edgecompress.techniques.train", 1),
+    "prune_weights": Technique(PruneWeights, "edgecompress.techniques.prune_weights", 1, releases=("cluster_weights",)),
+    "cluster_weights": Technique(ClusterWeights, "edgecompress.techniques.cluster_weights", 1),
+    "quantize_aware": Technique(QuantizeAware, "edgecompress.techniques.quantize_aware", 1, followers=("train",), exports=("int8",)),
+}
+
+Stage = Annotated[TrainStage | PruneWeights | ClusterWeights | QuantizeAware, Field(discriminator="technique")]

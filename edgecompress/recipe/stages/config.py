@@ -1,0 +1,44 @@
+"""What the Configs of all techniques share: strictness, the `train:` block, layer patterns."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Layers = Annotated[
+    list[str], Field(description="layers to work on: a name, a glob (conv*), re:REGEX or type:LayerClass; empty: all that fit")
+]
+Skip = Annotated[list[str], Field(description="layers to leave alone, written like `layers`")]
+
+
+class Config(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Train(Config):
+    """A training, the same object wherever something trains."""
+
+    epochs: int = Field(ge=1, le=100_000, description="passes over the training samples", examples=[2])
+    optimizer: Literal["adam", "adamw", "sgd", "rmsprop"] = Field(
+        default="adam", description="Keras optimizer, other settings at their defaults; sgd with momentum 0.9"
+    )
+    learning_rate: float = Field(default=1e-3, gt=0, description="of the optimizer, at the first step")
+    schedule: Literal["constant", "cosine", "linear"] = Field(
+        default="constant", description="of the learning rate, down to 0 at the last step"
+    )
+    early_stop: int | None = Field(
+        default=None, ge=1, le=100_000,
+        description="stop after so many epochs without a better validation metric, keep the best; absent: never. auc is approximate here",
+    )  # fmt: skip
+    freeze: list[str] = Field(default=[], description="layers that do not train: a name, a glob (conv*), re:REGEX or type:LayerClass")
+
+
+RecoveryTrain = Annotated[Train | None, Field(description="training in this stage; absent: none", examples=[{"epochs": 2}])]
+
+
+class StageConfig(Config):
+    id: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,99}$",
+        description="names this stage for --set stages.ID.field",
+        json_schema_extra={"$comment": "letters, digits and '_', the first not a digit"},
+    )

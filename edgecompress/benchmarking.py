@@ -16,6 +16,8 @@ from edgecompress.errors import ModelError
 from edgecompress.inspection import has_tflite_content
 from edgecompress.progress import Progress, visible_progress
 from edgecompress.report.schema import BenchmarkEntry
+from edgecompress.samples import Samples, each, names_in_file, ordered
+from edgecompress.tflite import parse
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -51,12 +53,12 @@ def benchmark(
     return benchmark_files(models, threads=threads, runs=runs, progress=progress)
 
 
-def write_golden(model: Path, inputs: np.ndarray, path: Path) -> str | None:
+def write_golden(model: Path, inputs: Samples, path: Path) -> str | None:
     """Stores what `model` gives for `inputs` under each kernel family; a device is compared with it before it is timed.
 
     Args:
-        model: a .tflite with one input.
-        inputs: float32 [n, ...], preprocessed samples.
+        model: a .tflite.
+        inputs: float32 [n, ...], preprocessed samples; by name for a model of several inputs.
         path: the .npz to write.
 
     Returns:
@@ -64,7 +66,10 @@ def write_golden(model: Path, inputs: np.ndarray, path: Path) -> str | None:
     """
     with TemporaryDirectory(prefix="edgecompress-") as folder:
         stored = Path(folder) / "inputs.npz"
-        np.savez(stored, input_0=inputs)
+        main = parse(model.read_bytes()).subgraphs[0]
+        tensors = [(main.tensors[index].name, main.tensors[index].shape) for index in main.inputs]
+        names = names_in_file(tensors, each(lambda values: values.shape[1:], inputs), str(model))
+        np.savez(stored, **{f"input_{position}": values for position, values in enumerate(ordered(inputs, names))})
         try:
             run_job({"job": "golden", "model": str(model), "inputs": str(stored), "output": str(path)}, timeout_s=TIMEOUT_S)
         except DeviceFault as fault:

@@ -9,6 +9,7 @@ from typing import Any
 from edgecompress import __version__
 from edgecompress.data import Data
 from edgecompress.recipe.schema import Recipe
+from edgecompress.samples import each, names_in_file
 
 
 def manifest(recipe: Recipe, data: Data, artifact: Mapping[str, Any], files: Mapping[str, Path]) -> str:
@@ -25,7 +26,8 @@ def manifest(recipe: Recipe, data: Data, artifact: Mapping[str, Any], files: Map
         "edgecompress_version": __version__,
         "task": recipe.task.model_dump(mode="json"),
         "target": recipe.target.model_dump(mode="json"),
-        "preprocess": data.preprocess.model_dump(mode="json"),
+        "preprocess": each(lambda settings: settings.model_dump(mode="json"), data.preprocess),
+        "input_names": _input_names(data, artifact),
         "class_names": data.class_names,
         "format": artifact["format"],
         "inputs": artifact["inputs"],
@@ -34,3 +36,10 @@ def manifest(recipe: Recipe, data: Data, artifact: Mapping[str, Any], files: Map
         "files": {name: {"path": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()} for name, path in files.items()},
     }
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+
+def _input_names(data: Data, artifact: Mapping[str, Any]) -> list[str] | None:
+    """Keys of `preprocess` in the order of `inputs`; None where there is one input, and so one `preprocess`."""
+    if not isinstance(data.input_shape, Mapping):
+        return None
+    return names_in_file([(tensor["name"], tuple(tensor["shape"])) for tensor in artifact["inputs"]], data.input_shape, artifact["path"])

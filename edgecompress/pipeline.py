@@ -31,6 +31,7 @@ from edgecompress.stage import Context, StageResult
 from edgecompress.store import RunFolder, content_key, stage_name
 from edgecompress.techniques import baseline as baseline_stage
 from edgecompress.techniques.baseline import make_model
+from edgecompress.training import check_class_weights
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,8 @@ def run_line(recipe: Recipe, store: RunFolder, progress: Progress, *, allow_code
     started_at = datetime.now(UTC)
     threads = set_threads(recipe.threads)
     with progress.task("loading data and model"):
-        data = load_data(recipe.data, recipe.task, seed=recipe.seed)
+        data = load_data(recipe.data, recipe.task, seed=recipe.seed, allow_code=allow_code)
+        check_class_weights(recipe, data)
         # What a later stage would refuse is said now, before anything is trained.
         plan_stages(recipe, make_model(recipe.model, recipe.task, data, seed=recipe.seed, allow_code=allow_code))
     surroundings = Surroundings(recipe, data, store, progress, threads, allow_code)

@@ -14,6 +14,7 @@ from edgecompress.recipe.schema import Export, Recipe
 from edgecompress.recipe.stages import TECHNIQUES, Train
 from edgecompress.stage import LayerRecord
 from edgecompress.techniques.baseline import make_model
+from edgecompress.training import check_class_weights
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -59,7 +60,8 @@ def plan(recipe: Recipe, *, allow_code: bool = False) -> Plan:
     Raises:
         EdgeCompressError: what a run would refuse before its first training: data, model, patterns that match nothing.
     """
-    data = load_data(recipe.data, recipe.task, seed=recipe.seed)
+    data = load_data(recipe.data, recipe.task, seed=recipe.seed, allow_code=allow_code)
+    check_class_weights(recipe, data)
     return plan_stages(recipe, make_model(recipe.model, recipe.task, data, seed=recipe.seed, allow_code=allow_code))
 
 

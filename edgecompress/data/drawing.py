@@ -10,6 +10,7 @@ from edgecompress.data import splits
 from edgecompress.data.source import Part, Source
 from edgecompress.errors import DataError
 from edgecompress.recipe import schema
+from edgecompress.recipe.suggestions import did_you_mean
 
 # Each random decision has a stream of its own, so that one more of them would not change the others.
 TEST_STREAM, VALIDATION_STREAM, LIMIT_STREAM, CALIBRATION_STREAM = range(4)
@@ -31,8 +32,8 @@ class Rows:
 def draw_splits(source: Source, config: schema.Data, class_names: list[str], seed: int) -> dict[str, Rows]:
     """Samples of train, validation, test and calibration.
 
-    Test, then validation are split off from the training part where the source has none of its own; then `limit`
-    thins out what is left for training, and calibration is chosen from that.
+    Test, then validation are split off from the training part where the source has none of its own; then anomalies are taken
+    out of what is left for training, `limit` thins it out, and calibration is chosen from that.
 
     Raises:
         DataError: a class, or the groups, have too few samples to be in each split.
@@ -51,10 +52,13 @@ def draw_splits(source: Source, config: schema.Data, class_names: list[str], see
             drawn[name] = Rows(part, np.arange(len(part.inputs)))
         else:
             train, drawn[name] = _split(train, fraction, generator(stream))
+    trained = normal_labels(config.normal, class_names) if config.normal else list(range(len(class_names)))
+    if config.normal:
+        train = Rows(train.part, train.rows[np.isin(train.strata, trained)])
     if config.limit is not None:
         chosen = splits.balanced_selection(train.strata, config.limit, generator(LIMIT_STREAM))
         train = Rows(train.part, train.rows[chosen])
-    _check_classes_present(train, class_names)
+    _check_classes_present(train, trained, class_names)
 
     def identity(position: int) -> bytes:
         return train.part.inputs.digest(int(train.rows[position]))
@@ -89,13 +93,45 @@ def _check_sizes(source: Source, class_names: list[str]) -> None:
         raise DataError(f"{where} must have at least one sample{of_class} each. Received: {counts[label]} samples.")
 
 
-def _check_classes_present(train: Rows, class_names: list[str]) -> None:
-    """Every class must be left in train, whatever groups and `limit` have taken away."""
+def _check_classes_present(train: Rows, wanted: list[int], class_names: list[str]) -> None:
+    """Every class that is trained on must be left in train, whatever groups and `limit` have taken away."""
     if train.part.has_classes:
         counts = np.bincount(train.strata, minlength=len(class_names))
-        if not counts.min():
-            label = int(counts.argmin())
+        if missing := [label for label in wanted if not counts[label]]:
             raise DataError(
                 f"{train.part.name}: train must have samples of every class after data.group_by and data.limit."
-                f" Received: none of {class_names[label]!r} (label {label})."
+                f" Received: none of {class_names[missing[0]]!r} (label {missing[0]})."
             )
+
+
+def normal_labels(normal: list[str], class_names: list[str]) -> list[int]:
+    """Labels of the classes that are no anomalies.
+
+    Raises:
+        DataError: a name that no class has, or no class that is left to be an anomaly.
+    """
+    for name in normal:
+        if name not in class_names:
+            known, near = ", ".join(class_names) or "no classes", did_you_mean(name, class_names)
+            raise DataError(f"data.normal: must be names of classes, of {known}. Received: {name!r}.{near}")
+    return [class_names.index(name) for name in normal]
+
+
+def compare_groups(source: Source) -> list[str]:
+    """Compares the groups of parts that the source itself has with those of train.
+
+    Returns: a warning for each part whose groups are not known.
+
+    Raises:
+        DataError: a group that is in train and in another part.
+    """
+    train, warnings = source.train, []
+    for part in (source.validation, source.test):
+        if train.groups is None or part is None:
+            continue
+        if part.groups is None:
+            warnings.append(f"{part.name}: its groups are not known, so whether train has samples of them could not be checked.")
+        elif len(shared := np.intersect1d(train.groups, part.groups)):
+            received = f"{len(shared)} that are in train too, such as {shared[0]!r}"
+            raise DataError(f"{part.name}: samples of one group must be in one part only, as data.group_by says. Received: {received}.")
+    return warnings

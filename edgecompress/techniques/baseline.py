@@ -1,6 +1,7 @@
 """Stage 00: the model that everything is compared with, built or loaded, and trained where the recipe says so."""
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 from edgecompress.backend import keras
@@ -9,6 +10,7 @@ from edgecompress.errors import ModelError
 from edgecompress.export.compatibility import is_quantize_aware
 from edgecompress.models import build_model, load_model
 from edgecompress.recipe.schema import BuilderModel, FileModel, Task
+from edgecompress.samples import check_inputs
 from edgecompress.stage import Context, StageResult
 from edgecompress.training import fit
 
@@ -33,6 +35,8 @@ def make_model(config: BuilderModel | FileModel, task: Task, data: Data, *, seed
         ModelError: the file is no model, or the model does not fit the data.
     """
     if config.source == "builder":
+        if isinstance(data.input_shape, Mapping):
+            raise ModelError(f"builder {config.name}: data must have one input. Received: {', '.join(data.input_shape)}.")
         model, name = build_model(config, data.input_shape, data.num_outputs, seed=seed), f"builder {config.name}"
     else:
         model, name = load_model(config.path, allow_code=allow_code), config.path
@@ -45,13 +49,13 @@ def _check_fits(model: keras.Model, name: str, task: Task, data: Data) -> None:
     """Raises ModelError unless the model takes the data's samples and gives the task's outputs."""
     if is_quantize_aware(model):
         raise ModelError(f"{name}: the baseline must be a float model. Received: one that carries fake-quantization.")
-    if len(model.inputs) != 1 or len(model.outputs) != 1:
-        raise ModelError(f"{name}: the model must have one input and one output. Received: {len(model.inputs)} and {len(model.outputs)}.")
-    wanted, given = tuple(model.inputs[0].shape[1:]), data.input_shape
-    if None in wanted:
-        raise ModelError(f"{name}: the model's input shape must be fixed apart from the batch. Received: {wanted}.")
-    if wanted != given:
-        raise ModelError(f"{name}: samples must have the shape of the model's input {wanted}. Received: {given}; see data.preprocess.")
+    if len(model.outputs) != 1:
+        raise ModelError(f"{name}: the model must have one output. Received: {len(model.outputs)}.")
+    shapes = [tuple(tensor.shape[1:]) for tensor in model.inputs]
+    for shape in shapes:
+        if None in shape:
+            raise ModelError(f"{name}: the model's input shape must be fixed apart from the batch. Received: {shape}.")
+    check_inputs(data.input_shape, model.input_names, shapes, name)
     outputs = tuple(model.outputs[0].shape[1:])
     expected = data.input_shape if task.kind == "autoencoder" else (data.num_outputs,)
     if outputs != expected:

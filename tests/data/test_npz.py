@@ -180,7 +180,7 @@ def test_groups_that_do_not_fit_are_refused(load):
     x, y = samples()
     with pytest.raises(DataError, match=r"must hold the array 'speaker'\. Received: x, y"):
         load({"x": x, "y": y}, group_by="speaker")
-    with pytest.raises(DataError, match=r"speaker in .*: group_by must have the shape \[60\], one group per sample. Received: \[59\]"):
+    with pytest.raises(DataError, match=r"speaker in .*: group_by must have the shape \[60\], one value per sample. Received: \[59\]"):
         load({"x": x, "y": y, "speaker": np.zeros(59)}, group_by="speaker")
     with pytest.raises(DataError, match=r"\(3 splits\) must have at least one group each. Received: 2 groups"):
         load({"x": x, "y": y, "speaker": np.arange(60) % 2}, group_by="speaker")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -118,20 +119,20 @@ def normal_labels(normal: list[str], class_names: list[str]) -> list[int]:
 
 
 def compare_groups(source: Source) -> list[str]:
-    """Compares the groups of parts that the source itself has with those of train.
+    """Compares the groups of the parts that the source itself has.
 
     Returns: a warning for each part whose groups are not known.
 
     Raises:
-        DataError: a group that is in train and in another part.
+        DataError: a group that is in two parts.
     """
-    train, warnings = source.train, []
-    for part in (source.validation, source.test):
-        if train.groups is None or part is None:
-            continue
-        if part.groups is None:
-            warnings.append(f"{part.name}: its groups are not known, so whether train has samples of them could not be checked.")
-        elif len(shared := np.intersect1d(train.groups, part.groups)):
-            received = f"{len(shared)} that are in train too, such as {shared[0]!r}"
-            raise DataError(f"{part.name}: samples of one group must be in one part only, as data.group_by says. Received: {received}.")
-    return warnings
+    if source.train.groups is None:
+        return []
+    grouped = [part for part in source.parts if part.groups is not None]
+    for part, other in itertools.combinations(grouped, 2):
+        shared = np.intersect1d(part.groups, other.groups)
+        if len(shared):
+            received = f"{len(shared)} that are in {part.name} too, such as {shared[0].item()!r}"
+            raise DataError(f"{other.name}: samples of one group must be in one part only, as data.group_by says. Received: {received}.")
+    unknown = "its groups are not known, so whether train has samples of them could not be checked"
+    return [f"{part.name}: {unknown}." for part in source.parts if part.groups is None]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import redirect_stdout
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from edgecompress.recipe import schema
 from edgecompress.recipe.suggestions import did_you_mean
 
 PARTS = ("train", "validation", "test")
+LABEL = "label"  # of data sets that do not say what they are for
 MAX_REASON = 300  # characters of what TensorFlow Datasets says
 
 
@@ -36,30 +39,46 @@ def read(config: schema.Data, task: schema.Task) -> Source:
     name = config.name or ""
     try:
         builder = library.builder(name, data_dir=config.path)
-        builder.download_and_prepare()
-        supervised = builder.info.supervised_keys is not None
-        splits = {part: builder.as_dataset(split=part, as_supervised=supervised) for part in PARTS if part in builder.info.splits}
+        with redirect_stdout(sys.stderr):  # it says what it downloads where only results may stand
+            builder.download_and_prepare()
+        datasets = {part: builder.as_dataset(split=part) for part in PARTS if part in builder.info.splits}
     except library.core.DatasetNotFoundError as error:
         near = did_you_mean(name, library.list_builders())
         raise DataError(f"data.name: must be a data set of TensorFlow Datasets. Received: {name!r}.{near}") from error
     except Exception as error:  # a builder runs its own code: downloads, checksums, decoders
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:MAX_REASON]
         raise DataError(f"data.name: {name} must be a data set that can be prepared here. Received: {reason}.") from error
-    if "train" not in splits or not (supervised or task.target == "input"):
-        received = f"splits {', '.join(splits) or 'none'}, {'with' if supervised else 'without'} labels"
-        raise DataError(f"data.name: {name} must have a split train, and labels for a {task.kind} task. Received: {received}.")
-    parts = {part: _read_part(dataset, f"{part} of {name}", supervised) for part, dataset in splits.items()}
-    names = getattr(builder.info.features.get("label"), "names", None) if supervised else None
-    return Source(parts["train"], parts.get("validation"), parts.get("test"), names)
+    if "train" not in datasets:
+        raise DataError(f"data.name: {name} must have a split train. Received: {', '.join(builder.info.splits) or 'none'}.")
+    inputs, labels = _keys(name, builder.info, task)
+    parts = {part: _read_part(dataset, f"{part} of {name}", inputs, labels) for part, dataset in datasets.items()}
+    return Source(
+        parts["train"], parts.get("validation"), parts.get("test"), labels and getattr(builder.info.features[labels], "names", None)
+    )
 
 
-def _read_part(dataset: Any, name: str, supervised: bool) -> Part:
+def _keys(name: str, info: Any, task: schema.Task) -> tuple[str, str | None]:
+    """Names of the features that are inputs and labels: those that the data set is for, else the label and the one beside it."""
+    features, supervised = list(info.features), info.supervised_keys
+    if supervised is not None and len(supervised) == 2 and all(isinstance(key, str) for key in supervised):
+        return supervised[0], supervised[1]
+    label = LABEL if LABEL in features else None
+    others = [key for key in features if key != label]
+    if len(others) != 1 or (label is None and task.target == "label"):
+        wanted = "one feature" if task.target == "input" else f"one feature beside {LABEL!r}"
+        raise DataError(f"data.name: {name} must have {wanted} for a {task.kind} task. Received: {', '.join(features)}.")
+    return others[0], label
+
+
+def _read_part(dataset: Any, name: str, inputs: str, labels: str | None) -> Part:
     """One split in the library's own order."""
     elements = list(dataset.as_numpy_iterator())
-    inputs = [element[0] if supervised else element for element in elements]
-    if not all(isinstance(sample, np.ndarray) for sample in inputs):
-        raise DataError(f"{name}: samples must be single arrays. Received: {type(inputs[0]).__name__}.")
-    if len({sample.shape for sample in inputs}) > 1:
-        raise DataError(f"{name}: samples must all have one shape. Received: {inputs[0].shape} and others.")
-    labels = class_labels(np.asarray([element[1] for element in elements]), name) if supervised else np.zeros((len(inputs), 0), np.float32)
-    return Part(ArrayInputs(np.stack(inputs), name), labels, name)
+    samples = [element[inputs] for element in elements]
+    if not all(isinstance(sample, np.ndarray) for sample in samples):
+        raise DataError(f"{name}: samples must be arrays. Received: {type(samples[0]).__name__}.")
+    if len({sample.shape for sample in samples}) > 1:
+        raise DataError(f"{name}: samples must all have one shape. Received: {samples[0].shape} and others.")
+    classes = np.zeros((len(samples), 0), np.float32)
+    if labels is not None:
+        classes = class_labels(np.asarray([element[labels] for element in elements]), name)
+    return Part(ArrayInputs(np.stack(samples), name), classes, name)

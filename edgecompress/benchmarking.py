@@ -17,7 +17,6 @@ from edgecompress.inspection import has_tflite_content
 from edgecompress.progress import Progress, visible_progress
 from edgecompress.report.schema import BenchmarkEntry
 from edgecompress.samples import Samples, each, names_in_file, ordered
-from edgecompress.tflite import parse
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -66,9 +65,7 @@ def write_golden(model: Path, inputs: Samples, path: Path) -> str | None:
     """
     with TemporaryDirectory(prefix="edgecompress-") as folder:
         stored = Path(folder) / "inputs.npz"
-        main = parse(model.read_bytes()).subgraphs[0]
-        tensors = [(main.tensors[index].name, main.tensors[index].shape) for index in main.inputs]
-        names = names_in_file(tensors, each(lambda values: values.shape[1:], inputs), str(model))
+        names = names_in_file(model, each(lambda values: values.shape[1:], inputs))
         np.savez(stored, **{f"input_{position}": values for position, values in enumerate(ordered(inputs, names))})
         try:
             run_job({"job": "golden", "model": str(model), "inputs": str(stored), "output": str(path)}, timeout_s=TIMEOUT_S)

@@ -20,6 +20,8 @@ def manifest(recipe: Recipe, data: Data, artifact: Mapping[str, Any], files: Map
         data: for the preprocessing that the model expects and the class names.
         artifact: the `artifact` section of the report.
         files: name to path of everything that belongs together; hashed here.
+
+    `input_names` are the keys of `preprocess` in the order of `inputs`, for a model of several inputs.
     """
     content = {
         "name": recipe.name,
@@ -27,7 +29,7 @@ def manifest(recipe: Recipe, data: Data, artifact: Mapping[str, Any], files: Map
         "task": recipe.task.model_dump(mode="json"),
         "target": recipe.target.model_dump(mode="json"),
         "preprocess": each(lambda settings: settings.model_dump(mode="json"), data.preprocess),
-        "input_names": _input_names(data, artifact),
+        "input_names": names_in_file(files["final"], data.input_shape) if isinstance(data.input_shape, Mapping) else None,
         "class_names": data.class_names,
         "format": artifact["format"],
         "inputs": artifact["inputs"],
@@ -36,10 +38,3 @@ def manifest(recipe: Recipe, data: Data, artifact: Mapping[str, Any], files: Map
         "files": {name: {"path": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()} for name, path in files.items()},
     }
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-
-
-def _input_names(data: Data, artifact: Mapping[str, Any]) -> list[str] | None:
-    """Keys of `preprocess` in the order of `inputs`; None where there is one input, and so one `preprocess`."""
-    if not isinstance(data.input_shape, Mapping):
-        return None
-    return names_in_file([(tensor["name"], tuple(tensor["shape"])) for tensor in artifact["inputs"]], data.input_shape, artifact["path"])

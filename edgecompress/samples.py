@@ -9,11 +9,13 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from edgecompress.errors import ModelError
+from edgecompress.tflite import parse
 
 if TYPE_CHECKING:
     from edgecompress.backend import tf
@@ -97,16 +99,15 @@ def check_inputs(samples: Shapes, names: Sequence[str], shapes: Sequence[tuple[i
             )
 
 
-def names_in_file(tensors: Sequence[tuple[str, Shape]], samples: Shapes, model: str) -> list[str]:
-    """Names of the samples' arrays in the order of a .tflite file's inputs.
+def names_in_file(path: Path, samples: Shapes) -> list[str]:
+    """Names of the samples' arrays in the order of a .tflite file's inputs, which is the converter's own.
 
-    The converter keeps the names of a model's inputs, with something around them. A file that has lost its names still tells
-    the inputs apart if their shapes differ.
+    Inputs are known by the names of a signature or of their tensors, which converters take from the model's inputs. A file
+    that has lost them still tells its inputs apart if their shapes differ.
 
     Args:
-        tensors: (name, shape with the batch) of the file's inputs.
+        path: of the file.
         samples: shape of a sample.
-        model: for messages.
 
     Returns:
         One name per input; an array without a name is called "".
@@ -114,20 +115,19 @@ def names_in_file(tensors: Sequence[tuple[str, Shape]], samples: Shapes, model: 
     Raises:
         ModelError: another number of inputs, or inputs that cannot be told apart.
     """
-    names = list(samples) if isinstance(samples, Mapping) else [""]
-    if len(tensors) != len(names):
-        received = f"{len(tensors)} inputs for {len(names)} arrays of a sample"
-        raise ModelError(f"{model}: the model must have as many inputs as the data. Received: {received}.")
     if not isinstance(samples, Mapping):
-        return names
-    by_name = [_matches(name, names) for name, _ in tensors]
-    by_shape = [[other for other in names if tuple(samples[other]) == shape[1:]] for _, shape in tensors]
+        return [""]
+    file = parse(path.read_bytes(), path)
+    shapes = [file.subgraphs[0].tensors[index].shape[1:] for index in file.subgraphs[0].inputs]
+    names = file.input_names()
+    by_name = [_matches(name, list(samples)) for name in names]
+    by_shape = [[name for name, wanted in samples.items() if tuple(wanted) == shape] for shape in shapes]
     for found in (by_name, by_shape):
         chosen = [matches[0] for matches in found if len(matches) == 1]
-        if len(set(chosen)) == len(names):
+        if set(chosen) == set(samples) and len(chosen) == len(names):
             return chosen
-    given = ", ".join(f"{name!r} {list(shape[1:])}" for name, shape in tensors)
-    raise ModelError(f"{model}: inputs must have the names or shapes of data.inputs, {', '.join(names)}. Received: {given}.")
+    given = ", ".join(f"{name!r} {list(shape)}" for name, shape in zip(names, shapes, strict=True))
+    raise ModelError(f"{path}: inputs must have the names or shapes of data.inputs, {', '.join(samples)}. Received: {given}.")
 
 
 def _matches(tensor: str, names: Sequence[str]) -> list[str]:

@@ -1,10 +1,13 @@
 """Samples of several inputs: what travels by name, and how a .tflite's inputs are told apart."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from edgecompress.errors import ModelError
 from edgecompress.samples import check_inputs, each, names_in_file, num_samples, ordered
+from edgecompress.tflite.model import Signature, Subgraph, Tensor, Tflite
 
 SHAPES = {"image": (8, 8, 1), "weather": (4,), "other_weather": (4,)}
 
@@ -16,33 +19,42 @@ def test_one_value_and_values_by_name_are_handled_alike():
     assert (ordered("x", ["anything"]), ordered({"a": 1, "b": 2}, ["b", "a"])) == (["x"], [2, 1])
 
 
-@pytest.mark.parametrize(
-    "tensors",
-    [
-        ["serving_default_weather:0", "serving_default_other_weather:0", "serving_default_image:0"],
-        ["weather", "other_weather", "image"],
-        ["infer_weather:0", "infer_other_weather:0", "infer_image:0"],
-    ],
-)
-def test_inputs_of_a_file_are_known_by_the_names_that_converters_give(tensors):
-    shapes = [(1, 4), (1, 4), (1, 8, 8, 1)]
-    assert names_in_file(list(zip(tensors, shapes, strict=True)), SHAPES, "m") == ["weather", "other_weather", "image"]
+@pytest.fixture
+def order(monkeypatch):
+    """`order([(name, shape), ...], samples, signature)`: names of the inputs of a file with such tensors."""
+
+    def find(tensors, samples, signature=None):
+        made = tuple(Tensor(name, (1, *shape), (), "float32", 0, None, False) for name, shape in tensors)
+        graph = Subgraph("main", made, (), tuple(range(len(made))), ())
+        signatures = () if signature is None else (Signature("serving_default", 0, signature, {}),)
+        file = Tflite(3, "", (), (graph,), (), (), signatures)
+        monkeypatch.setattr("edgecompress.samples.parse", lambda content, path: file)
+        return names_in_file(Path(__file__), samples)
+
+    return find
 
 
-def test_names_with_signs_are_known_as_the_converter_spells_them():
-    assert names_in_file([("serving_default_x_y:0", (1, 4)), ("serving_default_z:0", (1, 4))], {"z": (4,), "x/y": (4,)}, "m") == [
-        "x/y",
-        "z",
-    ]
+@pytest.mark.parametrize("pattern", ["serving_default_{}:0", "{}", "infer_{}:0"])
+def test_inputs_of_a_file_are_known_by_the_names_that_converters_give(order, pattern):
+    names = ["weather", "other_weather", "image"]
+    assert order([(pattern.format(name), SHAPES[name]) for name in names], SHAPES) == names
 
 
-def test_a_file_without_names_is_told_by_shapes_where_they_differ():
-    shapes = {"image": (8, 8, 1), "weather": (4,)}
-    assert names_in_file([("", (1, 4)), ("", (1, 8, 8, 1))], shapes, "m") == ["weather", "image"]
-    with pytest.raises(ModelError, match=r"m: inputs must have the names or shapes of data\.inputs, a, b\. Received: '' \[4\], '' \[4\]\."):
-        names_in_file([("", (1, 4)), ("", (1, 4))], {"a": (4,), "b": (4,)}, "m")
-    with pytest.raises(ModelError, match=r"m: the model must have as many inputs as the data\. Received: 1 inputs for 2 arrays"):
-        names_in_file([("", (1, 4))], {"a": (4,), "b": (4,)}, "m")
+def test_names_with_signs_are_known_as_the_converter_spells_them(order):
+    shapes = {"z": (4,), "x/y": (4,)}
+    assert order([("serving_default_x_y:0", (4,)), ("serving_default_z:0", (4,))], shapes) == ["x/y", "z"]
+
+
+def test_a_signature_tells_what_tensors_named_after_their_quantizer_are(order):
+    shapes = {"a": (4,), "b": (4,)}
+    assert order([("model/quantize_layer;a", (4,)), ("model/quantize_layer_1;b", (4,))], shapes, {"b": 0, "a": 1}) == ["b", "a"]
+
+
+def test_a_file_without_names_is_told_by_shapes_where_they_differ(order):
+    assert order([("", (4,)), ("", (8, 8, 1))], {"image": (8, 8, 1), "weather": (4,)}) == ["weather", "image"]
+    for tensors in ([("", (4,)), ("", (4,))], [("", (4,))], [("a", (4,)), ("b", (4,)), ("c", (4,))]):
+        with pytest.raises(ModelError, match=r"inputs must have the names or shapes of data\.inputs, a, b\. Received: '\w?' \[4\]"):
+            order(tensors, {"a": (4,), "b": (4,)})
 
 
 def test_inputs_that_are_not_those_of_the_model_are_refused_by_name():

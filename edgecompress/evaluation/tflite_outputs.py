@@ -51,7 +51,7 @@ def _run(path: Path, split: Split, num_threads: int) -> Iterator[Batch]:
     started = time.perf_counter()
     model = open_model(path)
     seconds_to_open = time.perf_counter() - started
-    names = names_in_file([(spec.name, spec.shape) for spec in model.inputs], split.sample_shape, str(path))
+    names = names_in_file(path, split.sample_shape)
     check_inputs(split.sample_shape, names, [spec.shape[1:] for spec in model.inputs], str(path))
     stream = SampleStream(split, _read_size(sample_size(model)), names)
     with ThreadPoolExecutor(num_threads) as pool:  # it starts a thread when it first has work for it

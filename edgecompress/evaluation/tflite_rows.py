@@ -26,16 +26,17 @@ def check_runtime() -> None:
         raise DeviceError(fault.reason) from fault
 
 
-def open_model(path: Path, *, batch_size: int | None = None) -> TfliteModel:
-    """Loads a file of one output, with one thread of its own.
+def open_model(path: Path, *, batch_size: int | None = None, threads: int = 1) -> TfliteModel:
+    """Loads a file of one output.
 
     Args:
         batch_size: samples per invoke; None keeps the file's own number.
+        threads: of the runtime, for the operators of one invoke.
     Raises:
         DeviceFault: a file that cannot be read or that the runtime refuses.
         ModelError: a file of several outputs, or without a batch dimension.
     """
-    model = TfliteModel(path, threads=1, batch_size=batch_size)
+    model = TfliteModel(path, threads=threads, batch_size=batch_size)
     if len(model.outputs) != 1:
         raise ModelError(f"{path}: the model must have one output. Received: {len(model.outputs)}.")
     if not all(spec.shape for spec in model.inputs):
@@ -61,14 +62,21 @@ def predict_rows(model: TfliteModel, samples: np.ndarray) -> np.ndarray:
     Raises:
         DeviceFault: the runtime fails, or the model does not give one row per sample.
     """
-    sizes = [math.prod(spec.shape[1:]) for spec in model.inputs]
-    parts = np.split(samples, np.cumsum(sizes)[:-1], axis=1) if len(sizes) > 1 else [samples]
-    rows = [quantize(part.reshape(-1, *spec.shape[1:]), spec) for part, spec in zip(parts, model.inputs, strict=True)]
+    rows = [quantize(part, spec) for part, spec in zip(_parts(model, samples), model.inputs, strict=True)]
     try:
         return dequantize(_run_rows(model, rows), model.outputs[0])
     except (RuntimeError, ValueError) as error:  # what the runtimes raise when an operator fails
         reason = " ".join(str(error).split())
         raise DeviceFault(f"{model.runtime_name} {model.runtime_version} failed to run the model: {reason}") from error
+
+
+def _parts(model: TfliteModel, samples: np.ndarray) -> list[np.ndarray]:
+    """Samples of each input, [n, ...] in its shape."""
+    if len(model.inputs) == 1:
+        return [samples]
+    shapes = [spec.shape[1:] for spec in model.inputs]
+    ends = np.cumsum([math.prod(shape) for shape in shapes])
+    return [part.reshape(-1, *shape) for part, shape in zip(np.split(samples, ends[:-1], axis=1), shapes, strict=True)]
 
 
 def _run_rows(model: TfliteModel, rows: Sequence[np.ndarray]) -> np.ndarray:
@@ -88,4 +96,4 @@ def _run_rows(model: TfliteModel, rows: Sequence[np.ndarray]) -> np.ndarray:
         results.append(interpreter.get_tensor(target))
     if results[0].shape[:1] != (batch_size,):
         raise ValueError(f"an output of shape {list(results[0].shape)} for {batch_size} samples is not one row per sample")
-    return np.concatenate(results)[:num_samples]
+    return (results[0] if len(results) == 1 else np.concatenate(results))[:num_samples]

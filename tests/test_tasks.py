@@ -67,7 +67,7 @@ def test_int16_activations(tmp_path):
 
 def test_anomalies_are_told_by_the_reconstruction_error(tmp_path):
     task = {"loss": "mean_squared_error", "metrics": ["auc", "mean_squared_error"], "target": "input"}
-    data = {"source": "digits", "preprocess": {"scale": 1 / 16}, "normal": ["0"]}
+    data = {"source": "digits", "preprocess": {"scale": 1 / 16}, "normal": ["0"], "batch_size": 16}
     report = run(tmp_path, data, "autoencoder", task, "int8", [ec.TrainStage(epochs=8, learning_rate=3e-3, early_stop=5)])
     assert report.metrics["final"]["tflite"]["auc"] > 0.95
     assert report.verdict.metric == "auc"

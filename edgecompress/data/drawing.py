@@ -128,11 +128,11 @@ def compare_groups(source: Source) -> list[str]:
     """
     if source.train.groups is None:
         return []
-    grouped = [part for part in source.parts if part.groups is not None]
-    for part, other in itertools.combinations(grouped, 2):
-        shared = np.intersect1d(part.groups, other.groups)
+    grouped = [(part.name, part.groups) for part in source.parts if part.groups is not None]
+    for (name, groups), (other_name, other_groups) in itertools.combinations(grouped, 2):
+        shared = np.intersect1d(groups, other_groups)
         if len(shared):
-            received = f"{len(shared)} that are in {part.name} too, such as {shared[0].item()!r}"
-            raise DataError(f"{other.name}: samples of one group must be in one part only, as data.group_by says. Received: {received}.")
+            received = f"{len(shared)} that are in {name} too, such as {shared[0].item()!r}"
+            raise DataError(f"{other_name}: samples of one group must be in one part only, as data.group_by says. Received: {received}.")
     unknown = "its groups are not known, so whether train has samples of them could not be checked"
     return [f"{part.name}: {unknown}." for part in source.parts if part.groups is None]

@@ -52,9 +52,8 @@ def read(config: schema.Data, task: schema.Task) -> Source:
         raise DataError(f"data.name: {name} must have a split train. Received: {', '.join(builder.info.splits) or 'none'}.")
     inputs, labels = _keys(name, builder.info, task)
     parts = {part: _read_part(dataset, f"{part} of {name}", inputs, labels) for part, dataset in datasets.items()}
-    return Source(
-        parts["train"], parts.get("validation"), parts.get("test"), labels and getattr(builder.info.features[labels], "names", None)
-    )
+    class_names = getattr(builder.info.features[labels], "names", None) if labels is not None else None
+    return Source(parts["train"], parts.get("validation"), parts.get("test"), class_names)
 
 
 def _keys(name: str, info: Any, task: schema.Task) -> tuple[str, str | None]:

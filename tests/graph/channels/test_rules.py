@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edgecompress.backend import keras, tf
-from edgecompress.graph.channels import channel_graph, cut
+from edgecompress.graph.channels import cut
 
 L = keras.layers
 

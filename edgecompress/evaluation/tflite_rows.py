@@ -76,4 +76,4 @@ def _run_rows(model: TfliteModel, rows: np.ndarray) -> np.ndarray:
         results.append(interpreter.get_tensor(target))
     if results[0].shape[:1] != (batch_size,):
         raise ValueError(f"an output of shape {list(results[0].shape)} for {batch_size} samples is not one row per sample")
-    return np.concatenate(results)[: len(rows)]
+    return (results[0] if len(results) == 1 else np.concatenate(results))[: len(rows)]

@@ -33,7 +33,8 @@ LARGEST_BATCH = 128
 BATCH_SECONDS = 1e-3  # an invoke this long has nothing to gain from more samples in it
 BATCH_COST = 1.1  # a batch may cost so much more per sample on one thread: it lets the threads run undisturbed
 THREADS_COST = 0.97  # threads must cost at most so much per sample of what one thread does
-TURN_SECONDS = 5e-3  # a turn of the probe of threads, for each thread
+CLEAR = (0.85, 1.2)  # outside of this range one turn of each decides
+TURN_SECONDS = 3e-3  # a turn of the probe of threads, for each thread
 PIECE_SECONDS = 5e-3  # work that is handed to a thread at a time, at most
 PIECE_BYTES = 500_000  # float32 inputs that are handed to a thread at a time, at most: arrays that stay in the cache
 WORTHWHILE = 5  # the work left must be so many times what another interpreter costs
@@ -120,13 +121,16 @@ def probe_threads(path: Path, way: Way, stream: SampleStream, pool: ThreadPoolEx
     others = [open_model(path, batch_size=way.batch_size) for _ in range(num_threads - 1)]
     team = replace(way, models=[*way.models, *others])
     turn = num_threads * max(way.piece, round(TURN_SECONDS / way.seconds_per_sample))
+    yield from run_in_order(team, take_pieces(stream, way.piece, num_threads * way.piece), pool)  # threads and models start cold
     fastest = {1: math.inf, num_threads: math.inf}
-    for tried in (team, way, team, way):  # the first turn of the team has its cold start in it
+    for tried in (team, way, team, way):
         num_before, started = stream.num_left, time.perf_counter()
         yield from run_in_order(tried, take_pieces(stream, way.piece, turn), pool)
         if num_before > stream.num_left:  # what the caller does with the outputs is in the time, of both alike
             seconds = (time.perf_counter() - started) / (num_before - stream.num_left)
             fastest[len(tried.models)] = min(fastest[len(tried.models)], seconds)
+        if tried is way and not CLEAR[0] < fastest[num_threads] / fastest[1] < CLEAR[1]:
+            break
     return team if fastest[num_threads] < THREADS_COST * fastest[1] else way
 
 

@@ -164,11 +164,8 @@ def _smaller_inputs(planned: Cut, model: keras.Model, prefix: str) -> list[Any] 
 
 def _fill(planned: Cut, path: str, layer: keras.layers.Layer, smaller: keras.layers.Layer) -> None:
     """Hands what is left of its weights to a layer."""
-    for variable, new in zip(layer.weights, smaller.weights, strict=True):
-        name = variable.name.split("/")[-1].split(":")[0]
-        new.assign(planned.slice(path, name, variable.numpy()))
-    if isinstance(layer, keras.layers.Normalization):
-        smaller.finalize_state()  # it computes with constants that it takes from its weights once
+    names = (variable.name.split("/")[-1].split(":")[0] for variable in layer.weights)
+    smaller.set_weights([planned.slice(path, name, values) for name, values in zip(names, layer.get_weights(), strict=True)])
 
 
 def _layer_at(model: keras.Model, path: str) -> keras.layers.Layer:

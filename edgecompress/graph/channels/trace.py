@@ -106,7 +106,8 @@ class WeightAxis:
 
     Attributes:
         layer, type, weight: path of the layer, its class, and the name of its attribute.
-        axis: of the weight, from 0.
+        shape: of the weight.
+        axis: of it, from 0.
         role: whether the layer makes these channels, carries them on one by one, or reads them (sums over them).
         numbers: of the channel at each position.
         source: of "reads": the Keras tensor that is read.
@@ -115,6 +116,7 @@ class WeightAxis:
     layer: str
     type: str
     weight: str
+    shape: tuple[int, ...]
     axis: int
     role: Role
     numbers: Numbers
@@ -222,5 +224,6 @@ class Trace:
         if known is not None:
             self.couple(known.numbers, numbers)
             return
+        shape = tuple(getattr(call.layer, weight).shape)
         source = call.source if role == "reads" else None
-        self.weights[call.path, weight, axis] = WeightAxis(call.path, call.type, weight, axis, role, numbers, source)
+        self.weights[call.path, weight, axis] = WeightAxis(call.path, call.type, weight, shape, axis, role, numbers, source)

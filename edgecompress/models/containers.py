@@ -102,6 +102,30 @@ def opened_archive(path: Path, examine: Callable[[Any], None]) -> Iterator[Opene
         yield Opened(copy, str(metadata.get("keras_version", "")) if isinstance(metadata, dict) else "")
 
 
+@contextmanager
+def opened_weights(path: Path) -> Iterator[str]:
+    """A copy of a file of weights, or of a whole .h5 model, under the name by which Keras tells its form.
+
+    Raises:
+        ModelError: missing, no HDF5, or with references to other files; the message names the file.
+        StorageError: the temporary folder is full.
+    """
+    try:
+        content = path.read_bytes()
+        with h5py.File(io.BytesIO(content), "r") as file:
+            _refuse_outside_data(file)
+            is_legacy = "layer_names" in file.attrs or "model_weights" in file
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}.") from error
+    except OSError as error:
+        raise ModelError(f"{path}: must be a file of weights (.h5). Received: {error.strerror or error}.") from error
+    with tempfile.TemporaryDirectory(prefix="edgecompress-") as folder:
+        copy = Path(folder, "weights.h5" if is_legacy else "model.weights.h5")
+        with storage_errors(copy):
+            copy.write_bytes(content)
+        yield str(copy)
+
+
 def _check_members(archive: zipfile.ZipFile, archive_bytes: int) -> None:
     """Refuses archives that are none of Keras', hold anything else (paths that lead outside too), or unpack to too much."""
     members = {member.filename: member.file_size for member in archive.infolist()}

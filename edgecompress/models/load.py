@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from edgecompress.models.flatten import flatten_proved, with_input_shape
 from edgecompress.models.keras3 import translate
 from edgecompress.models.precision import use_float32
 from edgecompress.models.rebuild import is_graph
+from edgecompress.models.save import is_keras_3_model, save_given_model
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 ZIP_SIGNATURE = b"PK\x03\x04"
@@ -66,17 +68,39 @@ def read_model(path: str | Path, *, allow_code: bool = False, input_shape: Seque
         return _load_file(path, kind, allow_code, input_shape)
 
 
+def adopt_model(model: Any, *, name: str = "model", input_shape: Sequence[int] | None = None) -> LoadedModel:
+    """A model that was made in this process, of tf_keras or Keras 3, as `read_model` gives one from a file.
+
+    Args:
+        model: it is not changed.
+        name: for messages.
+        input_shape: of one sample; for a model whose own is not known, or not fixed.
+
+    Raises:
+        ModelError: no Keras model, a subclassed one, or one that Keras 2 does not have the layers for.
+    """
+    with _named_errors(name):
+        if isinstance(model, keras.Model):
+            return _prepared(model, input_shape, [])
+        if not is_keras_3_model(model):
+            raise ModelError(f"must be a model of tf_keras or Keras 3. Received: an object of class {type(model).__name__}")
+        _with_graph(model, input_shape)
+        with tempfile.TemporaryDirectory(prefix="edgecompress-") as folder:
+            path = save_given_model(model, Path(folder))
+            return _load_file(path, "keras", allow_code=True, input_shape=input_shape)
+
+
 @contextmanager
-def _named_errors(path: Path) -> Iterator[None]:
-    """Turns every fault of a file into one line that names it."""
+def _named_errors(name: str | Path) -> Iterator[None]:
+    """Turns every fault of a model into one line that names it."""
     try:
         yield
     except ModelError as error:
-        raise ModelError(f"{path}: {error}.") from error
+        raise ModelError(f"{name}: {error}.") from error
     except EdgeCompressError:
         raise
     except Exception as error:  # a damaged or hostile file can make h5py, zipfile or Keras fail in any way
-        raise ModelError(f"{path}: cannot be loaded as a Keras model: {root_cause(error)}.") from error
+        raise ModelError(f"{name}: cannot be loaded as a Keras model: {root_cause(error)}.") from error
 
 
 def _file_kind(path: Path) -> Literal["h5", "keras", "saved_model"]:
@@ -126,9 +150,7 @@ def _load_file(path: Path, kind: Literal["h5", "keras"], allow_code: bool, input
         model = keras_3().saving.load_model(opened.source, compile=False, **options)
         model = _with_graph(model, input_shape)
         translated, difference = translate(model)
-        changes.append(
-            f"translated from Keras {opened.keras_version} to Keras 2; largest difference {difference:.2g} on random inputs"
-        )
+        changes.append(f"translated from Keras {opened.keras_version} to Keras 2; largest difference {difference:.2g} on random inputs")
         return _prepared(translated, input_shape, changes)
 
 

@@ -130,7 +130,8 @@ def _is_dispensable(class_name: str, key: str, value: Any) -> bool:
 
 def _default(class_name: str, key: str) -> Any:
     """The value that Keras 3 gives a keyword by itself."""
-    for kind in getattr(keras_3().layers, class_name, object).__mro__:
+    kinds: Any = getattr(keras_3().layers, class_name, object).__mro__
+    for kind in kinds:
         parameter = inspect.signature(kind.__init__).parameters.get(key)
         if parameter is not None and parameter.default is not inspect.Parameter.empty:
             return parameter.default

@@ -106,6 +106,9 @@ def benchmark(
     model: Annotated[Path, typer.Argument(metavar="MODEL_OR_RUN", help=".tflite file, or run folder")],
     threads: Annotated[str, typer.Option(metavar="1,2", help="Numbers of threads, each measured.")] = "1",
     runs: Annotated[int, typer.Option(metavar="N", min=50, max=1_000_000, help="Timed invokes; p95 needs 200, p99 needs 1000.")] = 200,
+    timeout: Annotated[
+        float, typer.Option(metavar="SECONDS", min=1, help="Limit for one model with one number of threads; then it is stopped.")
+    ] = 900.0,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write the figures there; - prints one JSON object.", show_default=False)
     ] = None,
@@ -116,7 +119,7 @@ def benchmark(
         check_place(json_file)
     from edgecompress.benchmarking import benchmark_path, benchmark_table
 
-    entries = benchmark_path(model, threads=counts, runs=runs, progress=visible_progress())
+    entries = benchmark_path(model, threads=counts, runs=runs, progress=visible_progress(), timeout_s=timeout)
     if json_file is not None:
         show_json({"benchmark": [entry.model_dump(mode="json") for entry in entries]}, json_file)
     if json_file != STANDARD_OUTPUT:

@@ -40,6 +40,9 @@ def convert(
         typer.Option(metavar="0.5", help="Subtracted after scaling; one number, or one per channel: 0.5,0.4,0.4", show_default=False),
     ] = None,
     std: Annotated[str | None, typer.Option(metavar="0.5", help="Divided by, after that; like --mean.", show_default=False)] = None,
+    runtime: Annotated[
+        str | None, typer.Option(metavar="tflite-runtime==2.14.0", help="What the file must run on.", show_default=False)
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Absent: beside the model.", show_default=False)
     ] = None,
@@ -54,8 +57,9 @@ def convert(
         from edgecompress.one_model import convert as convert_model
 
         artifact = convert_model(
-            model, format=format, io=io, data=data, preprocess=preprocess, out=output, allow_code=allow_code, progress=visible_progress()
-        )
+            model, format=format, io=io, data=data, preprocess=preprocess, runtime=runtime, out=output, allow_code=allow_code,
+            progress=visible_progress(),
+        )  # fmt: skip
     for warning in artifact["warnings"]:
         say(f"Warning: {artifact['path']}: {warning}", style="yellow")
     calibration = f", calibrated on {artifact['calibration']}" if artifact["calibration"] else ""

@@ -70,7 +70,7 @@ def run_line(recipe: Recipe, store: RunFolder, progress: Progress, *, allow_code
     with progress.task("loading data and model"):
         data = load_data(recipe.data, recipe.task, seed=recipe.seed)
         # What a later stage would refuse is said now, before anything is trained.
-        plan_stages(recipe, make_model(recipe.model, recipe.task, data, seed=recipe.seed, allow_code=allow_code))
+        plan_stages(recipe, make_model(recipe.model, recipe.task, data, seed=recipe.seed, allow_code=allow_code), data)
     surroundings = Surroundings(recipe, data, store, progress, threads, allow_code)
     store.write("recipe.lock.yaml", versions.lock(recipe, data.fingerprint, threads))
     state, stage = run_baseline(surroundings)

@@ -1,17 +1,9 @@
 """What criteria look at beyond single filters: gradients and activations on the calibration samples."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-
-from edgecompress.backend import keras, tf
-from edgecompress.data import Split
-from edgecompress.errors import ModelError
-from edgecompress.graph.channels import ChannelGraph
-from edgecompress.recipe.schema import Task
-from edgecompress.training.compiling import keras_loss
 
 BATCH_SIZE = 16  # small, so that changes of the loss of opposite sign do not cancel before their magnitude is taken
 

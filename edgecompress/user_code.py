@@ -67,6 +67,16 @@ def _find(module: str, name: str, kind: type[EdgeCompressError], field: str) -> 
     return found
 
 
+def source_file(place: str) -> Path | None:
+    """The file that holds `file.py:function` or `module.path:function`; None where there is none. Packages on the way are imported."""
+    module, _, _ = place.rpartition(":")
+    if module.endswith(".py"):
+        return Path(module).expanduser()
+    with _importable(Path.cwd()):
+        spec = importlib.util.find_spec(module)
+    return Path(spec.origin) if spec is not None and spec.origin is not None else None
+
+
 @contextmanager
 def _importable(folder: Path) -> Iterator[None]:
     """Puts a folder first where Python looks for modules."""

@@ -103,6 +103,10 @@ def test_missing_data_are_told_before_the_model_is_loaded(tmp_path):
     ("fields", "words"),
     [
         ({"format": "float32", "io": "int8"}, r"export: io must be float32 for format float32; other types need int8\. Received: 'int8'"),
+        (
+            {"format": "float32", "runtime": "tflite-runtime"},
+            r"target\.runtime: runtime must be ai-edge-litert, .* Received: 'tflite-runtime'\.",
+        ),
         ({"format": "int4"}, r"export\.format: format must be one of .*Received: 'int4'\."),
     ],
 )
@@ -123,6 +127,14 @@ def test_model_of_two_inputs_is_calibrated_on_arrays_of_their_names(tmp_path, sa
         convert(tmp_path / "two.h5", data=samples)
     with pytest.raises(DataError, match=r"samples of several inputs must be arrays of an \.npz.* Received: scale, mean or std"):
         convert(tmp_path / "two.h5", data=tmp_path / "both.npz", preprocess={"scale": 2.0})
+
+
+def test_runtime_that_is_too_old_is_told(model_path, tmp_path):
+    with pytest.raises(
+        ConversionError, match=r"Received: tflite-runtime==1\.1\.0, too old for FULLY_CONNECTED version 1 \(since 1\.5\.0\)"
+    ):
+        convert(model_path, format="float32", runtime="tflite-runtime==1.1.0", out=tmp_path / "m.tflite")
+    assert not (tmp_path / "m.tflite").exists()
 
 
 def test_open_input_shape_is_told_before_the_data_are_read(tmp_path):

@@ -109,7 +109,7 @@ def elementwise(call: Call, graph: Graph) -> Any:
     """A layer that works on every value alone, or on all channels, takes lifted tensors as they are."""
     if not call.is_lifted or not call.can_be_lifted or graph.is_shared or getattr(call.layer, "noise_shape", None) is not None:
         return None
-    changes = {}
+    changes: dict[str, Any] = {}
     if "axis" in (config := call.layer.get_config()):
         axis = config["axis"] if isinstance(config["axis"], int) else config["axis"][0]
         changes["axis"] = (axis - call.ranks[0] if axis >= 0 else axis) + IMAGE_RANK

@@ -234,10 +234,8 @@ class Graph:
     def _copy(self, node: Any) -> Any:
         """The same call of a copy of the layer."""
         layer = node.layer
-        inputs = [
-            self.plain(self._tensors[identity], old.shape.rank)
-            for identity, old in zip(node.flat_input_ids, node.keras_inputs, strict=True)
-        ]
+        pairs = zip(node.flat_input_ids, node.keras_inputs, strict=True)
+        inputs = [self.plain(self._tensors[identity], old.shape.rank) for identity, old in pairs]
         arguments, keywords = self._arguments(node, inputs)
         copy = keras.models.clone_model(layer) if isinstance(layer, keras.Model) else type(layer).from_config(layer.get_config())
         return self._add(copy, arguments, keywords, layer.get_weights())

@@ -24,8 +24,8 @@ KERNELS = {"Conv2D": "kernel", "DepthwiseConv2D": "depthwise_kernel", "Conv2DTra
 
 MOVES = frozenset({
     "Flatten", "Reshape", "Permute", "RepeatVector", "ZeroPadding1D", "ZeroPadding2D", "Cropping1D", "Cropping2D", "Identity",
-    "UpSampling2D", "Resizing", "MaxPooling2D", "AveragePooling2D", "GlobalMaxPooling1D", "GlobalMaxPooling2D", "SlicingOpLambda", "ActivityRegularization",
-    "Dropout", "SpatialDropout1D", "SpatialDropout2D", "GaussianDropout", "GaussianNoise", "AlphaDropout",
+    "UpSampling2D", "Resizing", "MaxPooling2D", "AveragePooling2D", "GlobalMaxPooling1D", "GlobalMaxPooling2D", "SlicingOpLambda",
+    "Dropout", "SpatialDropout1D", "SpatialDropout2D", "GaussianDropout", "GaussianNoise", "AlphaDropout", "ActivityRegularization",
 })  # fmt: skip
 """Layers whose outputs are values of their inputs, or lie between them: the runtime gives in- and output one scale."""
 
@@ -114,6 +114,5 @@ def is_fused_relu(layer: keras.layers.Layer) -> bool:
     """Whether an operator can apply a layer to its own output: ReLU and ReLU6."""
     if type(layer).__name__ == "Activation":
         return activation_name(layer) in ("relu", "relu6")
-    return is_relu6(layer) or (
-        type(layer).__name__ == "ReLU" and layer.max_value is None and not layer.negative_slope and not layer.threshold
-    )
+    is_plain = type(layer).__name__ == "ReLU" and layer.max_value is None and not layer.negative_slope and not layer.threshold
+    return is_plain or is_relu6(layer)

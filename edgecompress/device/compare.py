@@ -35,35 +35,36 @@ def compare(job: dict[str, Any], line: Line) -> dict[str, Any]:
 
     Returns:
         refused: why "model" cannot be run at all, else None; then the rest is missing.
-        runs: on how many inputs the two were compared; inputs that "model" fails on count only if "other" fails too.
+        runs: on how many inputs the outputs of the two were compared. Where "model" fails, "other" must fail too.
         mismatch: the first difference in words, else None.
         kernels: the family that ran.
         operators_left: how many operators of each file no delegate took.
         largest_difference: over all outputs.
     """
     kernels = job.get("kernels", "xnnpack")
-    line.enter_phase("running the file as it was")
     try:
         model = TfliteModel(job["model"], kernels=kernels)
         entries = _entries(model)
-        _Trial(entries[0], trial_inputs(entries[0].specs, 0)).outputs(model)
     except DeviceFault as fault:
         return {"refused": fault.reason}
-    line.enter_phase("running the new file")
+    line.enter_phase("loading the new file")
     try:
         other = TfliteModel(job["other"], kernels=kernels)
-        _Trial(entries[0], trial_inputs(entries[0].specs, 0)).outputs(other)
     except DeviceFault as fault:
         return _answer(model, None, 0, f"the new file is refused: {fault.reason}", 0.0)
     line.enter_phase("comparing both files")
-    runs, largest = 0, 0.0
+    runs, largest, failure = 0, 0.0, None
     for trial in _trials(job, entries, model):
-        mismatch, difference = _difference(trial, model, other, job.get("tolerance", 0.0))
+        expected, received = trial.outputs(model), trial.outputs(other)
+        mismatch, difference = _difference(trial.entry.words, expected, received, job.get("tolerance", 0.0))
         largest = max(largest, difference)
-        runs += 1
+        if isinstance(expected, str):
+            failure = expected
+        else:
+            runs += 1
         if mismatch is not None:
             return _answer(model, other, runs, mismatch, largest)
-    return _answer(model, other, runs, None, largest)
+    return {"refused": failure} if not runs and failure is not None else _answer(model, other, runs, None, largest)
 
 
 class _Trial(NamedTuple):
@@ -72,8 +73,12 @@ class _Trial(NamedTuple):
     entry: _Entry
     inputs: list[np.ndarray]
 
-    def outputs(self, model: TfliteModel) -> list[np.ndarray]:
-        return self.entry.run(model, self.inputs)
+    def outputs(self, model: TfliteModel) -> list[np.ndarray] | str:
+        """The outputs, or why there are none."""
+        try:
+            return self.entry.run(model, self.inputs)
+        except DeviceFault as fault:
+            return fault.reason
 
 
 def _answer(model: TfliteModel, other: TfliteModel | None, runs: int, mismatch: str | None, largest: float) -> dict[str, Any]:
@@ -88,10 +93,17 @@ def _answer(model: TfliteModel, other: TfliteModel | None, runs: int, mismatch: 
 
 
 def _entries(model: TfliteModel) -> list[_Entry]:
-    """The main subgraph, then every signature."""
+    """The main subgraph, then every signature.
+
+    Raises:
+        DeviceFault: An input is a string tensor.
+    """
     entries = [_Entry("the main subgraph", model.inputs, lambda which, inputs: which.invoke(inputs))]
     for key, arguments in model.signatures().items():
         entries.append(_Entry(f"signature {key!r}", list(arguments.values()), _signature_run(key, list(arguments))))
+    for spec in (spec for entry in entries for spec in entry.specs):
+        if spec.dtype == "string":
+            raise DeviceFault(f"input '{spec.name}' must be numbers. Received: a string tensor")
     return entries
 
 
@@ -117,29 +129,25 @@ def _trials(job: Mapping[str, Any], entries: list[_Entry], model: TfliteModel) -
             yield _Trial(entry, trial_inputs(entry.specs, number))
 
 
-def _difference(trial: _Trial, model: TfliteModel, other: TfliteModel, tolerance: float) -> tuple[str | None, float]:
-    """What differs on one input, in words, and by how much at most."""
-    answers: list[list[np.ndarray] | str] = []
-    for which in (model, other):
-        try:
-            answers.append(trial.outputs(which))
-        except DeviceFault as fault:
-            answers.append(fault.reason)
-    expected, received = answers
+def _difference(
+    words: str, expected: list[np.ndarray] | str, received: list[np.ndarray] | str, tolerance: float
+) -> tuple[str | None, float]:
+    """What differs on one input of the entry called `words`, and by how much at most."""
     if isinstance(expected, str) or isinstance(received, str):
         if isinstance(expected, str) and isinstance(received, str):
             return None, 0.0
-        return f"{trial.entry.words}: one file fails where the other does not: {expected if isinstance(expected, str) else received}", 0.0
+        failed = f"only the file as it was fails: {expected}" if isinstance(expected, str) else f"the new file fails: {received}"
+        return f"{words}: {failed}", 0.0
+    if len(expected) != len(received):
+        return f"{words}: {len(expected)} outputs became {len(received)}", 0.0
     largest = 0.0
-    for position, (first, second) in enumerate(zip(expected, received)):  # noqa: B905 (3.9 has no strict; compared below)
+    for position, (first, second) in enumerate(zip(expected, received)):  # noqa: B905 (3.9 has no strict; compared above)
         if first.shape == second.shape and first.dtype == second.dtype and first.tobytes() == second.tobytes():
             continue
         difference = _size(first, second)
         largest = max(largest, difference)
-        if not 0 < tolerance or difference > tolerance:
-            return f"{trial.entry.words}: output {position} differs by {difference:.6g}", largest
-    if len(expected) != len(received):
-        return f"{trial.entry.words}: {len(expected)} outputs became {len(received)}", largest
+        if not difference <= tolerance or tolerance == 0:
+            return f"{words}: output {position} differs by {difference:.6g}", largest
     return None, largest
 
 

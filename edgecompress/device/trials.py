@@ -9,7 +9,7 @@ import numpy as np
 from .fault import DeviceFault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from .runtime import TensorSpec
 
@@ -38,14 +38,21 @@ def _values(spec: TensorSpec, number: int, generator: np.random.Generator) -> np
         raise DeviceFault(f"input '{spec.name}' must be numbers. Received: a string tensor")
     dtype = np.dtype(spec.dtype)
     least, greatest, zero = _limits(spec, dtype)
-    chequered = np.arange(max(1, int(np.prod(spec.shape)))).reshape(spec.shape) % 2 * (greatest - least) + least
-    extremes: dict[int, Callable[[], np.ndarray]] = {
-        _LEAST: lambda: np.full(spec.shape, least),
-        _GREATEST: lambda: np.full(spec.shape, greatest),
-        _ZERO: lambda: np.full(spec.shape, zero),
-        _CHEQUERED: lambda: chequered,
-    }
-    values = extremes[number]() if number in extremes else _random(spec.shape, least, greatest, generator)
+    if number == _CHEQUERED:
+        return np.resize(_cast(np.array([least, greatest]), dtype), spec.shape)
+    extremes = {_LEAST: least, _GREATEST: greatest, _ZERO: zero}
+    if number in extremes:
+        return np.full(spec.shape, _cast(np.array(extremes[number]), dtype))
+    block = int(generator.choice([1, 1, 3, 8]))
+    small = tuple(min(_NOISE_SIDE, -(-size // block)) for size in spec.shape)
+    values = _cast(_noise(small, least, greatest, generator), dtype)
+    for axis, size in enumerate(spec.shape):
+        values = values.take(np.arange(size) // block % small[axis], axis)  # a pattern that repeats in large inputs
+    return values
+
+
+def _cast(values: np.ndarray, dtype: np.dtype[np.generic]) -> np.ndarray:
+    """Real numbers as the type of an input."""
     return (np.round(values) if dtype.kind in "iu" else values >= 1 if dtype.kind == "b" else values).astype(dtype)
 
 
@@ -58,15 +65,10 @@ def _limits(spec: TensorSpec, dtype: np.dtype[np.generic]) -> tuple[float, float
     return 0.0, float(_INDEX_LIMIT - 1), 0.0
 
 
-def _random(shape: tuple[int, ...], least: float, greatest: float, generator: np.random.Generator) -> np.ndarray:
-    """Noise of a random strength, half of the time in blocks, around a random level, within the limits."""
-    level = generator.uniform(least, greatest)
+def _noise(shape: tuple[int, ...], least: float, greatest: float, generator: np.random.Generator) -> np.ndarray:
+    """Noise of a random strength around a random level, within the limits."""
+    noise = generator.uniform(-1, 1, shape)
     strength = (greatest - least) * generator.choice([1.0, 1.0, 0.3, 0.05, 0.01])
-    block = int(generator.choice([1, 1, 3, 8]))
-    small = tuple(min(_NOISE_SIDE, -(-size // block)) for size in shape)
-    noise = generator.uniform(-1, 1, small)
-    for axis, size in enumerate(shape):
-        noise = noise.take(np.arange(size) // block % small[axis], axis)  # a pattern that repeats in large inputs
     if strength == greatest - least:  # the whole range, whatever the level
         return (noise + 1) / 2 * strength + least
-    return np.clip(level + strength * noise, least, greatest)
+    return np.clip(generator.uniform(least, greatest) + strength * noise, least, greatest)

@@ -75,15 +75,31 @@ class Graph:
         data = self.model.buffers[self.tensors[index].buffer].data
         return data is not None and len(data) > 0
 
-    def replace_constant(self, operator: Any, position: int, values: np.ndarray, scales: np.ndarray | None = None) -> None:
-        """Gives one operator other values for a constant input, in a tensor of its own; `scales` if those change too."""
-        before = self.tensors[integers(operator.inputs)[position]]
-        made = self.add_constant(values, before.type)
-        tensor = self.tensors[made]
-        tensor.name, tensor.hasRank = before.name, before.hasRank
-        if before.quantization is not None:
-            tensor.quantization = copy_quantization(before.quantization, scales)
-        set_input(operator, position, made)
+    def replace_constant(self, operator: Any, position: int, values: np.ndarray) -> Any:
+        """Other values for a constant input of one operator. Others that read it keep theirs.
+
+        Returns:
+            The tensor with the new values.
+        """
+        index = integers(operator.inputs)[position]
+        made = self.add_constant(values, self.tensors[index].type)
+        before, tensor = self.tensors[index], self.tensors.pop()
+        shape, buffer = tensor.shape, tensor.buffer
+        vars(tensor).update(vars(before))
+        tensor.shape, tensor.buffer, tensor.shapeSignature = shape, buffer, None
+        if len(self.consumers()[index]) == 1 and index not in self.outputs:
+            self.tensors[index] = tensor
+        else:
+            self.tensors.append(tensor)
+            self.set_input(operator, position, made)
+        return tensor
+
+    def set_input(self, operator: Any, position: int, index: int) -> None:
+        """Changes one input of an operator; positions behind the last are filled with inputs that are left out."""
+        inputs = integers(operator.inputs)
+        inputs += [OMITTED] * (position + 1 - len(inputs))
+        inputs[position] = index
+        operator.inputs = inputs
 
     def add_constant(self, values: np.ndarray, kind: int) -> int:
         """A new constant; returns its number."""
@@ -109,23 +125,6 @@ def options_of(operator: Any, table: str) -> Any:
     """An operator's options; the defaults where the file leaves them out or holds others."""
     made = operator.builtinOptions
     return made if isinstance(made, getattr(schema, f"{table}T")) else new_table(table)
-
-
-def set_input(operator: Any, position: int, index: int) -> None:
-    """Changes one input of an operator; positions behind the last are filled with inputs that are left out."""
-    inputs = integers(operator.inputs)
-    inputs += [OMITTED] * (position + 1 - len(inputs))
-    inputs[position] = index
-    operator.inputs = inputs
-
-
-def copy_quantization(quantization: Any, scales: np.ndarray | None) -> Any:
-    """The same parameters, or the same with other scales."""
-    made = new_table("QuantizationParameters")
-    vars(made).update(vars(quantization))
-    if scales is not None:
-        made.scale, made.zeroPoint = scales, np.zeros(len(scales), np.int64)
-    return made
 
 
 def integers(values: Iterable[Any] | None) -> list[int]:

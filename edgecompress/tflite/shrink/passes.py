@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgecompress.tflite.pack import pack
+from edgecompress.tflite.shrink.channel_choice import remove_dead_channels
 from edgecompress.tflite.shrink.diet import drop_metadata, drop_names
 from edgecompress.tflite.shrink.unused import remove_unused, share_buffers
 from edgecompress.tflite.unpack import unpack
@@ -17,10 +18,14 @@ class Settings:
     Attributes:
         keep_names: the names of tensors inside the graph stay.
         keep_metadata: the converter's records, description and ranges stay.
+        round_to: numbers of channels stay multiples of this, where they were.
+        tolerance: 0: every bit stays; above it, float results may differ by so much, relative to the largest one where that is above 1.
     """
 
     keep_names: bool = False
     keep_metadata: bool = False
+    round_to: int = 1
+    tolerance: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,9 @@ class PassResult:
 
 # In this order: each pass leaves things for a later one to leave out.
 PASSES: dict[str, Callable[[Any, Settings], tuple[int, tuple[str, ...]]]] = {
+    "remove_dead_channels": lambda model, settings: remove_dead_channels(
+        model, round_to=settings.round_to, tolerant=settings.tolerance > 0
+    ),
     "drop_names": lambda model, _: (drop_names(model), ()),
     "drop_metadata": lambda model, _: (drop_metadata(model), ()),
     "remove_unused": lambda model, _: (remove_unused(model), ()),

@@ -32,7 +32,7 @@ def remove_unused(model: Any) -> int:
     for graph in graphs_of(model):
         if not graph.is_bound():
             removed += _remove_operators(graph) + _remove_tensors(graph, model.signatureDefs or [])
-    return removed + _remove_buffers(model) + _remove_codes(model)
+    return removed + remove_buffers(model) + _remove_codes(model)
 
 
 def _remove_operators(graph: Graph) -> int:
@@ -74,7 +74,7 @@ def _remove_tensors(graph: Graph, signatures: Iterable[Any]) -> int:
     return removed
 
 
-def _remove_buffers(model: Any) -> int:
+def remove_buffers(model: Any) -> int:
     """Buffers that nobody refers to. The first one stands for "no data" and stays."""
     used = {0, *(entry.buffer for entry in model.metadata or []), *integers(model.metadataBuffer)}
     used.update(tensor.buffer for subgraph in model.subgraphs for tensor in subgraph.tensors)

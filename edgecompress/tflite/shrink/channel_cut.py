@@ -77,9 +77,8 @@ def _merged(kernel: Kernel, merges: Mapping[int, int]) -> np.ndarray:
     if not merges:
         return kernel.weights
     values = kernel.weights.copy()
-    target = {int(channel): column for column, channel in enumerate(kernel.channels)}
     for gone, stays in merges.items():
-        values[:, :, target[stays]] += kernel.weights[:, :, target[gone]]
+        values[:, :, kernel.channels == stays] += kernel.weights[:, :, kernel.channels == gone] - kernel.weights.dtype.type(kernel.zero_point)
     return values
 
 

@@ -82,16 +82,14 @@ class Graph:
             The tensor with the new values.
         """
         index = integers(operator.inputs)[position]
-        made = self.add_constant(values, self.tensors[index].type)
-        before, tensor = self.tensors[index], self.tensors.pop()
-        shape, buffer = tensor.shape, tensor.buffer
-        vars(tensor).update(vars(before))
-        tensor.shape, tensor.buffer, tensor.shapeSignature = shape, buffer, None
-        if len(self.consumers()[index]) == 1 and index not in self.outputs:
-            self.tensors[index] = tensor
-        else:
+        if len(self.consumers()[index]) > 1 or index in self.outputs:
+            tensor = new_table("Tensor")
+            vars(tensor).update(vars(self.tensors[index]))
             self.tensors.append(tensor)
-            self.set_input(operator, position, made)
+            self.set_input(operator, position, len(self.tensors) - 1)
+        else:
+            tensor = self.tensors[index]
+        tensor.shape, tensor.shapeSignature, tensor.buffer = list(values.shape), None, self.add_buffer(values)
         return tensor
 
     def set_input(self, operator: Any, position: int, index: int) -> None:
@@ -102,13 +100,18 @@ class Graph:
         operator.inputs = inputs
 
     def add_constant(self, values: np.ndarray, kind: int) -> int:
-        """A new constant; returns its number."""
-        buffer, tensor = new_table("Buffer"), new_table("Tensor")
-        buffer.data = np.frombuffer(np.ascontiguousarray(values).tobytes(), np.uint8)
-        tensor.shape, tensor.type, tensor.buffer = list(values.shape), kind, len(self.model.buffers)
-        self.model.buffers.append(buffer)
+        """A new tensor with data; returns its number."""
+        tensor = new_table("Tensor")
+        tensor.shape, tensor.type, tensor.buffer = list(values.shape), kind, self.add_buffer(values)
         self.tensors.append(tensor)
         return len(self.tensors) - 1
+
+    def add_buffer(self, values: np.ndarray) -> int:
+        """New data; returns the buffer's number."""
+        buffer = new_table("Buffer")
+        buffer.data = np.frombuffer(np.ascontiguousarray(values).tobytes(), np.uint8)
+        self.model.buffers.append(buffer)
+        return len(self.model.buffers) - 1
 
     def is_bound(self) -> bool:
         """Whether something in the file that only its maker understands may know tensors and operators by number."""

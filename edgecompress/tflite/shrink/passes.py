@@ -6,7 +6,10 @@ from typing import Any
 
 from edgecompress.tflite.pack import pack
 from edgecompress.tflite.shrink.channel_choice import remove_dead_channels
+from edgecompress.tflite.shrink.channel_merge import merge_duplicate_channels
 from edgecompress.tflite.shrink.diet import drop_metadata, drop_names
+from edgecompress.tflite.shrink.folding import fold_constants
+from edgecompress.tflite.shrink.identities import fold_padding, remove_identities
 from edgecompress.tflite.shrink.unused import remove_unused, share_buffers
 from edgecompress.tflite.unpack import unpack
 
@@ -47,9 +50,13 @@ class PassResult:
 
 # In this order: each pass leaves things for a later one to leave out.
 PASSES: dict[str, Callable[[Any, Settings], tuple[int, tuple[str, ...]]]] = {
+    "fold_constants": lambda model, _: (fold_constants(model), ()),
+    "remove_identities": lambda model, _: (remove_identities(model), ()),
+    "fold_padding": lambda model, _: (fold_padding(model), ()),
     "remove_dead_channels": lambda model, settings: remove_dead_channels(
         model, round_to=settings.round_to, tolerant=settings.tolerance > 0
     ),
+    "merge_duplicate_channels": lambda model, settings: (merge_duplicate_channels(model, tolerant=settings.tolerance > 0), ()),
     "drop_names": lambda model, _: (drop_names(model), ()),
     "drop_metadata": lambda model, _: (drop_metadata(model), ()),
     "remove_unused": lambda model, _: (remove_unused(model), ()),

@@ -70,7 +70,7 @@ def run_line(recipe: Recipe, store: RunFolder, progress: Progress, *, allow_code
     with progress.task("loading data and model"):
         data = load_data(recipe.data, recipe.task, seed=recipe.seed)
         # What a later stage would refuse is said now, before anything is trained.
-        plan_stages(recipe, make_model(recipe.model, recipe.task, data, seed=recipe.seed, allow_code=allow_code))
+        plan_stages(recipe, make_model(recipe.model, recipe.task, data, seed=recipe.seed, allow_code=allow_code), data)
     surroundings = Surroundings(recipe, data, store, progress, threads, allow_code)
     store.write("recipe.lock.yaml", versions.lock(recipe, data.fingerprint, threads))
     state, stage = run_baseline(surroundings)
@@ -87,8 +87,10 @@ def run_line(recipe: Recipe, store: RunFolder, progress: Progress, *, allow_code
 def run_baseline(surroundings: Surroundings) -> tuple[State, StageReport]:
     """Stage 00: the model of the recipe, built or loaded, and trained where the recipe says so."""
     recipe, data = surroundings.recipe, surroundings.data
+    # The content of a file counts, not where it lies; of a Python file the function's name too.
+    model = recipe.model.model_dump(mode="json", exclude={"path"} if recipe.model.source == "file" else None)
     key = content_key(
-        "baseline", baseline_stage.VERSION, recipe.model.model_dump(mode="json", exclude={"path"}), baseline_stage.file_hash(recipe.model),
+        "baseline", baseline_stage.VERSION, model, baseline_stage.file_hash(recipe.model),
         recipe.task.model_dump(mode="json"), recipe.data.batch_size, recipe.data.augment.model_dump(), data.fingerprint,
         recipe.seed, surroundings.threads, versions.of_training(),
     )  # fmt: skip

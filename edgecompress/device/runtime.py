@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 Kernels = Literal["xnnpack", "builtin"]
 
+_MOST_CHARACTERS = 300  # of a runtime's own words
+
 # Package name for the report, module with the Interpreter, module with __version__; the first that imports is used.
 _RUNTIMES = (
     ("ai-edge-litert", "ai_edge_litert.interpreter", "ai_edge_litert"),
@@ -297,5 +299,6 @@ def _spec(details: dict[str, Any]) -> TensorSpec:
 
 
 def _one_line(error: BaseException) -> str:
-    """A runtime's message without its line breaks."""
-    return " ".join(str(error).split())
+    """A runtime's message without its line breaks, bounded: some repeat themselves for each tensor."""
+    words = " ".join(str(error).split())
+    return words if len(words) <= _MOST_CHARACTERS else f"{words[: _MOST_CHARACTERS - 3]}..."

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from edgecompress.backend import keras
+from edgecompress.causes import root_cause
 from edgecompress.errors import ConversionError, StorageError
-from edgecompress.export.causes import root_cause
 from edgecompress.export.chosen_layers import choose_kernels, quantize_kernels
 from edgecompress.export.compatibility import CALIBRATED, check_calibration, check_model, is_quantize_aware
 from edgecompress.export.rungs import RUNGS, Settings, Source, from_concrete_function, has_loop, trace

@@ -3,7 +3,9 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from edgecompress.backend import keras
+import numpy as np
+
+from edgecompress.backend import keras, tf
 from edgecompress.graph.layers import wrapped_layer
 from edgecompress.graph.selection import select_layers
 from edgecompress.keeps import Keep, enforced
@@ -12,7 +14,8 @@ from edgecompress.stage import Context
 from edgecompress.store import TRAINING_FILE
 from edgecompress.training.callbacks import EarlyStop, History, ResetRandomLayers, ShowProgress, StopOnNaN
 from edgecompress.training.checkpoint import Checkpoint
-from edgecompress.training.compiling import keras_loss, keras_metric, keras_optimizer, rises
+from edgecompress.training.class_weights import class_weights
+from edgecompress.training.compiling import keras_loss, keras_metric, keras_optimizer, rises, steering_metric
 
 
 def num_steps_per_epoch(context: Context) -> int:
@@ -45,7 +48,7 @@ def fit(
         TrainingError: the loss became NaN or infinite.
         RecipeError: a pattern of `train.freeze` matches no layer.
     """
-    metric = context.task.metrics[0]
+    metric = steering_metric(context.task)
     num_steps = num_steps_per_epoch(context)
     history = History()
     early_stop = EarlyStop(metric, rises(context.task), train.early_stop, first_best_epoch) if train.early_stop else None
@@ -61,18 +64,24 @@ def fit(
                 checkpoint, ShowProgress(bar, metric, train.epochs),
             ]  # fmt: skip
             if first_epoch < train.epochs and not done:
-                batches = context.data.train.epochs(
-                    context.data.batch_size, seed=context.seed, first_epoch=first_epoch, augment=context.data.augments
-                )
-                validation = context.data.validation.dataset(context.data.batch_size)
-                model.fit(
-                    batches, validation_data=validation, epochs=train.epochs, initial_epoch=first_epoch,
-                    shuffle=False, verbose=0, callbacks=[*callbacks, *own],
-                )  # fmt: skip
+                data = context.data
+                batches = data.train.epochs(data.batch_size, seed=context.seed, first_epoch=first_epoch, augment=data.augments)
+                with data.train.readable(), data.validation.readable():
+                    model.fit(
+                        batches, validation_data=_validation(context), epochs=train.epochs, initial_epoch=first_epoch,
+                        shuffle=False, verbose=0, callbacks=[*callbacks, *own], class_weight=class_weights(train, data),
+                    )  # fmt: skip
         if early_stop is not None and early_stop.best_weights is not None:
             for variable, value in zip(model.weights, early_stop.best_weights, strict=True):
                 variable.assign(value)
     return history.epochs
+
+
+def _validation(context: Context) -> tf.data.Dataset:
+    """What is looked at after each epoch: the validation split, but for its anomalies, which say nothing of a training without them."""
+    split = context.data.validation
+    order = None if split.anomalies is None else np.flatnonzero(~split.anomalies)
+    return split.dataset(context.data.batch_size, order=order)
 
 
 @contextmanager

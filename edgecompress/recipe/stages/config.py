@@ -8,6 +8,7 @@ Layers = Annotated[
     list[str], Field(description="layers to work on: a name, a glob (conv*), re:REGEX or type:LayerClass; empty: all that fit")
 ]
 Skip = Annotated[list[str], Field(description="layers to leave alone, written like `layers`")]
+PositiveWeight = Annotated[float, Field(gt=0)]
 
 
 class Config(BaseModel):
@@ -30,6 +31,10 @@ class Train(Config):
         description="stop after so many epochs without a better validation metric, keep the best; absent: never. auc is approximate here",
     )  # fmt: skip
     freeze: list[str] = Field(default=[], description="layers that do not train: a name, a glob (conv*), re:REGEX or type:LayerClass")
+    class_weights: Literal["balanced"] | dict[str, PositiveWeight] | None = Field(
+        default=None,
+        description="how much a sample counts in the loss, by class name (1 where absent); balanced: every class the same in all",
+    )
 
 
 RecoveryTrain = Annotated[Train | None, Field(description="training in this stage; absent: none", examples=[{"epochs": 2}])]

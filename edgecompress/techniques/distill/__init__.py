@@ -1,0 +1,1 @@
+"""`distill`: a student learns from teachers."""

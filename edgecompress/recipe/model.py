@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from edgecompress.recipe.section import Section
-from edgecompress.recipe.stages import Train
+from edgecompress.recipe.training import Training
 
 
 class BuilderModel(Section):
@@ -14,7 +14,7 @@ class BuilderModel(Section):
     source: Literal["builder"]
     name: Literal["cnn", "ds_cnn", "mobilenet_v1", "resnet8", "mlp", "autoencoder"] = Field(description="the architecture")
     width: int | None = Field(default=None, gt=0, le=4096, description="channels of the first layer; absent: the builder's own")
-    train: Train | None = Field(default=None, description="absent: the model is used as it is")
+    train: Training | None = Field(default=None, description="absent: the model is used as it is")
 
 
 class FileModel(Section):
@@ -22,7 +22,8 @@ class FileModel(Section):
 
     source: Literal["file"]
     path: str = Field(min_length=1, description="file, or SavedModel folder")
-    train: Train | None = Field(default=None, description="absent: the model is used as it is")
+    train: Training | None = Field(default=None, description="absent: the model is used as it is")
 
 
-Model = Annotated[BuilderModel | FileModel, Field(discriminator="source")]
+AnyModel = BuilderModel | FileModel
+Model = Annotated[AnyModel, Field(discriminator="source")]

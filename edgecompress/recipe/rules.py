@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from edgecompress.recipe.distillation import NEEDS_CLASSES, Distillation
 from edgecompress.recipe.nodes import KeyPath, Node
 from edgecompress.recipe.problems import Problem, messages, recipe_error
 from edgecompress.recipe.schema import BuilderModel, LatencyGoal, Recipe
@@ -29,7 +30,7 @@ def check_recipe(recipe: Recipe, root: Node | None = None) -> list[str]:
     Raises:
         RecipeError: every rule that is broken, one line each.
     """
-    problems = [*_ids(recipe), *_order(recipe), *_patterns(recipe), *_goals(recipe)]
+    problems = [*_ids(recipe), *_order(recipe), *_patterns(recipe), *_losses(recipe), *_goals(recipe)]
     if problems:
         raise recipe_error(problems, root)
     return messages([*_untrained(recipe), *_released(recipe)], root)
@@ -73,6 +74,26 @@ def _patterns_in(value: Any, path: KeyPath) -> Iterator[Problem]:
             re.compile(value.removeprefix("re:"))
         except (re.error, OverflowError, RecursionError) as error:
             yield Problem(path, f"pattern must be a valid regular expression after re: ({error}).{received(value)}")
+
+
+def _losses(recipe: Recipe) -> Iterator[Problem]:
+    """Losses between student and teacher that the task has no labels for."""
+    kind = recipe.task.kind
+    for index, stage in enumerate(recipe.stages):
+        for path, distillation in _distillations(stage):
+            for name in NEEDS_CLASSES:
+                if kind != "classification" and name in distillation.losses.chosen:
+                    words = f"{name} must be left to a classification task. Received: a {kind} task."
+                    yield Problem(("stages", index, *path, "losses", name), words)
+
+
+def _distillations(stage: Any) -> Iterator[tuple[KeyPath, Distillation]]:
+    """Where a stage learns from teachers: it is one, or its training does."""
+    if isinstance(stage, Distillation):
+        yield (), stage
+    path, training = (("train",), stage.train) if "train" in type(stage).model_fields else ((), stage)
+    if (distillation := getattr(training, "distill", None)) is not None:
+        yield (*path, "distill"), distillation
 
 
 def _goals(recipe: Recipe) -> Iterator[Problem]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections.abc import Iterator
 from typing import Literal
@@ -36,14 +37,26 @@ class Split:
     ) -> None:  # fmt: skip
         self._inputs, self._preprocess = inputs, preprocess
         self._augment = augment if augment is not None and is_active(augment) else None
-        self._shape = output_shape(inputs.sample_shape, preprocess)
+        self.input_shape = output_shape(inputs.sample_shape, preprocess)
         self.labels = None if labels is None else labels[rows]
+        self._companion: tf.Tensor | None = None
         with tf.device("CPU:0"):
             self._rows = tf.constant(rows)
             self._targets = None if target == "input" else tf.constant(self.labels)
 
     def __len__(self) -> int:
         return int(self._rows.shape[0])
+
+    def beside(self, values: np.ndarray) -> Split:
+        """The same samples with targets that are pairs (targets, values of the sample).
+
+        Args:
+            values: [len(split), ...], in the order of the split.
+        """
+        split = copy.copy(self)
+        with tf.device("CPU:0"):
+            split._companion = tf.constant(values)
+        return split
 
     def dataset(self, batch_size: int, *, order: np.ndarray | None = None, augment_seed: int | None = None) -> tf.data.Dataset:
         """Batches of the split: (inputs float32 [b, ...], targets [b] or [b, ...]).
@@ -95,10 +108,11 @@ class Split:
         def batch(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             positions = order[index * batch_size : (index + 1) * batch_size]
             inputs = self._inputs.batch(tf.gather(self._rows, positions), self._preprocess)
-            inputs = tf.ensure_shape(inputs, [None, *self._shape])
+            inputs = tf.ensure_shape(inputs, [None, *self.input_shape])
             if augment and self._augment is not None:
                 inputs = augment_batch(inputs, self._augment, tf.stack([augment_seed, index]))
-            return inputs, inputs if self._targets is None else tf.gather(self._targets, positions)
+            targets = inputs if self._targets is None else tf.gather(self._targets, positions)
+            return inputs, targets if self._companion is None else (targets, tf.gather(self._companion, positions))
 
         return tf.data.Dataset.range(-(-num_samples // batch_size)).map(batch)
 

@@ -1,6 +1,7 @@
 """What a student learns from teachers: who teaches, the losses and their weights. Free of TensorFlow."""
 
-from typing import Annotated, Any, Literal
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, GetCoreSchemaHandler, model_validator
 from pydantic_core import core_schema
@@ -8,8 +9,9 @@ from pydantic_core import core_schema
 from edgecompress.recipe.model import AnyModel
 from edgecompress.recipe.section import Section
 
-NEEDS_CLASSES = ("dkd", "hard_labels")  # losses that only a task with one class per sample has
-RESPONSE = ("kd", "mse", *NEEDS_CLASSES)  # losses between outputs; all others look at layers of one teacher
+RESPONSE = ("kd", "dkd", "hard_labels", "mse")  # losses between outputs; all others look at layers of one teacher
+# Losses that need probabilities, and the kinds of task that have them.
+LOSS_TASKS = {"kd": ("classification", "multi_label"), "dkd": ("classification",), "hard_labels": ("classification",)}
 
 
 class OrTrue:
@@ -26,8 +28,9 @@ def _default_if_true(value: Any) -> Any:
 
 
 class Loss(Section):
-    """A loss between student and teacher."""
+    """A loss between student and teacher; `name` is its key in a recipe."""
 
+    name: ClassVar[str]
     weight: float = Field(default=1.0, ge=0, le=1e9, description="factor of this loss in the sum")
 
 
@@ -37,6 +40,7 @@ class KD(Loss):
     Source: Hinton et al., Distilling the Knowledge in a Neural Network (2015), section 2.
     """
 
+    name = "kd"
     weight: float = Field(default=0.9, ge=0, le=1e9, description="factor of this loss in the sum, alpha in the literature")
     temperature: float = Field(default=4.0, gt=0, le=1e6, description="T that outputs are divided by: high, small probabilities count too")
 
@@ -47,6 +51,7 @@ class DKD(Loss):
     Source: Zhao et al., Decoupled Knowledge Distillation (2022), section 3.2.
     """
 
+    name = "dkd"
     temperature: float = Field(default=4.0, gt=0, le=1e6, description="T that outputs are divided by")
     target_weight: float = Field(default=1.0, ge=0, le=1e6, description="alpha, of the label's class against the others")
     others_weight: float = Field(default=8.0, ge=0, le=1e6, description="beta, of the other classes among themselves")
@@ -58,12 +63,16 @@ class HardLabels(Loss):
     Source: Touvron et al., Training data-efficient image transformers (2021), section 4.
     """
 
+    name = "hard_labels"
+
 
 class MSE(Loss):
     """Mean squared difference of the outputs: logits, or values of a regression or an autoencoder.
 
     Source: Ba & Caruana, Do Deep Nets Really Need to be Deep? (2014), section 2.2.
     """
+
+    name = "mse"
 
 
 def _auto(value: Any) -> Any:
@@ -92,12 +101,16 @@ class Hints(PairedLoss):
     Source: Romero et al., FitNets (2015), section 2.2.
     """
 
+    name = "hints"
+
 
 class AttentionTransfer(PairedLoss):
     """Squared difference of the maps of where layers look.
 
     Source: Zagoruyko & Komodakis, Paying More Attention to Attention (2017), section 3.1.
     """
+
+    name = "attention_transfer"
 
 
 class Gram(PairedLoss):
@@ -106,12 +119,16 @@ class Gram(PairedLoss):
     Source: Huang & Wang, Like What You Like (2017), section 4.1.2.
     """
 
+    name = "gram"
+
 
 class FSP(PairedLoss):
     """Mean squared difference of the flow from each paired layer to the next one; needs two pairs.
 
     Source: Yim et al., A Gift from Knowledge Distillation (2017), section 3.
     """
+
+    name = "fsp"
 
 
 class RKDDistance(PairedLoss):
@@ -120,12 +137,16 @@ class RKDDistance(PairedLoss):
     Source: Park et al., Relational Knowledge Distillation (2019), section 3.2.1.
     """
 
+    name = "rkd_distance"
+
 
 class RKDAngle(PairedLoss):
     """Huber loss between angles of triples of samples.
 
     Source: Park et al., Relational Knowledge Distillation (2019), section 3.2.2.
     """
+
+    name = "rkd_angle"
 
 
 class SimilarityPreserving(PairedLoss):
@@ -134,6 +155,8 @@ class SimilarityPreserving(PairedLoss):
     Source: Tung & Mori, Similarity-Preserving Knowledge Distillation (2019), section 3.1.
     """
 
+    name = "similarity_preserving"
+
 
 class CorrelationCongruence(PairedLoss):
     """Squared difference of Gaussian kernels of samples.
@@ -141,6 +164,7 @@ class CorrelationCongruence(PairedLoss):
     Source: Peng et al., Correlation Congruence for Knowledge Distillation (2019), section 3.3.
     """
 
+    name = "correlation_congruence"
     gamma: float = Field(default=0.4, gt=0, le=100, description="of the kernel exp(-gamma distance^2)")
     order: int = Field(default=2, ge=1, le=20, description="of its Taylor series")
 
@@ -164,10 +188,10 @@ class Losses(Section):
     correlation_congruence: Annotated[CorrelationCongruence | None, OrTrue()] = Field(default=None, description="kernels of samples (Peng)")
 
     @property
-    def chosen(self) -> dict[str, Loss]:
-        """Those that are on, by name, in a fixed order."""
-        found = {name: getattr(self, name) for name in type(self).model_fields}
-        return {name: loss for name, loss in found.items() if loss is not None}
+    def chosen(self) -> list[Loss]:
+        """Those that are on, in a fixed order."""
+        found = (getattr(self, name) for name in type(self).model_fields)
+        return [loss for loss in found if loss is not None]
 
 
 class BaselineTeacher(Section):
@@ -205,23 +229,25 @@ class Distillation(Section):
 
     @model_validator(mode="after")
     def _teaches(self) -> "Distillation":
-        weights = {name: loss.weight for name, loss in self.losses.chosen.items()}
-        if weights and not any(weights.values()):
-            raise ValueError(f"weights of losses must not all be 0. Received: {', '.join(weights)} with weight 0")
-        looks_inside = ", ".join(name for name in weights if name not in RESPONSE)
+        chosen = self.losses.chosen
+        if chosen and not any(loss.weight for loss in chosen):
+            raise ValueError(f"weights of losses must not all be 0. Received: {', '.join(loss.name for loss in chosen)} with weight 0")
+        looks_inside = ", ".join(loss.name for loss in chosen if loss.name not in RESPONSE)
         if looks_inside and len(self.teacher) > 1:
             raise ValueError(f"teacher must be one for losses between layers ({looks_inside}). Received: {len(self.teacher)} teachers")
         return self
 
-    def losses_for(self, kind: str) -> dict[str, Loss]:
-        """The losses by name, those of weight 0 left out; where the recipe names none, the one that fits the kind of task."""
+    def losses_for(self, kind: str) -> list[Loss]:
+        """The losses, those of weight 0 left out; where the recipe names none, the one that fits the kind of task."""
         if not self.losses.chosen:
-            return {"kd": KD()} if kind in ("classification", "multi_label") else {"mse": MSE()}
-        return {name: loss for name, loss in self.losses.chosen.items() if loss.weight}
+            return [KD()] if kind in LOSS_TASKS["kd"] else [MSE()]
+        return [loss for loss in self.losses.chosen if loss.weight]
 
     def label_weight(self, kind: str) -> float:
         """The factor of the task's own loss."""
-        if self.labels is not None:
-            return self.labels
-        kd = self.losses_for(kind).get("kd")
-        return max(0.0, 1 - kd.weight) if kd is not None else 1.0
+        return label_weight(self.losses_for(kind)) if self.labels is None else self.labels
+
+
+def label_weight(losses: Sequence[Loss]) -> float:
+    """The factor of the task's own loss where nobody says it: what kd leaves of 1."""
+    return max(0.0, 1 - sum(loss.weight for loss in losses if isinstance(loss, KD)))

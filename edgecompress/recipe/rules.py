@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from edgecompress.recipe.distillation import NEEDS_CLASSES, Distillation
+from edgecompress.recipe.distillation import LOSS_TASKS, Distillation
 from edgecompress.recipe.nodes import KeyPath, Node
 from edgecompress.recipe.problems import Problem, messages, recipe_error
 from edgecompress.recipe.schema import BuilderModel, LatencyGoal, Recipe
@@ -81,10 +81,11 @@ def _losses(recipe: Recipe) -> Iterator[Problem]:
     kind = recipe.task.kind
     for index, stage in enumerate(recipe.stages):
         for path, distillation in _distillations(stage):
-            for name in NEEDS_CLASSES:
-                if kind != "classification" and name in distillation.losses.chosen:
-                    words = f"{name} must be left to a classification task. Received: a {kind} task."
-                    yield Problem(("stages", index, *path, "losses", name), words)
+            for loss in distillation.losses.chosen:
+                kinds = LOSS_TASKS.get(loss.name)
+                if kinds is not None and kind not in kinds:
+                    words = f"{loss.name} must be left to a task of {' or '.join(kinds)}. Received: a {kind} task."
+                    yield Problem(("stages", index, *path, "losses", loss.name), words)
 
 
 def _distillations(stage: Any) -> Iterator[tuple[KeyPath, Distillation]]:

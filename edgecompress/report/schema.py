@@ -96,6 +96,7 @@ class StageReport(Section):
     training: list[dict[str, int | float | None]] = []  # per epoch: epoch, loss, METRIC, validation_METRIC, learning_rate
     released: list[str] = []  # one sentence per keep that this stage had to break
     reasons: list[str] = []  # why it left everything alone (no_op)
+    warnings: list[str] = []  # said while it ran; all stages' stand under the report's `warnings` too
 
 
 class ModelMetrics(TypedDict, total=False):

@@ -32,13 +32,27 @@ def make_model(config: BuilderModel | FileModel, task: Task, data: Data, *, seed
     Raises:
         ModelError: the file is no model, or the model does not fit the data.
     """
-    if config.source == "builder":
-        model, name = build_model(config, data.input_shape, data.num_outputs, seed=seed), f"builder {config.name}"
-    else:
-        model, name = load_model(config.path, allow_code=allow_code), config.path
+    model, name = build_or_load(config, data, seed=seed, allow_code=allow_code), model_name(config)
+    if config.source != "builder":
         _check_fits(model, name, task, data)
-    _check_outputs(model, name, task)
+    check_outputs(model, name, task)
     return model
+
+
+def build_or_load(config: BuilderModel | FileModel, data: Data, *, seed: int, allow_code: bool) -> keras.Model:
+    """`make_model` without the checks.
+
+    Raises:
+        ModelError: the file is no model, or the builder cannot take the data.
+    """
+    if config.source == "builder":
+        return build_model(config, data.input_shape, data.num_outputs, seed=seed)
+    return load_model(config.path, allow_code=allow_code)
+
+
+def model_name(config: BuilderModel | FileModel) -> str:
+    """What messages call the model."""
+    return f"builder {config.name}" if config.source == "builder" else config.path
 
 
 def _check_fits(model: keras.Model, name: str, task: Task, data: Data) -> None:
@@ -58,7 +72,7 @@ def _check_fits(model: keras.Model, name: str, task: Task, data: Data) -> None:
         raise ModelError(f"{name}: outputs must have the shape {expected} for this {task.kind} task. Received: {outputs}.")
 
 
-def _check_outputs(model: keras.Model, name: str, task: Task) -> None:
+def check_outputs(model: keras.Model, name: str, task: Task) -> None:
     """Raises ModelError where the last layer shows that `from_logits` is wrong: such a model trains badly without a word."""
     if task.kind not in ("classification", "multi_label"):
         return

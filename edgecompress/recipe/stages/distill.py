@@ -67,6 +67,6 @@ class Distill(Distillation, StageConfig):
             raise ValueError(f"generations must be 1 with mutual. Received: {self.generations}")
         if self.teacher != [BaselineTeacher()]:
             raise ValueError("teacher must be absent with mutual: the students teach each other. Received: a teacher")
-        if inside := [name for name in self.losses.chosen if name not in RESPONSE]:
+        if inside := [loss.name for loss in self.losses.chosen if loss.name not in RESPONSE]:
             raise ValueError(f"losses must be of {', '.join(RESPONSE)} with mutual. Received: {', '.join(inside)}")
         return self

@@ -48,7 +48,7 @@ class Split:
         return int(self._rows.shape[0])
 
     def beside(self, values: np.ndarray) -> Split:
-        """The same samples with targets that are pairs (targets, values of the sample).
+        """The same samples with inputs that are pairs (inputs, values of the sample).
 
         Args:
             values: [len(split), ...], in the order of the split.
@@ -112,7 +112,7 @@ class Split:
             if augment and self._augment is not None:
                 inputs = augment_batch(inputs, self._augment, tf.stack([augment_seed, index]))
             targets = inputs if self._targets is None else tf.gather(self._targets, positions)
-            return inputs, targets if self._companion is None else (targets, tf.gather(self._companion, positions))
+            return inputs if self._companion is None else (inputs, tf.gather(self._companion, positions)), targets
 
         return tf.data.Dataset.range(-(-num_samples // batch_size)).map(batch)
 

@@ -90,9 +90,10 @@ def test_neutral_setting_is_the_identity(name, small_model, make_context):
     assert all((one == two).all() for one, two in zip(result.model.get_weights(), small_model.get_weights(), strict=True))
 
 
-def test_plan_says_of_each_layer_what_apply_does(applied, small_model):
+def test_plan_says_of_each_layer_what_apply_does(applied, small_model, make_context):
     name, before, result, _ = applied
-    planned, records = import_module(TECHNIQUES[name].module).plan(small_model, EXAMPLES[name])
+    outlook = [make_context(baseline=small_model).outlook] if TECHNIQUES[name].plans_with_outlook else []
+    planned, records = import_module(TECHNIQUES[name].module).plan(small_model, EXAMPLES[name], *outlook)
     assert {(record.name, record.action) for record in records} == {(record.name, record.action) for record in result.layers}
     assert planned.output_shape == small_model.output_shape
     assert all((was == now).all() for was, now in zip(before, small_model.get_weights(), strict=True))

@@ -24,8 +24,8 @@ class Distiller(Taught):
         distiller.student
 
     The loss is `labels` times the compiled loss, plus each weight times its loss, plus what regularizes the student. Logs hold
-    each addend, as loss_labels, loss_kd, ...; validation has the compiled loss alone. Targets may be pairs (labels, what
-    `ask` gives for this batch): then no teacher runs, and losses between layers are not possible.
+    each addend, as loss_labels, loss_kd, ...; validation has the compiled loss alone. In training, inputs may be pairs (inputs,
+    the logits that `ask` gives for them): then no teacher runs, and losses between layers are not possible.
 
     Args:
         student: functional or sequential model; it is trained in place.
@@ -71,8 +71,8 @@ class Distiller(Taught):
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """One update of student and adaptors."""
-        inputs, targets, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        labels, known = targets if isinstance(targets, tuple) else (targets, None)
+        inputs, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        inputs, known = inputs if isinstance(inputs, tuple) else (inputs, None)
         teacher, teacher_features = self.ask(inputs) if known is None else (known, {})
         with tf.GradientTape() as tape:
             outputs, features = self._see_student(inputs, True)

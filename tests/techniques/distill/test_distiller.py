@@ -104,7 +104,7 @@ def test_known_teacher_outputs_give_the_training_that_asking_gives(student, smal
     distillation = Distillation.model_validate({"losses": {"kd": {}, "dkd": {}}})
     context = make_context(baseline=small_model)
     lesson = teach(known, distillation, context)
-    assert isinstance(lesson.samples.dataset(8).element_spec[1], tuple)
+    assert isinstance(lesson.samples.dataset(8).element_spec[0], tuple)
     compiled(lesson.trainee).fit(lesson.samples.dataset(64), epochs=2, verbose=0)
     keras.utils.set_random_seed(context.seed)
     compiled(ec.Distiller(asked, small_model, [ec.KD(), ec.DKD()], seed=context.seed)).fit(samples.dataset(64), epochs=2, verbose=0)

@@ -68,6 +68,7 @@ def training_addends(report: Report) -> Plot | None:
         return None
     left, right, top, bottom = MARGINS
     rows = ceil(len(names) / ADDEND_COLUMNS)
+    marker = "o" if sum(len(stage.training) for stage in report.stages) <= MOST_MARKED_EPOCHS else ""
     size, margins = (SIZE[0], SIZE[1] + 1.4 * FONT_PIXELS * rows), (left, right, top + 1.4 * FONT_PIXELS * (rows - 1), bottom)
 
     def paint(axes: Axes) -> None:
@@ -75,7 +76,15 @@ def training_addends(report: Report) -> Plot | None:
             curves = stage_curves(report, key)
             values = [value for curve in curves for value in [*curve.training, nan]]  # the gap parts the stages
             epochs = [epoch for curve in curves for epoch in range(curve.first, curve.first + len(curve.training) + 1)]
-            axes.plot(epochs, values, dashes, color=colour, linewidth=1.4, label=key.removeprefix(ADDEND).replace("_", " "))
+            axes.plot(
+                epochs,
+                values,
+                f"{marker}{dashes}",
+                color=colour,
+                markersize=3.5,
+                linewidth=1.4,
+                label=key.removeprefix(ADDEND).replace("_", " "),
+            )
         axes.set_yscale("log")
         _frame(axes, stage_curves(report, "loss"))
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:.3g}")

@@ -19,7 +19,7 @@ from edgecompress.inspection import is_tflite
 from edgecompress.models import load_model
 from edgecompress.progress import Progress
 from edgecompress.recipe.load import make_section
-from edgecompress.recipe.schema import Export, Recipe
+from edgecompress.recipe.schema import Export, Recipe, Target
 from edgecompress.store import write_atomic
 from edgecompress.tflite import describe
 
@@ -31,7 +31,8 @@ PROBE_TIMEOUT_S = 120.0
 
 def convert(
     model: Path, *, format: str = "int8", io: str | None = None, data: Path | None = None,
-    preprocess: Mapping[str, Any] | None = None, out: Path | None = None, allow_code: bool = False, progress: Progress | None = None,
+    preprocess: Mapping[str, Any] | None = None, runtime: str | None = None, out: Path | None = None, allow_code: bool = False,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Converts a Keras model file to a .tflite that has run once.
 
@@ -42,6 +43,7 @@ def convert(
         data: an .npz file or a folder of images, see `read_calibration`. Needed by int8 and int16x8, unless the model is
             quantize-aware and so has its ranges in it; other formats do not look at it.
         preprocess: `scale`, `mean` and `std` of the data, as in a recipe.
+        runtime: what the file must run on, such as "tflite-runtime==2.14.0", as in the `target:` block of a recipe.
         out: the file to write; absent: beside the model.
 
     Returns:
@@ -52,6 +54,7 @@ def convert(
         EdgeCompressError: the model, the data or the conversion; nothing is written then.
     """
     export = make_section(Export, "export", {"format": format, "io": io})
+    target = make_section(Target, "target", {"runtime": runtime})
     if data is not None and not data.exists():
         raise DataError(f"{data}: data must be an .npz file or a folder of images. Received: nothing is there.")
     keras_model = load_model(model, allow_code=allow_code)
@@ -61,7 +64,7 @@ def convert(
     check_model(keras_model, export)  # before the data are read
     calibration = _calibration(keras_model, export, data, preprocess or {})
     samples = calibration.samples if calibration is not None else None
-    conversion = exporting.convert(keras_model, export, calibration=samples, progress=progress or Progress())
+    conversion = exporting.convert(keras_model, export, calibration=samples, progress=progress or Progress(), runtime=target.runtime)
     write_atomic(path, conversion.content)
     words = calibration.words if calibration is not None and not is_quantize_aware(keras_model) else None
     facts = {"rung": conversion.rung, "warnings": conversion.warnings, "calibration": words}

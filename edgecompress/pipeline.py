@@ -24,7 +24,8 @@ from edgecompress.evaluation import evaluate_keras
 from edgecompress.keeps import Keep
 from edgecompress.plan import plan_stages
 from edgecompress.progress import Progress
-from edgecompress.recipe.schema import FileModel, Recipe
+from edgecompress.recipe.model import AnyModel
+from edgecompress.recipe.schema import Recipe
 from edgecompress.recipe.stages import TECHNIQUES, StageConfig
 from edgecompress.record import load_stage, save_stage, stage_report
 from edgecompress.report.schema import Report, StageReport
@@ -90,8 +91,10 @@ def run_line(recipe: Recipe, store: RunFolder, progress: Progress, *, allow_code
 def run_baseline(surroundings: Surroundings) -> tuple[State, StageReport]:
     """Stage 00: the model of the recipe, built or loaded, and trained where the recipe says so."""
     recipe, data = surroundings.recipe, surroundings.data
+    # The content of a file counts, not where it lies; of a Python file the function's name too.
+    model = recipe.model.model_dump(mode="json", exclude={"path"} if recipe.model.source == "file" else None)
     key = content_key(
-        "baseline", baseline_stage.VERSION, recipe.model.model_dump(mode="json", exclude={"path"}), baseline_stage.file_hash(recipe.model),
+        "baseline", baseline_stage.VERSION, model, baseline_stage.file_hash(recipe.model),
         recipe.task.model_dump(mode="json"), recipe.data.batch_size, recipe.data.augment.model_dump(), data.fingerprint,
         recipe.seed, surroundings.threads, versions.of_training(),
     )  # fmt: skip
@@ -113,7 +116,7 @@ def run_technique(
 
 def _file_hashes(config: Any) -> list[str | None]:
     """Of the model files that a stage names, at any depth: another file under the same name is another stage."""
-    if isinstance(config, FileModel):
+    if isinstance(config, AnyModel):
         return [baseline_stage.file_hash(config)]
     parts = config if isinstance(config, list) else [part for _, part in config] if isinstance(config, BaseModel) else []
     return [digest for part in parts for digest in _file_hashes(part)]

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from edgecompress.backend import keras
 from edgecompress.data import Data, load_data
+from edgecompress.export import convert
 from edgecompress.export.chosen_layers import choose_kernels
 from edgecompress.export.compatibility import check_model
 from edgecompress.graph.layers import ModelTotals, describe_layers, layer_variables, total
 from edgecompress.graph.selection import select_layers
+from edgecompress.progress import Progress
 from edgecompress.recipe.schema import Export, Recipe
 from edgecompress.recipe.stages import TECHNIQUES
 from edgecompress.recipe.training import Training
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 # Bytes of a kernel's weights and of its biases in a .tflite. BatchNormalization folds into them.
 WEIGHT_BYTES = {"float32": (4, 4), "float16": (2, 2), "dynamic": (1, 4), "int8": (1, 4), "int16x8": (1, 8)}
+NUM_SAMPLES = 4  # that calibrate the file which shows the operators
 
 
 @dataclass(frozen=True)
@@ -70,8 +73,8 @@ def plan_stages(recipe: Recipe, model: keras.Model, data: Data, *, allow_code: b
     """What each stage would do to `model`, which is not changed. A run calls it before it trains anything.
 
     Raises:
-        EdgeCompressError: a pattern of `layers`, `skip`, `freeze` or `export.only` that matches nothing, or a model that a
-            stage or the export cannot take.
+        EdgeCompressError: a pattern of `layers`, `skip`, `freeze` or `export.only` that matches nothing, a model that a
+            stage or the export cannot take, or a target runtime that is too old for the file.
     """
     check_model(model, Export(format="float32"))  # the baseline's own file
     baseline_bytes = _weight_bytes(model, "float32")
@@ -85,7 +88,21 @@ def plan_stages(recipe: Recipe, model: keras.Model, data: Data, *, allow_code: b
     check_model(model, recipe.export)
     if recipe.export.only:
         choose_kernels(model, recipe.export.only)
+    if recipe.target.runtime is not None:
+        _check_target(recipe, model, data)
     return Plan(recipe.name, stages, baseline_bytes, _weight_bytes(model, recipe.export.format), recipe.export.format)
+
+
+def _check_target(recipe: Recipe, model: keras.Model, data: Data) -> None:
+    """Makes the file of the untrained model: its operators do not depend on the values of the weights.
+
+    Which operators a quantize-aware model keeps in float shows only when it is converted itself; one whose float form is too new for
+    the runtime is too new in any form.
+    """
+    quantize_aware = any(stage.technique == "quantize_aware" for stage in recipe.stages)
+    export = Export(format="float32") if quantize_aware else recipe.export
+    samples = data.calibration.arrays()[0][:NUM_SAMPLES]
+    convert(model, export, calibration=samples, progress=Progress(), runtime=recipe.target.runtime)
 
 
 def _check_frozen(model: keras.Model, train: Training | None) -> None:

@@ -76,7 +76,7 @@ def run_recipe(
         recipe: resolved and checked, from `load_recipe`.
         out: the run folder, made if missing; absent: `runs/<name>`.
         fresh: forget the stages of earlier calls.
-        allow_code: SavedModels, which run code, may be loaded.
+        allow_code: SavedModels and `source: python`, which run code, are allowed.
         progress: where bars and lines go; silent by default.
 
     Raises:
@@ -104,7 +104,7 @@ def run(
         overrides: values by dotted path, such as `{"data.batch_size": 64, "stages.cut.macs": 0.4}`.
         out: the run folder; absent: `runs/<name>`.
         fresh: forget the stages of earlier calls.
-        allow_code: SavedModels, which run code, may be loaded.
+        allow_code: SavedModels and `source: python`, which run code, are allowed.
         quiet: no progress bars.
 
     Raises:
@@ -116,14 +116,14 @@ def run(
 
 
 def compress(
-    model: keras.Model, data: Samples, *, test_data: Samples | None = None, stages: Sequence[StageConfig] = (),
+    model: Any, data: Samples, *, test_data: Samples | None = None, stages: Sequence[StageConfig] = (),
     export: str | Mapping[str, Any] = "int8", task: Mapping[str, Any] | None = None, benchmark: Mapping[str, Any] | None = None,
     name: str = "compressed", seed: int = 0, out: str | Path | None = None, quiet: bool = False,
 ) -> Run:  # fmt: skip
     """Compresses a Keras model that is already trained. No YAML; files stay only if `out` is given.
 
     Args:
-        model: functional or sequential tf_keras model; it is not changed.
+        model: Functional or Sequential model of tf_keras or Keras 3; it is not changed.
         data: (x [n, ...], y [n]) as the model takes them, or a finite tf.data.Dataset of such pairs, batched or not.
         test_data: like `data`; absent: a fifth of `data`.
         stages: in order, such as `[ec.PruneWeights(sparsity=0.6)]`.
@@ -143,21 +143,22 @@ def compress(
     """
     import numpy as np
 
-    from edgecompress.models import save_model
+    from edgecompress.models import adopt_model, save_given_model
     from edgecompress.techniques.baseline import last_activation
 
+    adopted = adopt_model(model).model  # what cannot come in is said before anything is written
     folder = Path(out) if out is not None else Path(tempfile.mkdtemp(prefix="edgecompress-"))
     inputs = folder / "inputs"
     with storage_errors(inputs):
         inputs.mkdir(parents=True, exist_ok=True)
         names = ("x", "y") if test_data is None else ("x_train", "y_train", "x_test", "y_test")
-        arrays = [*_arrays(data, model), *(_arrays(test_data, model) if test_data is not None else ())]
+        arrays = [*_arrays(data, adopted), *(_arrays(test_data, adopted) if test_data is not None else ())]
         np.savez(inputs / "data.npz", **dict(zip(names, arrays, strict=True)))
-    save_model(model, inputs / "model.h5")
+    path = save_given_model(model, inputs)
     recipe = make_recipe({
         "name": name, "seed": seed, "data": {"source": "npz", "path": str(inputs / "data.npz")},
-        "model": {"source": "file", "path": str(inputs / "model.h5")},
-        "task": dict(task) if task is not None else {"from_logits": last_activation(model) != "softmax"}, "stages": list(stages),
+        "model": {"source": "file", "path": str(path)}, "stages": list(stages),
+        "task": dict(task) if task is not None else {"from_logits": last_activation(adopted) != "softmax"},
         "export": {"format": export} if isinstance(export, str) else dict(export), "benchmark": dict(benchmark or {}),
     })  # fmt: skip
     finished = run_recipe(recipe, out=folder, progress=Progress() if quiet else visible_progress())

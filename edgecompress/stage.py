@@ -39,6 +39,7 @@ class StageResult:
     keeps: tuple[Keep, ...] = ()
     released: tuple[str, ...] = ()  # one sentence per keep that this stage had to break
     training: list[dict[str, float]] = field(default_factory=list)  # one dictionary per epoch: loss, learning_rate, validation_...
+    notes: tuple[str, ...] = ()  # what else there is to say, one sentence each
 
 
 @dataclass(frozen=True)

@@ -103,12 +103,24 @@ def test_missing_data_are_told_before_the_model_is_loaded(tmp_path):
     ("fields", "words"),
     [
         ({"format": "float32", "io": "int8"}, r"export: io must be float32 for format float32; other types need int8\. Received: 'int8'"),
+        (
+            {"format": "float32", "runtime": "tflite-runtime"},
+            r"target\.runtime: runtime must be ai-edge-litert, .* Received: 'tflite-runtime'\.",
+        ),
         ({"format": "int4"}, r"export\.format: format must be one of .*Received: 'int4'\."),
     ],
 )
 def test_wrong_formats_are_the_user_s_fault(model_path, fields, words):
     with pytest.raises(RecipeError, match=words):
         convert(model_path, **fields)
+
+
+def test_runtime_that_is_too_old_is_told(model_path, tmp_path):
+    with pytest.raises(
+        ConversionError, match=r"Received: tflite-runtime==1\.1\.0, too old for FULLY_CONNECTED version 1 \(since 1\.5\.0\)"
+    ):
+        convert(model_path, format="float32", runtime="tflite-runtime==1.1.0", out=tmp_path / "m.tflite")
+    assert not (tmp_path / "m.tflite").exists()
 
 
 def test_model_of_two_inputs_is_told_so_whatever_data_come(tmp_path, samples):

@@ -40,6 +40,7 @@ class Split:
         self.input_shape = output_shape(inputs.sample_shape, preprocess)
         self.labels = None if labels is None else labels[rows]
         self._companion: tf.Tensor | None = None
+        self._natural: dict[int, tf.data.Dataset] = {}  # by batch size: tracing costs as much as evaluating some ten thousand small samples
         with tf.device("CPU:0"):
             self._rows = tf.constant(rows)
             self._targets = None if target == "input" else tf.constant(self.labels)
@@ -66,10 +67,15 @@ class Split:
             order: int [m], positions in the split: a permutation or a subset. None: as the split has them.
             augment_seed: decides the augmentation, in [0, 2^63). None: none.
         """
+        if order is None and augment_seed is None and batch_size in self._natural:
+            return self._natural[batch_size]
         positions = np.arange(len(self)) if order is None else np.asarray(order, dtype=np.int64)
         with tf.device("CPU:0"):
             plan = tf.constant(positions), tf.constant(augment_seed or 0, tf.int64)
-        return self._batches(*plan, len(positions), batch_size, augment=augment_seed is not None).prefetch(NUM_PREFETCHED)
+        batches = self._batches(*plan, len(positions), batch_size, augment=augment_seed is not None).prefetch(NUM_PREFETCHED)
+        if order is None and augment_seed is None:
+            self._natural[batch_size] = batches
+        return batches
 
     def epochs(self, batch_size: int, *, seed: int, first_epoch: int, augment: bool) -> tf.data.Dataset:
         """A dataset that gives the next epoch each time it is iterated: what `Model.fit` needs for a whole training.

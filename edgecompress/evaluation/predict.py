@@ -28,11 +28,13 @@ class Evaluation:
         predictions: one row per sample, in the order of the split. classification: int [n], the class; multi_label:
             bool [n, num_labels]; regression: float32 [n, num_values]; autoencoder: float64 [n], the reconstruction
             error (the first metric), which is what an autoencoder is used for.
+        labels: int [n], the true classes; None for other tasks than classification.
     """
 
     metrics: dict[str, Any]
     scores: np.ndarray
     predictions: np.ndarray
+    labels: np.ndarray | None = None
 
 
 Columns = dict[str, np.ndarray]  # one row per sample each: the metrics that are means, and what the others need
@@ -67,8 +69,10 @@ def evaluate_outputs(batches: Iterable[tuple[np.ndarray, np.ndarray]], task: Tas
 
 def _num_broken(outputs: np.ndarray) -> int:
     """Samples with NaN or infinity among their outputs."""
-    finite = np.isfinite(outputs)
-    return 0 if finite.all() else int((~finite.reshape(len(outputs), -1)).any(axis=1).sum())
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(outputs.sum()):  # NaN and infinity would be in the sum: no value need be looked at
+            return 0
+    return int((~np.isfinite(outputs.reshape(len(outputs), -1))).any(axis=1).sum())
 
 
 def _columns(outputs: np.ndarray, targets: np.ndarray, task: Task, model_name: str) -> Columns:
@@ -143,4 +147,4 @@ def _evaluation(columns: Columns, task: Task) -> Evaluation:
     measured: dict[str, Any] = {name: float(columns[name].mean()) for name in task.metrics}
     if task.kind == "classification":
         measured["per_class"] = metrics.per_class(columns["predictions"], columns["labels"], int(columns["num_classes"][0]))
-    return Evaluation(measured, scores=columns[task.metrics[0]], predictions=columns["predictions"])
+    return Evaluation(measured, columns[task.metrics[0]], columns["predictions"], columns.get("labels"))

@@ -24,16 +24,17 @@ def check_runtime() -> None:
         raise DeviceError(fault.reason) from fault
 
 
-def open_model(path: Path, *, batch_size: int | None = None) -> TfliteModel:
-    """Loads a file of one input and one output, with one thread of its own.
+def open_model(path: Path, *, batch_size: int | None = None, threads: int = 1) -> TfliteModel:
+    """Loads a file of one input and one output.
 
     Args:
         batch_size: samples per invoke; None keeps the file's own number.
+        threads: of the runtime, for the operators of one invoke.
     Raises:
         DeviceFault: a file that cannot be read or that the runtime refuses.
         ModelError: a file of several inputs or outputs, or without a batch dimension.
     """
-    model = TfliteModel(path, threads=1, batch_size=batch_size)
+    model = TfliteModel(path, threads=threads, batch_size=batch_size)
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise ModelError(f"{path}: the model must have one input and one output. Received: {len(model.inputs)} and {len(model.outputs)}.")
     if not model.inputs[0].shape:
@@ -76,4 +77,4 @@ def _run_rows(model: TfliteModel, rows: np.ndarray) -> np.ndarray:
         results.append(interpreter.get_tensor(target))
     if results[0].shape[:1] != (batch_size,):
         raise ValueError(f"an output of shape {list(results[0].shape)} for {batch_size} samples is not one row per sample")
-    return np.concatenate(results)[: len(rows)]
+    return (results[0] if len(results) == 1 else np.concatenate(results))[: len(rows)]

@@ -56,7 +56,7 @@ def _problem(fault: Any) -> Problem:
     path, schema, known = _follow(fault["loc"])
     kind, name = fault["type"], _name(path)
     if kind == "value_error":
-        return Problem(path, f"{fault['ctx']['error']}.".replace("..", "."))
+        return Problem(path, f"{fault['ctx']['error']}.".replace("..", ".").replace("?.", "?"))
     if kind == "missing":
         return Problem(path, f"{name} must be given: {expected(schema, _schema()['$defs'])}. Received: nothing.")
     if kind == "extra_forbidden":

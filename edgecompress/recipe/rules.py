@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from edgecompress.recipe.applications import preprocess_warnings
 from edgecompress.recipe.distillation import LOSS_TASKS, Distillation
 from edgecompress.recipe.nodes import KeyPath, Node
 from edgecompress.recipe.problems import Problem, messages, recipe_error
-from edgecompress.recipe.schema import BuilderModel, LatencyGoal, Recipe
+from edgecompress.recipe.schema import ApplicationModel, BuilderModel, LatencyGoal, Recipe
 from edgecompress.recipe.stages import TECHNIQUES
 from edgecompress.recipe.suggestions import received
 
@@ -33,7 +34,7 @@ def check_recipe(recipe: Recipe, root: Node | None = None) -> list[str]:
     problems = [*_ids(recipe), *_order(recipe), *_patterns(recipe), *_losses(recipe), *_goals(recipe)]
     if problems:
         raise recipe_error(problems, root)
-    return messages([*_untrained(recipe), *_released(recipe)], root)
+    return messages([*_untrained(recipe), *_preprocess(recipe), *_released(recipe)], root)
 
 
 def _ids(recipe: Recipe) -> Iterator[Problem]:
@@ -118,10 +119,19 @@ def _goals(recipe: Recipe) -> Iterator[Problem]:
 
 
 def _untrained(recipe: Recipe) -> Iterator[Problem]:
-    """A builder without any training makes random weights: fine for a benchmark, for nothing else."""
-    trains = any(getattr(stage, "train", None) is not None for stage in recipe.stages)
-    if isinstance(recipe.model, BuilderModel) and recipe.model.train is None and not trains:
+    """Random weights that nothing trains: fine for a benchmark, for nothing else."""
+    model = recipe.model
+    trains = model.train is not None or any(getattr(stage, "train", None) is not None for stage in recipe.stages)
+    is_random = isinstance(model, BuilderModel) or (isinstance(model, ApplicationModel) and model.weights is None)
+    if is_random and not trains:
         yield Problem(("model",), "nothing in this recipe trains the model, so its weights are random; latency is right, metrics are not.")
+
+
+def _preprocess(recipe: Recipe) -> Iterator[Problem]:
+    """Inputs that a published network was not made for: it learns little from them, and says nothing."""
+    if isinstance(recipe.model, ApplicationModel):
+        for sentence in preprocess_warnings(recipe.model.name, recipe.model.weights, recipe.data.preprocess):
+            yield Problem(("data", "preprocess"), sentence)
 
 
 def _released(recipe: Recipe) -> Iterator[Problem]:

@@ -89,11 +89,12 @@ def _state(stage: StageReport) -> Cell:
 
 
 def stage_notes(report: Report) -> list[str]:
-    """Why stages did nothing, and what they had to break: one sentence each."""
+    """Why stages did nothing, what they had to break, and what else they say: one sentence each."""
     notes = []
     for stage in report.stages:
         notes += [f"{stage_label(stage)} left the model as it was: {reason}" for reason in stage.reasons]
         notes += [f"{stage_label(stage)} released a keep: {sentence}" for sentence in stage.released]
+        notes += [f"{stage_label(stage)}: {sentence}" for sentence in stage.notes]
     return notes
 
 

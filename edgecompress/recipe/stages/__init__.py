@@ -48,7 +48,7 @@ TECHNIQUES: dict[str, Technique] = {
     "prune_weights": Technique(PruneWeights, "edgecompress.techniques.prune_weights", 1, releases=("cluster_weights",)),
     "cluster_weights": Technique(ClusterWeights, "edgecompress.techniques.cluster_weights", 1),
     "distill": Technique(Distill, "edgecompress.techniques.distill", 1, plans_with_outlook=True),
-    "quantize_aware": Technique(QuantizeAware, "edgecompress.techniques.quantize_aware", 1, followers=("train",), exports=("int8",)),
+    "quantize_aware": Technique(QuantizeAware, "edgecompress.techniques.quantize_aware", 2, followers=("train",), exports=("int8",)),
 }
 
 Stage = Annotated[TrainStage | PruneWeights | ClusterWeights | Distill | QuantizeAware, Field(discriminator="technique")]

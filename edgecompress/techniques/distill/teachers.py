@@ -8,7 +8,7 @@ from edgecompress.recipe.distillation import Distillation
 from edgecompress.recipe.schema import METRIC_RISES
 from edgecompress.recipe.training import Training
 from edgecompress.stage import Context, Outlook
-from edgecompress.techniques.baseline import build_or_load, check_outputs, model_name
+from edgecompress.techniques.baseline import brought, check_outputs
 from edgecompress.techniques.distill.parts import Trained, part_of, train_once
 from edgecompress.training import fit
 
@@ -32,10 +32,9 @@ def untrained_teachers(distillation: Distillation, outlook: Outlook, *, seed: in
         if config.source == "baseline":
             teachers.append(Teacher("baseline", outlook.baseline))
             continue
-        name = model_name(config)
-        model = build_or_load(config, outlook.data, seed=seed + number, allow_code=outlook.allow_code)
-        check_outputs(model, f"teacher {name}", outlook.task)
-        teachers.append(Teacher(name, model))
+        name, made = brought(config, outlook.task, outlook.data, seed + number, outlook.allow_code)
+        check_outputs(made.model, f"teacher {name}", outlook.task)
+        teachers.append(Teacher(name, made.model))
     return teachers
 
 

@@ -73,7 +73,10 @@ def deliver(
         "conversion": {"rung": conversions["final"].rung, "refused": conversions["final"].refused},
         "layer_bytes": layer_bytes(models.baseline, models.final, file), "benchmark": entries,
         "goals": judge_goals(recipe.goal, artifact, judged["test"]["drop"], entries),
-        "warnings": [*data.warnings, *conversions["final"].warnings, *warnings, *broken(keeps)],
+        "warnings": [
+            *data.warnings, *(warning for stage in stages for warning in stage.warnings), *conversions["final"].warnings, *warnings,
+            *broken(keeps),
+        ],
     })  # fmt: skip
 
 

@@ -85,8 +85,8 @@ def _check_fits(model: keras.Model, name: str, task: Task, data: Data) -> None:
         raise ModelError(f"{name}: the model must have one output. Received: {len(model.outputs)}.")
     shapes = [tuple(tensor.shape[1:]) for tensor in model.inputs]
     if open_shape := next((shape for shape in shapes if None in shape), None):
-        expected = "fixed apart from the batch; model.input_shape can say it"
-        raise ModelError(f"{name}: the model's input shape must be {expected}. Received: {open_shape}.")
+        cure = "model.input_shape can say it"
+        raise ModelError(f"{name}: the model's input shape must be fixed apart from the batch; {cure}. Received: {open_shape}.")
     check_inputs(data.input_shape, model.input_names, shapes, name)
     outputs = tuple(model.outputs[0].shape[1:])
     expected = data.input_shape if task.kind == "autoencoder" else (data.num_outputs,)

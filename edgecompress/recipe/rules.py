@@ -95,8 +95,9 @@ def _data(recipe: Recipe) -> Iterator[Problem]:
         yield Problem(("task", "metrics"), f"{expected}. Received: none.")
     if data.inputs and task.target == "input":
         yield Problem(("data", "inputs"), f"inputs must be absent for target input: an autoencoder has one.{received(list(data.inputs))}")
-    if data.inputs and isinstance(recipe.model, BuilderModel):
-        yield Problem(("data", "inputs"), f"inputs must be absent for a builder's model, which has one.{received(list(data.inputs))}")
+    if data.inputs and isinstance(recipe.model, BuilderModel | ApplicationModel):
+        words = f"inputs must be absent for a model of source {recipe.model.source}, which has one"
+        yield Problem(("data", "inputs"), f"{words}.{received(list(data.inputs))}")
     if data.inputs and data.augment != Augment():
         yield Problem(("data", "augment"), "augment must be absent for a model of several inputs. Received: changes of images.")
 

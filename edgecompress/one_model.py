@@ -12,7 +12,7 @@ from edgecompress.calibration import Calibration, read_calibration
 from edgecompress.data import load_data
 from edgecompress.device import DeviceFault
 from edgecompress.device.child import run_job
-from edgecompress.errors import ConversionError, DataError, ModelError, StorageError
+from edgecompress.errors import DataError, ModelError, StorageError
 from edgecompress.evaluation import evaluate_keras, evaluate_tflite
 from edgecompress.export.compatibility import CALIBRATED, check_model, is_quantize_aware
 from edgecompress.inspection import is_tflite
@@ -77,11 +77,10 @@ def _calibration(model: keras.Model, export: Export, data: Path | None, preproce
     """The samples, if the format has a use for them."""
     if export.format not in CALIBRATED or (data is None and is_quantize_aware(model)):
         return None
-    if len(model.inputs) != 1:
-        raise ConversionError(f"a model for the format {export.format} must have one input. Received: {len(model.inputs)} inputs.")
     if data is None:
         raise DataError(f"format {export.format} needs real samples for calibration: name them with --data. Received: none.")
-    return read_calibration(data, tuple(model.inputs[0].shape[1:]), preprocess)
+    shapes = {name: tuple(tensor.shape[1:]) for name, tensor in zip(model.input_names, model.inputs, strict=True)}
+    return read_calibration(data, shapes if len(shapes) > 1 else tuple(model.inputs[0].shape[1:]), preprocess)
 
 
 def evaluate(model: Path, recipe: Recipe, *, allow_code: bool = False, progress: Progress | None = None) -> dict[str, Any]:
@@ -95,7 +94,7 @@ def evaluate(model: Path, recipe: Recipe, *, allow_code: bool = False, progress:
     """
     model_format(model)  # what is no model is told before the data are read
     progress = progress or Progress()
-    data = load_data(recipe.data, recipe.task, seed=recipe.seed)
+    data = load_data(recipe.data, recipe.task, seed=recipe.seed, allow_code=allow_code)
     if is_tflite(model):
         _probe(model)
         found = evaluate_tflite(model, data.test, recipe.task, progress=progress)

@@ -74,13 +74,18 @@ def digits():
 
 @pytest.fixture
 def make_context(digits, tmp_path):
-    """A stage's surroundings on the digits: `make_context(keeps=..., seed=..., folder=..., data=...)`."""
+    """A stage's surroundings on the digits: `make_context(keeps=..., seed=..., folder=..., data=..., baseline=..., warn=...)`."""
+    from edgecompress.evaluation import evaluate_keras
     from edgecompress.progress import Progress
     from edgecompress.recipe.schema import Task
     from edgecompress.stage import Context
+    from edgecompress.techniques.distill import teach
 
-    def make(*, keeps=(), seed=1, folder=tmp_path, data=digits, task=None):
-        return Context("01 test", data, task or Task(), seed, None, tuple(keeps), folder, Progress(), lambda model: {})
+    def make(*, keeps=(), seed=1, folder=tmp_path, data=digits, task=None, baseline=None, warn=lambda warning: None):
+        def evaluate(model):
+            return evaluate_keras(model, data.validation, task or Task(), batch_size=data.batch_size, progress=Progress()).metrics
+
+        return Context("01 test", data, task or Task(), seed, baseline, tuple(keeps), folder, Progress(), evaluate, teach=teach, warn=warn)
 
     return make
 

@@ -93,9 +93,10 @@ class StageReport(Section):
     metrics: dict[str, Any]  # {"validation": {metric: value}}
     layers: list[LayerReport] = []
     keeps: list[KeepReport] = []
-    training: list[dict[str, int | float | None]] = []  # per epoch: epoch, loss, METRIC, validation_METRIC, learning_rate
+    training: list[dict[str, int | float | None]] = []  # per epoch: epoch, loss, loss_PART, METRIC, validation_METRIC, learning_rate
     released: list[str] = []  # one sentence per keep that this stage had to break
     reasons: list[str] = []  # why it left everything alone (no_op)
+    warnings: list[str] = []  # said while it ran; all stages' stand under the report's `warnings` too
     notes: list[str] = []  # what else there is to say, such as how a model was brought in
 
 

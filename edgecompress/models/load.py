@@ -12,6 +12,7 @@ from typing import Any, Literal
 from edgecompress.backend import keras, keras_3, model_optimization
 from edgecompress.causes import root_cause
 from edgecompress.errors import EdgeCompressError, ModelError
+from edgecompress.model_file import model_format
 from edgecompress.models.allowed import MODELS, find_refused, names_model_optimization, remove_compile_configs
 from edgecompress.models.containers import opened_archive, opened_h5
 from edgecompress.models.flatten import flatten_proved, with_input_shape
@@ -20,9 +21,6 @@ from edgecompress.models.precision import use_float32
 from edgecompress.models.rebuild import is_graph
 from edgecompress.models.save import is_keras_3_model, save_given_model
 
-HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
-ZIP_SIGNATURE = b"PK\x03\x04"
-TFLITE_SIGNATURE = b"TFL3"  # at byte 4
 MAX_REASON_LENGTH = 300
 
 
@@ -59,7 +57,7 @@ def read_model(path: str | Path, *, allow_code: bool = False, input_shape: Seque
             for; the message names the file.
     """
     path = Path(path)
-    kind = _file_kind(path)
+    kind = _keras_format(path)
     if kind == "saved_model" and not allow_code:
         raise ModelError(f"{path}: a SavedModel holds code that would run here. If you trust it, allow it with --allow-code.")
     with _named_errors(path):
@@ -103,29 +101,14 @@ def _named_errors(name: str | Path) -> Iterator[None]:
         raise ModelError(f"{name}: cannot be loaded as a Keras model: {root_cause(error)}.") from error
 
 
-def _file_kind(path: Path) -> Literal["h5", "keras", "saved_model"]:
-    """What `path` holds, told by its first bytes."""
-    try:
-        if path.is_dir():
-            if (path / "saved_model.pb").is_file():
-                return "saved_model"
-            raise ModelError(f"{path}: must be a model file or a SavedModel folder. Received: a folder without saved_model.pb.")
-        if path.exists() and not path.is_file():
-            raise ModelError(f"{path}: must be a file. Received: a device or a pipe.")
-        with open(path, "rb") as file:
-            start = file.read(len(HDF5_SIGNATURE))
-    except OSError as error:
-        raise ModelError(f"{path}: model file cannot be read: {error.strerror}.") from error
-    if start.startswith(HDF5_SIGNATURE):
-        return "h5"
-    if start.startswith(ZIP_SIGNATURE):
-        return "keras"
-    if start[4:8] == TFLITE_SIGNATURE:
+def _keras_format(path: Path) -> Literal["h5", "keras", "saved_model"]:
+    """Which of Keras' formats `path` holds."""
+    kind = model_format(path, expected="a Keras model (.h5, .keras)")
+    if kind == "tflite":
         raise ModelError(
             f"{path}: must be a Keras model (.h5, .keras). Received: a TensorFlow Lite file, which cannot be trained or converted."
         )
-    received = "an empty file" if not start else "a file of another or damaged format"
-    raise ModelError(f"{path}: must be a Keras model (.h5, .keras). Received: {received}.")
+    return kind
 
 
 def _load_file(path: Path, kind: Literal["h5", "keras"], allow_code: bool, input_shape: Sequence[int] | None) -> LoadedModel:

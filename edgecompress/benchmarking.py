@@ -15,6 +15,7 @@ from edgecompress.device.child import run_job
 from edgecompress.errors import ModelError
 from edgecompress.inspection import has_tflite_content
 from edgecompress.progress import Progress, visible_progress
+from edgecompress.recipe.suggestions import near_path
 from edgecompress.report.schema import BenchmarkEntry
 from edgecompress.samples import Samples, each, names_in_file, ordered
 from edgecompress.tflite import parse
@@ -125,8 +126,8 @@ def benchmark_path(
 def _check_content(path: Path) -> None:
     """Raises ModelError for what is no .tflite: that is no failure of the device."""
     if not path.is_file():
-        received = "a folder" if path.is_dir() else "nothing is there"
-        raise ModelError(f"{path}: must be a .tflite file or a run folder. Received: {received}.")
+        received = "a folder." if path.is_dir() else f"nothing is there.{near_path(path)}"
+        raise ModelError(f"{path}: must be a .tflite file or a run folder. Received: {received}")
     if not has_tflite_content(path):
         raise ModelError(f"{path}: must be a .tflite file. Received: a file of another format, or a damaged one.")
     parse(path.read_bytes(), path)

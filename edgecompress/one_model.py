@@ -16,10 +16,12 @@ from edgecompress.errors import DataError, ModelError, StorageError
 from edgecompress.evaluation import evaluate_keras, evaluate_tflite
 from edgecompress.export.compatibility import CALIBRATED, check_model, is_quantize_aware
 from edgecompress.inspection import is_tflite
+from edgecompress.model_file import model_format
 from edgecompress.models import load_model
 from edgecompress.progress import Progress
 from edgecompress.recipe.load import make_section
 from edgecompress.recipe.schema import Export, Recipe, Target
+from edgecompress.recipe.suggestions import near_path
 from edgecompress.store import write_atomic
 from edgecompress.tflite import describe
 
@@ -56,7 +58,7 @@ def convert(
     export = make_section(Export, "export", {"format": format, "io": io})
     target = make_section(Target, "target", {"runtime": runtime})
     if data is not None and not data.exists():
-        raise DataError(f"{data}: data must be an .npz file or a folder of images. Received: nothing is there.")
+        raise DataError(f"{data}: data must be an .npz file or a folder of images. Received: nothing is there.{near_path(data)}")
     keras_model = load_model(model, allow_code=allow_code)
     path = out or (model.resolve() if model.is_dir() else model).with_suffix(".tflite")
     if path.exists() and path.samefile(model):
@@ -90,8 +92,7 @@ def evaluate(model: Path, recipe: Recipe, *, allow_code: bool = False, progress:
     Raises:
         EdgeCompressError: the model, the data, or a model that does not fit the data.
     """
-    if not model.exists():
-        raise ModelError(f"{model}: must be a model file. Received: nothing is there.")
+    model_format(model)  # what is no model is told before the data are read
     progress = progress or Progress()
     data = load_data(recipe.data, recipe.task, seed=recipe.seed, allow_code=allow_code)
     if is_tflite(model):

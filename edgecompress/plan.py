@@ -13,10 +13,12 @@ from edgecompress.graph.layers import ModelTotals, describe_layers, layer_variab
 from edgecompress.graph.selection import select_layers
 from edgecompress.progress import Progress
 from edgecompress.recipe.schema import Export, Recipe
-from edgecompress.recipe.stages import TECHNIQUES, Train
+from edgecompress.recipe.stages import TECHNIQUES
+from edgecompress.recipe.training import Training
 from edgecompress.samples import each
-from edgecompress.stage import LayerRecord
+from edgecompress.stage import LayerRecord, Outlook
 from edgecompress.techniques.baseline import make_model
+from edgecompress.techniques.distill import plan_lesson
 from edgecompress.training import check_class_weights
 
 if TYPE_CHECKING:
@@ -65,10 +67,11 @@ def plan(recipe: Recipe, *, allow_code: bool = False) -> Plan:
         EdgeCompressError: what a run would refuse before its first training: data, model, patterns that match nothing.
     """
     data = load_data(recipe.data, recipe.task, seed=recipe.seed, allow_code=allow_code)
-    return plan_stages(recipe, make_model(recipe.model, recipe.task, data, seed=recipe.seed, allow_code=allow_code), data)
+    model = make_model(recipe.model, recipe.task, data, seed=recipe.seed, allow_code=allow_code)
+    return plan_stages(recipe, model, data, allow_code=allow_code)
 
 
-def plan_stages(recipe: Recipe, model: keras.Model, data: Data) -> Plan:
+def plan_stages(recipe: Recipe, model: keras.Model, data: Data, *, allow_code: bool = False) -> Plan:
     """What each stage would do to `model`, which is not changed. A run calls it before it trains anything.
 
     Raises:
@@ -78,11 +81,12 @@ def plan_stages(recipe: Recipe, model: keras.Model, data: Data) -> Plan:
     check_class_weights(recipe, data)
     check_model(model, Export(format="float32"))  # the baseline's own file
     baseline_bytes = _weight_bytes(model, "float32")
+    outlook = Outlook(data, recipe.task, model, allow_code)
     stages = [StagePlan(0, "baseline", total(describe_layers(model)), [])]
     _check_frozen(model, recipe.model.train)
     for index, config in enumerate(recipe.stages, start=1):
         _check_frozen(model, config.train)
-        model, records = _plan_stage(model, config)
+        model, records = _plan_stage(model, config, outlook)
         stages.append(StagePlan(index, config.technique, total(describe_layers(model)), records))
     check_model(model, recipe.export)
     if recipe.export.only:
@@ -104,16 +108,19 @@ def _check_target(recipe: Recipe, model: keras.Model, data: Data) -> None:
     convert(model, export, calibration=samples, progress=Progress(), runtime=recipe.target.runtime)
 
 
-def _check_frozen(model: keras.Model, train: Train | None) -> None:
+def _check_frozen(model: keras.Model, train: Training | None) -> None:
     """The patterns of `freeze` must match; nothing is frozen."""
     if train is not None and train.freeze:
         select_layers([(layer.name, type(layer).__name__) for layer in model.layers], train.freeze, field="freeze")
 
 
-def _plan_stage(model: keras.Model, config: Any) -> tuple[keras.Model, list[LayerRecord]]:
-    """What one technique says of itself."""
-    planned: tuple[keras.Model, list[LayerRecord]] = import_module(TECHNIQUES[config.technique].module).plan(model, config)
-    return planned
+def _plan_stage(model: keras.Model, config: Any, outlook: Outlook) -> tuple[keras.Model, list[LayerRecord]]:
+    """What one technique says of itself, and who teaches in its training."""
+    technique = TECHNIQUES[config.technique]
+    planned = import_module(technique.module).plan(model, config, *([outlook] if technique.plans_with_outlook else []))
+    model, records = planned
+    distillation = getattr(config.train, "distill", None)
+    return model, records if distillation is None else records + plan_lesson(model, distillation, outlook)
 
 
 def _weight_bytes(model: keras.Model, export_format: str) -> int:

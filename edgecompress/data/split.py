@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -49,6 +50,7 @@ class Split:
         self.labels = None if labels is None else labels[rows]
         self.anomalies = None if normal is None or self.labels is None else ~np.isin(self.labels, list(normal))
         self._part_rows = rows
+        self._companion: tf.Tensor | None = None
         self._natural: dict[int, tf.data.Dataset] = {}  # by batch size: tracing costs as much as evaluating some ten thousand small samples
         with tf.device("CPU:0"):
             self._rows = tf.constant(rows)
@@ -56,6 +58,17 @@ class Split:
 
     def __len__(self) -> int:
         return int(self._rows.shape[0])
+
+    def beside(self, values: np.ndarray) -> Split:
+        """The same samples with inputs that are pairs (inputs, values of the sample).
+
+        Args:
+            values: [len(split), ...], in the order of the split.
+        """
+        split = copy.copy(self)
+        with tf.device("CPU:0"):
+            split._companion = tf.constant(values)
+        return split
 
     def dataset(self, batch_size: int, *, order: np.ndarray | None = None, augment_seed: int | None = None) -> tf.data.Dataset:
         """Batches of the split: (inputs float32 [b, ...], or such arrays by name; targets [b] or [b, ...]).
@@ -131,7 +144,8 @@ class Split:
             inputs = each(lambda tensor, shape: tf.ensure_shape(tensor, [None, *shape]), inputs, self.sample_shape)
             if augment and self._augment is not None:
                 inputs = augment_batch(inputs, self._augment, tf.stack([augment_seed, index]))
-            return inputs, inputs if self._targets is None else tf.gather(self._targets, positions)
+            targets = inputs if self._targets is None else tf.gather(self._targets, positions)
+            return inputs if self._companion is None else (inputs, tf.gather(self._companion, positions)), targets
 
         return tf.data.Dataset.range(-(-num_samples // batch_size)).map(batch)
 

@@ -29,11 +29,13 @@ class Evaluation:
         predictions: one row per sample, in the order of the split. classification: int [n], the class; multi_label:
             bool [n, num_labels]; regression: float32 [n, num_values]; autoencoder: float64 [n], the reconstruction
             error (the first metric that is one, else the loss), which is what an autoencoder is used for.
+        labels: int [n], the true classes; None for other tasks than classification.
     """
 
     metrics: dict[str, Any]
     scores: np.ndarray
     predictions: np.ndarray
+    labels: np.ndarray | None = None
 
 
 Columns = dict[str, np.ndarray]  # one row per sample each: the metrics that are means, and what the others need
@@ -159,4 +161,4 @@ def _evaluation(columns: Columns, task: Task) -> Evaluation:
     measured: dict[str, Any] = {name: float(columns[name].mean()) for name in task.metrics}
     if task.kind == "classification":
         measured["per_class"] = metrics.per_class(columns["predictions"], columns["labels"], int(columns["num_classes"][0]))
-    return Evaluation(measured, scores=columns[task.metrics[0]], predictions=columns["predictions"])
+    return Evaluation(measured, columns[task.metrics[0]], columns["predictions"], columns.get("labels"))

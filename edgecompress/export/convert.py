@@ -19,7 +19,7 @@ from edgecompress.progress import Progress
 from edgecompress.recipe.schema import Export
 from edgecompress.samples import Samples, num_samples
 from edgecompress.store import storage_errors
-from edgecompress.tflite import parse, refuses
+from edgecompress.tflite import Tflite, parse, refuses
 from edgecompress.tflite.operators import float_operators
 
 MAX_LISTED = 10  # operators that a warning lists
@@ -141,22 +141,40 @@ def _refuse_loops(source: Source, settings: Settings) -> None:
         tflite = parse(from_concrete_function(source, settings.as_float()))
     except Exception as error:  # the converter raises what its layers raise
         raise ConversionError(f"the model cannot be converted to {settings.format}: {root_cause(error)}.") from error
-    if any(code.name == "WHILE" for code in tflite.operator_codes):
+    if _loops(tflite):
         raise ConversionError(
             f"layers of a model for the format {settings.format} must not loop, as GRU and SimpleRNN do: "
             "the converter cannot calibrate the operator WHILE. Build them with unroll=True, or choose the format dynamic."
         )
 
 
+def _loops(tflite: Tflite) -> bool:
+    """Whether a file has a loop that calibration would not survive."""
+    return any(code.name == "WHILE" for code in tflite.operator_codes)
+
+
 def _convert_quantize_aware(source: Source, settings: Settings, export: Export, calibration: Samples | None) -> _File:
-    """Trained ranges alone; with samples too, if that leaves fewer operators in float."""
-    file = _climb(source, settings, export)
-    left = len(float_operators(parse(file.content)))
-    if not left or calibration is None:
+    """Trained ranges alone; with samples too, if that leaves fewer operators in float.
+
+    An in- or output that only a layer without ranges touches, such as an LSTM, stays float without samples, which is refused. A loop
+    cannot be calibrated: what is beside it keeps its trained ranges.
+    """
+
+    def calibrated() -> _File:
+        return _climb(source, replace(settings, samples=check_calibration(calibration, source.model, export)), export)
+
+    try:
+        file = _climb(source, settings, export)
+    except ConversionError:
+        if calibration is None:
+            raise
+        return calibrated()
+    tflite = parse(file.content)
+    left = len(float_operators(tflite))
+    if not left or calibration is None or _loops(tflite):
         return file
-    samples = check_calibration(calibration, source.model, export)
-    calibrated = _climb(source, replace(settings, samples=samples), export)
-    return calibrated if len(float_operators(parse(calibrated.content))) < left else file
+    other = calibrated()
+    return other if len(float_operators(parse(other.content))) < left else file
 
 
 def _convert_dynamic(source: Source, settings: Settings, export: Export, runtime: str | None) -> _File:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from edgecompress.recipe.applications import preprocess_warnings
+from edgecompress.recipe.distillation import LOSS_TASKS, Distillation
 from edgecompress.recipe.nodes import KeyPath, Node
 from edgecompress.recipe.problems import Problem, messages, recipe_error
 from edgecompress.recipe.schema import ApplicationModel, Augment, BuilderModel, LatencyGoal, Recipe
@@ -30,7 +31,15 @@ def check_recipe(recipe: Recipe, root: Node | None = None) -> list[str]:
     Raises:
         RecipeError: every rule that is broken, one line each.
     """
-    problems = [*_ids(recipe), *_order(recipe), *_patterns(recipe), *_data(recipe), *_class_weights(recipe), *_goals(recipe)]
+    problems = [
+        *_ids(recipe),
+        *_order(recipe),
+        *_patterns(recipe),
+        *_data(recipe),
+        *_class_weights(recipe),
+        *_losses(recipe),
+        *_goals(recipe),
+    ]
     if problems:
         raise recipe_error(problems, root)
     return messages([*_untrained(recipe), *_preprocess(recipe), *_released(recipe)], root)
@@ -105,6 +114,27 @@ def _class_weights(recipe: Recipe) -> Iterator[Problem]:
         train = getattr(section, "train", None)
         if train is not None and train.class_weights is not None:
             yield Problem(path, f"class_weights must be absent for a {recipe.task.kind} task.{received(train.class_weights)}")
+
+
+def _losses(recipe: Recipe) -> Iterator[Problem]:
+    """Losses between student and teacher that the task has no labels for."""
+    kind = recipe.task.kind
+    for index, stage in enumerate(recipe.stages):
+        for path, distillation in _distillations(stage):
+            for loss in distillation.losses.chosen:
+                kinds = LOSS_TASKS.get(loss.name)
+                if kinds is not None and kind not in kinds:
+                    words = f"{loss.name} must be left to a task of {' or '.join(kinds)}. Received: a {kind} task."
+                    yield Problem(("stages", index, *path, "losses", loss.name), words)
+
+
+def _distillations(stage: Any) -> Iterator[tuple[KeyPath, Distillation]]:
+    """Where a stage learns from teachers: it is one, or its training does."""
+    if isinstance(stage, Distillation):
+        yield (), stage
+    path, training = (("train",), stage.train) if "train" in type(stage).model_fields else ((), stage)
+    if (distillation := getattr(training, "distill", None)) is not None:
+        yield (*path, "distill"), distillation
 
 
 def _goals(recipe: Recipe) -> Iterator[Problem]:

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgecompress.errors import DataError, ModelError, StorageError
-from edgecompress.recipe.suggestions import did_you_mean
+from edgecompress.model_file import ModelFormat, model_format
+from edgecompress.recipe.suggestions import near_path
 from edgecompress.recipe.variables import escape_references
 from edgecompress.store import write_atomic
-
-MODEL_SUFFIXES = (".keras", ".h5", ".hdf5")
 
 PIXELS = """\
     # resize: [96, 96]     # images only
@@ -25,7 +24,7 @@ SOUND = """\
 
 TEMPLATE = """\
 # Check it with:  edgecompress check {file}
-# Run it with:    edgecompress run {file}
+# Run it with:    edgecompress run {file}{options}
 name: {name}
 seed: 0
 
@@ -72,13 +71,13 @@ def starter_recipe(model: Path, data: Path | None, file: Path) -> str:
     Raises:
         ModelError, DataError: the path does not exist or is of another kind.
     """
-    _check_model(model)
+    options = " --allow-code" if _format(model) == "saved_model" else ""
     stem = re.sub(r"[^A-Za-z0-9_.-]+", "_", model.stem).strip("_.-")[:80] or "model"
     kind = _kind(data)
     path = _quoted(f"{data or 'data.npz'}{kind.behind_path}")
     lines = "\n".join([f"  source: {kind.source:<17}# {kind.comment}", f"  path: {path}", *kind.lines])
     return TEMPLATE.format(
-        file=file.name, name=_quoted(f"{stem}_int8"), model=_quoted(str(model)), data=lines, preprocess=kind.preprocess
+        file=file.name, options=options, name=_quoted(f"{stem}_int8"), model=_quoted(str(model)), data=lines, preprocess=kind.preprocess
     )  # fmt: skip
 
 
@@ -95,16 +94,14 @@ def write_starter_recipe(model: Path, data: Path | None, file: Path, *, force: b
     write_atomic(file, text)
 
 
-def _check_model(model: Path) -> None:
-    """The kinds of model that `source: file` takes."""
-    if not model.exists():
-        near = did_you_mean(model.name, [file.name for file in model.parent.glob("*")])
-        raise ModelError(f"{model}: model must exist. Received: no such file.{near}")
-    if model.is_dir() and not (model / "saved_model.pb").is_file():
-        raise ModelError(f"{model}: folder must be a SavedModel. Received: no saved_model.pb in it.")
-    if model.is_file() and model.suffix.lower() not in MODEL_SUFFIXES:
-        expected = f"a Keras model ({', '.join(MODEL_SUFFIXES)}) or a SavedModel folder"
-        raise ModelError(f"{model}: model must be {expected}. Received: {model.suffix!r}.")
+def _format(model: Path) -> ModelFormat:
+    """Which of the kinds of model that `source: file` takes."""
+    expected = "a Keras model (.keras, .h5) or a SavedModel folder"
+    found = model_format(model, expected=expected)
+    if found == "tflite":
+        received = "a TensorFlow Lite file, which cannot be trained; `edgecompress inspect` and `edgecompress benchmark` take it"
+        raise ModelError(f"{model}: must be {expected}. Received: {received}.")
+    return found
 
 
 @dataclass(frozen=True)
@@ -124,7 +121,7 @@ def _kind(data: Path | None) -> _Kind:
     if data is None:
         return _Kind("npz", f"{arrays}; or image_folder: one folder per class", PIXELS)
     if not data.exists():
-        raise DataError(f"{data}: data must exist. Received: no such file or folder.")
+        raise DataError(f"{data}: data must exist. Received: nothing is there.{near_path(data)}")
     if data.suffix.lower() == ".npz":
         return _Kind("npz", arrays, PIXELS)
     if data.suffix.lower() == ".csv" or (data / "train.csv").is_file():

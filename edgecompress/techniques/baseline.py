@@ -43,19 +43,20 @@ def bring_model(config: Model, task: Task, data: Data, *, seed: int, allow_code:
     Raises:
         ModelError: the file is no model, or the model does not fit the data.
     """
-    name, made = _brought(config, task, data, seed, allow_code)
+    name, made = brought(config, task, data, seed, allow_code)
     if config.source != "builder":
         _check_fits(made.model, name, task, data)
-    _check_outputs(made.model, name, task)
+    check_outputs(made.model, name, task)
     return made
 
 
-def _brought(config: Model, task: Task, data: Data, seed: int, allow_code: bool) -> tuple[str, LoadedModel]:
+def brought(config: Model, task: Task, data: Data, seed: int, allow_code: bool) -> tuple[str, LoadedModel]:
     """What to call the model in messages, and the model."""
     if config.source == "builder":
         return f"builder {config.name}", LoadedModel(build_model(config, _one_shape(data), data.num_outputs, seed=seed), [])
     if config.source == "application":
-        return f"application {config.name}", LoadedModel(_application(config, task, data, seed), [])
+        name = f"application {config.name}"
+        return name, adopt_model(_application(config, task, data, seed), name=name)
     if config.source == "file":
         return config.path, read_model(config.path, allow_code=allow_code, input_shape=config.input_shape)
     keras.utils.set_random_seed(seed)
@@ -94,7 +95,7 @@ def _check_fits(model: keras.Model, name: str, task: Task, data: Data) -> None:
         raise ModelError(f"{name}: outputs must have the shape {expected} for this {task.kind} task. Received: {outputs}.")
 
 
-def _check_outputs(model: keras.Model, name: str, task: Task) -> None:
+def check_outputs(model: keras.Model, name: str, task: Task) -> None:
     """Raises ModelError where the last layer shows that `from_logits` is wrong: such a model trains badly without a word."""
     if task.kind not in ("classification", "multi_label"):
         return

@@ -8,14 +8,14 @@ import numpy as np
 
 from edgecompress.data import Data
 from edgecompress.errors import RecipeError
-from edgecompress.recipe.stages import Train
 from edgecompress.recipe.suggestions import did_you_mean
+from edgecompress.recipe.training import Training
 
 if TYPE_CHECKING:
     from edgecompress.recipe.schema import Recipe
 
 
-def class_weights(train: Train, data: Data) -> dict[int, float] | None:
+def class_weights(train: Training, data: Data) -> dict[int, float] | None:
     """Weight of each class, by label; None: all samples count the same.
 
     balanced: n / (classes * n_c) for a class of n_c among n training samples, so that each class counts the same in all, and

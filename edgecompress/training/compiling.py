@@ -4,7 +4,7 @@ from typing import Any
 
 from edgecompress.backend import keras
 from edgecompress.recipe.schema import METRIC_RISES, Task
-from edgecompress.recipe.stages import Train
+from edgecompress.recipe.training import Training
 
 
 def keras_loss(task: Task) -> keras.losses.Loss:
@@ -39,7 +39,7 @@ def keras_metric(task: Task) -> keras.metrics.Metric:
     return keras.metrics.MeanSquaredError(name=name) if name == "mean_squared_error" else keras.metrics.MeanAbsoluteError(name=name)
 
 
-def keras_optimizer(train: Train, num_steps: int) -> keras.optimizers.Optimizer:
+def keras_optimizer(train: Training, num_steps: int) -> keras.optimizers.Optimizer:
     """The optimizer, its learning rate falling over `num_steps` updates as the schedule says."""
     rate: Any = train.learning_rate
     if train.schedule == "cosine":

@@ -73,7 +73,6 @@ def test_what_the_loader_refuses_is_invalid(validator, text, path):
 def test_the_examples_and_the_starter_are_valid(validator):
     head = "extends: x\nstages:\n"
     assert all(faults(validator, head + technique.example) == [] for technique in describe_techniques())
-    assert (
-        faults(validator, TEMPLATE.format(file="r.yaml", name="n", model="m.h5", data="  source: npz\n  path: d.npz", preprocess=SOUND))
-        == []
-    )
+    data = "  source: npz\n  path: d.npz"
+    text = TEMPLATE.format(file="r.yaml", options="", name="n", model="m.h5", data=data, preprocess=SOUND)
+    assert faults(validator, text) == []

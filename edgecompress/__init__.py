@@ -17,6 +17,8 @@ _HOMES = {
     "Recipe": "edgecompress.recipe.schema",
     "Train": "edgecompress.recipe.stages",
     "TrainStage": "edgecompress.recipe.stages",
+    "PruneChannels": "edgecompress.recipe.stages",
+    "PruneNeurons": "edgecompress.recipe.stages",
     "PruneWeights": "edgecompress.recipe.stages",
     "ClusterWeights": "edgecompress.recipe.stages",
     "QuantizeAware": "edgecompress.recipe.stages",

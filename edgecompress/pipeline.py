@@ -26,6 +26,7 @@ from edgecompress.progress import Progress
 from edgecompress.recipe.schema import Recipe
 from edgecompress.recipe.stages import TECHNIQUES, StageConfig
 from edgecompress.record import load_stage, save_stage, stage_report
+from edgecompress.rehearsal import Rehearsal
 from edgecompress.report.schema import Report, StageReport
 from edgecompress.stage import Context, StageResult
 from edgecompress.store import RunFolder, content_key, stage_name
@@ -57,6 +58,11 @@ class Surroundings:
         """Metrics on the validation split, the one that decides."""
         batch_size = self.data.batch_size
         return evaluate_keras(model, self.data.validation, self.recipe.task, batch_size=batch_size, progress=self.progress).metrics
+
+    @property
+    def rehearsal(self) -> Rehearsal:
+        """Makes the file of any model on the way, and times it where the recipe has a benchmark."""
+        return Rehearsal(self.recipe.export, self.data, self.progress, times=self.recipe.benchmark is not None)
 
 
 def run_line(recipe: Recipe, store: RunFolder, progress: Progress, *, allow_code: bool) -> Report:
@@ -123,7 +129,7 @@ def _run_stage(
     keras.backend.reset_uids()  # names such as quantize_layer_3 would count what this process did before, and stand in the file
     context = Context(
         f"{index:02d} {technique}", surroundings.data, surroundings.recipe.task, seed, baseline, keeps, folder.begin(), progress,
-        surroundings.evaluate,
+        surroundings.evaluate, surroundings.rehearsal,
     )  # fmt: skip
     result = work(context)
     metrics = surroundings.evaluate(result.model)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from edgecompress.backend import keras
     from edgecompress.data import Data
     from edgecompress.recipe.schema import Task
+    from edgecompress.rehearsal import Rehearsal
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class StageResult:
     keeps: tuple[Keep, ...] = ()
     released: tuple[str, ...] = ()  # one sentence per keep that this stage had to break
     training: list[dict[str, float]] = field(default_factory=list)  # one dictionary per epoch: loss, learning_rate, validation_...
+    notes: tuple[str, ...] = ()  # sentences about the stage as a whole that its reader should know
 
 
 @dataclass(frozen=True)
@@ -52,3 +54,4 @@ class Context:
     folder: Path  # the stage's own folder, for what a killed training continues from
     progress: Progress
     evaluate: Callable[[keras.Model], dict[str, float]]  # metrics on the validation split
+    rehearsal: Rehearsal | None = None  # makes and times the file of a model; None: neither can be asked for

@@ -94,6 +94,7 @@ def stage_notes(report: Report) -> list[str]:
     for stage in report.stages:
         notes += [f"{stage_label(stage)} left the model as it was: {reason}" for reason in stage.reasons]
         notes += [f"{stage_label(stage)} released a keep: {sentence}" for sentence in stage.released]
+        notes += [f"{stage_label(stage)}: {sentence}" for sentence in stage.notes]
     return notes
 
 

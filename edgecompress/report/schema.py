@@ -96,6 +96,7 @@ class StageReport(Section):
     training: list[dict[str, int | float | None]] = []  # per epoch: epoch, loss, METRIC, validation_METRIC, learning_rate
     released: list[str] = []  # one sentence per keep that this stage had to break
     reasons: list[str] = []  # why it left everything alone (no_op)
+    notes: list[str] = []  # what else its reader should know, one sentence each
 
 
 class ModelMetrics(TypedDict, total=False):

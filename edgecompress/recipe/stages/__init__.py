@@ -7,11 +7,25 @@ from pydantic import Field
 
 from edgecompress.recipe.stages.cluster_weights import ClusterWeights
 from edgecompress.recipe.stages.config import StageConfig, Train
+from edgecompress.recipe.stages.prune_channels import PruneChannels
+from edgecompress.recipe.stages.prune_neurons import PruneNeurons
 from edgecompress.recipe.stages.prune_weights import PruneWeights
 from edgecompress.recipe.stages.quantize_aware import QuantizeAware
 from edgecompress.recipe.stages.train import TrainStage
 
-__all__ = ["TECHNIQUES", "ClusterWeights", "PruneWeights", "QuantizeAware", "Stage", "StageConfig", "Technique", "Train", "TrainStage"]
+__all__ = [
+    "TECHNIQUES",
+    "ClusterWeights",
+    "PruneChannels",
+    "PruneNeurons",
+    "PruneWeights",
+    "QuantizeAware",
+    "Stage",
+    "StageConfig",
+    "Technique",
+    "Train",
+    "TrainStage",
+]
 
 
 @dataclass(frozen=True)
@@ -32,9 +46,13 @@ class Technique:
 
 TECHNIQUES: dict[str, Technique] = {
     "train": Technique(TrainStage, "edgecompress.techniques.train", 1),
+    "prune_channels": Technique(PruneChannels, "edgecompress.techniques.prune_channels", 1),
+    "prune_neurons": Technique(PruneNeurons, "edgecompress.techniques.prune_neurons", 1),
     "prune_weights": Technique(PruneWeights, "edgecompress.techniques.prune_weights", 1, releases=("cluster_weights",)),
     "cluster_weights": Technique(ClusterWeights, "edgecompress.techniques.cluster_weights", 1),
     "quantize_aware": Technique(QuantizeAware, "edgecompress.techniques.quantize_aware", 1, followers=("train",), exports=("int8",)),
 }
 
-Stage = Annotated[TrainStage | PruneWeights | ClusterWeights | QuantizeAware, Field(discriminator="technique")]
+Stage = Annotated[
+    TrainStage | PruneChannels | PruneNeurons | PruneWeights | ClusterWeights | QuantizeAware, Field(discriminator="technique")
+]

@@ -18,6 +18,7 @@ _HOMES = {
     "Train": "edgecompress.recipe.stages",
     "TrainStage": "edgecompress.recipe.stages",
     "PruneChannels": "edgecompress.recipe.stages",
+    "PruneLayers": "edgecompress.recipe.stages",
     "PruneNeurons": "edgecompress.recipe.stages",
     "PruneWeights": "edgecompress.recipe.stages",
     "ClusterWeights": "edgecompress.recipe.stages",

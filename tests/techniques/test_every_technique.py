@@ -13,6 +13,7 @@ from edgecompress.recipe.stages import (
     TECHNIQUES,
     ClusterWeights,
     PruneChannels,
+    PruneLayers,
     PruneNeurons,
     PruneWeights,
     QuantizeAware,
@@ -25,6 +26,7 @@ from edgecompress.techniques import train
 EXAMPLES: dict[str, StageConfig] = {
     "train": TrainStage(epochs=1),
     "prune_channels": PruneChannels(macs=0.6, criterion="l1", round_to=4, train=Train(epochs=1)),
+    "prune_layers": PruneLayers(count=1, layers=["depthwise"], train=Train(epochs=1)),
     "prune_neurons": PruneNeurons(parameters=0.5, criterion="l1", round_to=1, train=Train(epochs=1)),
     "prune_weights": PruneWeights(sparsity=0.5, train=Train(epochs=1)),
     "cluster_weights": ClusterWeights(clusters=8, train=Train(epochs=1)),
@@ -32,6 +34,7 @@ EXAMPLES: dict[str, StageConfig] = {
 }
 NEUTRAL: dict[str, StageConfig] = {
     "prune_channels": PruneChannels(fraction=0.0),
+    "prune_layers": PruneLayers(count=0),
     "prune_neurons": PruneNeurons(fraction=0.0, round_to=1),
     "prune_weights": PruneWeights(sparsity=0.0),
 }
@@ -60,7 +63,9 @@ def applied(request, small_model, digits, tmp_path_factory):
     from edgecompress.stage import Context
 
     def context():
-        return Context("01 test", digits, Task(), 7, None, (), tmp_path_factory.mktemp("stage"), Progress(), lambda model: {})
+        return Context(
+            "01 test", digits, Task(), 7, None, (), tmp_path_factory.mktemp("stage"), Progress(), lambda model: {"accuracy": 0.5}
+        )
 
     before = [weight.copy() for weight in small_model.get_weights()]
     return request.param, before, apply(request.param, small_model, context()), apply(request.param, small_model, context())

@@ -202,7 +202,7 @@ def test_size_and_latency_of_real_files(network, make_context, digits):
     [
         ({"macs": 0.01}, ModelError, r"macs must be a budget that can be reached: the nearest is 0\.\d+; floor 0\.1, round_to 8 "),
         ({"fraction": 0.99}, ModelError, r"fraction must be a budget that can be reached: the nearest is 0\.\d+.*Received: 0\.99"),
-        ({"macs": 0.5, "round_to": 64}, RecipeError, r"round_to must be at most the channels of each layer .* Received: 64, and stem has 16"),
+        ({"macs": 0.5, "round_to": 64}, RecipeError, "round_to must be at most .* Received: 64, and stem has 16"),
         ({"macs": 0.5, "layers": ["stme"]}, RecipeError, r"layers must match at least one layer\. Received: 'stme'\. Did you mean 'stem'"),
         ({"macs": 0.5, "skip": ["type:Conv2D"]}, ModelError, r"model must have a group of channels .* Received: .*named in `skip`"),
         ({"macs": 0.5, "layers": ["logits"]}, ModelError, "model must have a group of channels that can be cut"),

@@ -8,6 +8,7 @@ from pydantic import Field
 from edgecompress.recipe.stages.cluster_weights import ClusterWeights
 from edgecompress.recipe.stages.config import StageConfig, Train
 from edgecompress.recipe.stages.prune_channels import PruneChannels
+from edgecompress.recipe.stages.prune_layers import PruneLayers
 from edgecompress.recipe.stages.prune_neurons import PruneNeurons
 from edgecompress.recipe.stages.prune_weights import PruneWeights
 from edgecompress.recipe.stages.quantize_aware import QuantizeAware
@@ -17,6 +18,7 @@ __all__ = [
     "TECHNIQUES",
     "ClusterWeights",
     "PruneChannels",
+    "PruneLayers",
     "PruneNeurons",
     "PruneWeights",
     "QuantizeAware",
@@ -47,6 +49,7 @@ class Technique:
 TECHNIQUES: dict[str, Technique] = {
     "train": Technique(TrainStage, "edgecompress.techniques.train", 1),
     "prune_channels": Technique(PruneChannels, "edgecompress.techniques.prune_channels", 1),
+    "prune_layers": Technique(PruneLayers, "edgecompress.techniques.prune_layers", 1),
     "prune_neurons": Technique(PruneNeurons, "edgecompress.techniques.prune_neurons", 1),
     "prune_weights": Technique(PruneWeights, "edgecompress.techniques.prune_weights", 1, releases=("cluster_weights",)),
     "cluster_weights": Technique(ClusterWeights, "edgecompress.techniques.cluster_weights", 1),
@@ -54,5 +57,6 @@ TECHNIQUES: dict[str, Technique] = {
 }
 
 Stage = Annotated[
-    TrainStage | PruneChannels | PruneNeurons | PruneWeights | ClusterWeights | QuantizeAware, Field(discriminator="technique")
+    TrainStage | PruneChannels | PruneLayers | PruneNeurons | PruneWeights | ClusterWeights | QuantizeAware,
+    Field(discriminator="technique"),
 ]

@@ -15,7 +15,7 @@ from edgecompress.data import Split
 from edgecompress.errors import ModelError
 from edgecompress.graph.channels import ChannelGraph
 from edgecompress.graph.channels.surgery import layer_at
-from edgecompress.graph.channels.trace import Numbers, WeightAxis
+from edgecompress.graph.channels.trace import WeightAxis
 from edgecompress.recipe.schema import Task
 from edgecompress.training.compiling import keras_loss
 
@@ -76,8 +76,7 @@ def _collect(graph: ChannelGraph, readers: Sequence[WeightAxis], values: Sequenc
     """Adds up what belongs to one channel."""
     numbers = np.concatenate([axis.numbers for axis in readers])
     everything = np.concatenate(values).astype(np.float64)
-    sums: Floats = np.bincount(numbers[numbers >= 0], weights=everything[numbers >= 0], minlength=graph.num_channels)
-    return sums
+    return np.bincount(numbers[numbers >= 0], weights=everything[numbers >= 0], minlength=graph.num_channels).astype(np.float64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,9 +111,7 @@ def activations(model: keras.Model, graph: ChannelGraph, samples: Split) -> Acti
             values = value.numpy()
             totals[id(tensor)] += np.stack([np.abs(values).sum(0), (values == 0).sum(0)])
     means = [_at_positions(totals[id(axis.source)] / len(samples), layer_at(model, axis.layer), axis) for axis in readers]
-    numbers = np.concatenate([axis.numbers for axis in readers])
-    magnitudes, zeros = np.concatenate(means, axis=1)
-    return Activations(_mean_by_channel(graph, numbers, magnitudes), _mean_by_channel(graph, numbers, zeros))
+    return Activations(*(_mean_over_readers(graph, readers, [mean[row] for mean in means]) for row in (0, 1)))
 
 
 def _at_positions(totals: Floats, layer: keras.layers.Layer, axis: WeightAxis) -> Floats:
@@ -129,8 +126,13 @@ def _at_positions(totals: Floats, layer: keras.layers.Layer, axis: WeightAxis) -
     return np.repeat(means, axis.numbers.size // means.shape[1], axis=1)
 
 
-def _mean_by_channel(graph: ChannelGraph, numbers: Numbers, values: Floats) -> Floats:
-    known = numbers >= 0
-    sums = np.bincount(numbers[known], weights=values[known], minlength=graph.num_channels)
-    counts = np.bincount(numbers[known], minlength=graph.num_channels)
-    return np.divide(sums, counts, out=np.full(graph.num_channels, np.nan), where=counts > 0)
+def _mean_over_readers(graph: ChannelGraph, readers: Sequence[WeightAxis], values: Sequence[Floats]) -> Floats:
+    """Of each channel, the mean over its positions with one reader, and then over its readers."""
+    totals, num_readers = np.zeros((2, graph.num_channels))
+    for axis, value in zip(readers, values, strict=True):
+        known = axis.numbers >= 0
+        sums = np.bincount(axis.numbers[known], weights=value[known], minlength=graph.num_channels)
+        counts = np.bincount(axis.numbers[known], minlength=graph.num_channels)
+        totals += sums / np.maximum(counts, 1)
+        num_readers += counts > 0
+    return np.divide(totals, num_readers, out=np.full(graph.num_channels, np.nan), where=num_readers > 0)

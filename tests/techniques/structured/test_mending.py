@@ -78,7 +78,7 @@ def test_sparse_training_shrinks_channels_and_leaves_a_plain_model(penalty, smal
     for strength in (1e-8, 1.0):
         folder = tmp_path / f"{strength}"
         folder.mkdir()
-        sparse = SparseTraining(penalty=penalty, strength=strength, train=Train(epochs=1, learning_rate=0.01))
+        sparse = SparseTraining(penalty=penalty, strength=strength, train=Train(epochs=1, learning_rate=0.05))
         model, rows = train_sparse(small_model, graph, ["conv1"], sparse, make_context(folder=folder), ())
         weight = model.get_layer("conv1").kernel if penalty == "group_lasso" else model.get_layer("norm1").gamma
         found[strength] = float(tf.reduce_sum(tf.abs(weight)))

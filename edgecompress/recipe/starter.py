@@ -7,15 +7,14 @@ import re
 from pathlib import Path
 
 from edgecompress.errors import DataError, ModelError, StorageError
-from edgecompress.recipe.suggestions import did_you_mean
+from edgecompress.model_file import ModelFormat, model_format
+from edgecompress.recipe.suggestions import near_path
 from edgecompress.recipe.variables import escape_references
 from edgecompress.store import write_atomic
 
-MODEL_SUFFIXES = (".keras", ".h5", ".hdf5")
-
 TEMPLATE = """\
 # Check it with:  edgecompress check {file}
-# Run it with:    edgecompress run {file}
+# Run it with:    edgecompress run {file}{options}
 name: {name}
 seed: 0
 
@@ -63,9 +62,9 @@ def starter_recipe(model: Path, data: Path | None, file: Path) -> str:
     Raises:
         ModelError, DataError: the path does not exist or is of another kind.
     """
-    _check_model(model)
+    options = " --allow-code" if _format(model) == "saved_model" else ""
     stem = re.sub(r"[^A-Za-z0-9_.-]+", "_", model.stem).strip("_.-")[:80] or "model"
-    return TEMPLATE.format(file=file.name, name=_quoted(f"{stem}_int8"), model=_quoted(str(model)), data=_data_lines(data))
+    return TEMPLATE.format(file=file.name, options=options, name=_quoted(f"{stem}_int8"), model=_quoted(str(model)), data=_data_lines(data))
 
 
 def write_starter_recipe(model: Path, data: Path | None, file: Path, *, force: bool) -> None:
@@ -81,16 +80,14 @@ def write_starter_recipe(model: Path, data: Path | None, file: Path, *, force: b
     write_atomic(file, text)
 
 
-def _check_model(model: Path) -> None:
-    """The kinds of model that `source: file` takes."""
-    if not model.exists():
-        near = did_you_mean(model.name, [file.name for file in model.parent.glob("*")])
-        raise ModelError(f"{model}: model must exist. Received: no such file.{near}")
-    if model.is_dir() and not (model / "saved_model.pb").is_file():
-        raise ModelError(f"{model}: folder must be a SavedModel. Received: no saved_model.pb in it.")
-    if model.is_file() and model.suffix.lower() not in MODEL_SUFFIXES:
-        expected = f"a Keras model ({', '.join(MODEL_SUFFIXES)}) or a SavedModel folder"
-        raise ModelError(f"{model}: model must be {expected}. Received: {model.suffix!r}.")
+def _format(model: Path) -> ModelFormat:
+    """Which of the kinds of model that `source: file` takes."""
+    expected = "a Keras model (.keras, .h5) or a SavedModel folder"
+    found = model_format(model, expected=expected)
+    if found == "tflite":
+        received = "a TensorFlow Lite file, which cannot be trained; `edgecompress inspect` and `edgecompress benchmark` take it"
+        raise ModelError(f"{model}: must be {expected}. Received: {received}.")
+    return found
 
 
 def _data_lines(data: Path | None) -> str:
@@ -101,7 +98,7 @@ def _data_lines(data: Path | None) -> str:
             "  path: data.npz           # arrays x_train, y_train [x_test, y_test], or x, y"
         )
     if not data.exists():
-        raise DataError(f"{data}: data must exist. Received: no such file or folder.")
+        raise DataError(f"{data}: data must exist. Received: nothing is there.{near_path(data)}")
     if data.is_dir():
         return f"  source: image_folder     # one folder per class\n  path: {_quoted(str(data))}"
     if data.suffix.lower() == ".npz":

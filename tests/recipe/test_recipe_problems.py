@@ -118,7 +118,7 @@ def test_a_bad_value_is_named_with_its_line(small, refusal, text, pattern):
         (("{source: digits}", "{source: mnist}"), r"r\.yaml:2: data: path must be given for source mnist\. Received: nothing\."),
         (
             ("{source: digits}", "{source: digits, group_by: g}"),
-            r"r\.yaml:2: data: group_by must be absent for source digits; it works with npz\. Received: 'g'\.",
+            r"r\.yaml:2: data: group_by must be absent for source digits; it works with npz, .*\. Received: 'g'\.",
         ),
         (
             ("{source: digits}", "{source: digits, bach_size: 3}"),
@@ -138,9 +138,12 @@ def test_a_bad_value_is_named_with_its_line(small, refusal, text, pattern):
         ),
         (
             ("source: builder", "source: bilder"),
-            r"r\.yaml:3: model\.source: source must be one of builder, file\. Received: 'bilder'\. Did you mean 'builder'\?",
+            r"r\.yaml:3: model\.source: source must be one of builder, .*, python\. Received: 'bilder'\. Did you mean 'builder'\?",
         ),
-        (("source: builder, ", ""), r"r\.yaml:3: model\.source: source must be given: one of builder, file\. Received: nothing\."),
+        (
+            ("source: builder, ", ""),
+            r"r\.yaml:3: model\.source: source must be given: one of builder, .*, python\. Received: nothing\.",
+        ),
         (
             ("{source: builder, name: cnn, train: {epochs: 1}}", "cnn.h5"),
             r"r\.yaml:3: model: model must be a mapping\. Received: 'cnn\.h5'\.",

@@ -12,6 +12,7 @@ from edgecompress.models.copying import copy_model
 from edgecompress.recipe.stages import (
     TECHNIQUES,
     ClusterWeights,
+    Distill,
     PruneChannels,
     PruneLayers,
     PruneNeurons,
@@ -21,6 +22,7 @@ from edgecompress.recipe.stages import (
     Train,
     TrainStage,
 )
+from edgecompress.recipe.stages.distill import Scaled
 from edgecompress.techniques import train
 
 EXAMPLES: dict[str, StageConfig] = {
@@ -30,6 +32,7 @@ EXAMPLES: dict[str, StageConfig] = {
     "prune_neurons": PruneNeurons(parameters=0.5, criterion="l1", round_to=1, train=Train(epochs=1)),
     "prune_weights": PruneWeights(sparsity=0.5, train=Train(epochs=1)),
     "cluster_weights": ClusterWeights(clusters=8, train=Train(epochs=1)),
+    "distill": Distill(student=Scaled(scale=0.5), train=Train(epochs=1)),
     "quantize_aware": QuantizeAware(train=Train(epochs=1, learning_rate=1e-4)),
 }
 NEUTRAL: dict[str, StageConfig] = {
@@ -63,9 +66,8 @@ def applied(request, small_model, digits, tmp_path_factory):
     from edgecompress.stage import Context
 
     def context():
-        return Context(
-            "01 test", digits, Task(), 7, None, (), tmp_path_factory.mktemp("stage"), Progress(), lambda model: {"accuracy": 0.5}
-        )
+        folder = tmp_path_factory.mktemp("stage")
+        return Context("01 test", digits, Task(), 7, small_model, (), folder, Progress(), lambda model: {"accuracy": 0.5})
 
     before = [weight.copy() for weight in small_model.get_weights()]
     return request.param, before, apply(request.param, small_model, context()), apply(request.param, small_model, context())
@@ -117,9 +119,10 @@ def test_neutral_setting_is_the_identity(name, small_model, make_context):
     assert all((one == two).all() for one, two in zip(result.model.get_weights(), small_model.get_weights(), strict=True))
 
 
-def test_plan_says_of_each_layer_what_apply_does(applied, small_model):
+def test_plan_says_of_each_layer_what_apply_does(applied, small_model, make_context):
     name, before, result, _ = applied
-    planned, records = import_module(TECHNIQUES[name].module).plan(small_model, EXAMPLES[name])
+    outlook = [make_context(baseline=small_model).outlook] if TECHNIQUES[name].plans_with_outlook else []
+    planned, records = import_module(TECHNIQUES[name].module).plan(small_model, EXAMPLES[name], *outlook)
     assert {(record.name, record.action) for record in records} == {(record.name, record.action) for record in result.layers}
     assert planned.output_shape == small_model.output_shape
     assert all((was == now).all() for was, now in zip(before, small_model.get_weights(), strict=True))

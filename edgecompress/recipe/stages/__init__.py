@@ -7,6 +7,7 @@ from pydantic import Field
 
 from edgecompress.recipe.stages.cluster_weights import ClusterWeights
 from edgecompress.recipe.stages.config import StageConfig, Train
+from edgecompress.recipe.stages.distill import Distill
 from edgecompress.recipe.stages.prune_channels import PruneChannels
 from edgecompress.recipe.stages.prune_layers import PruneLayers
 from edgecompress.recipe.stages.prune_neurons import PruneNeurons
@@ -17,6 +18,7 @@ from edgecompress.recipe.stages.train import TrainStage
 __all__ = [
     "TECHNIQUES",
     "ClusterWeights",
+    "Distill",
     "PruneChannels",
     "PruneLayers",
     "PruneNeurons",
@@ -44,6 +46,7 @@ class Technique:
     followers: tuple[str, ...] | None = None  # the only techniques that may stand after it; None: any
     exports: tuple[str, ...] | None = None  # the only formats that fit its model; None: any
     releases: tuple[str, ...] = ()  # techniques whose result it undoes in part
+    plans_with_outlook: bool = False  # its plan is `plan(model, config, outlook)`: it also looks at data, task and baseline
 
 
 TECHNIQUES: dict[str, Technique] = {
@@ -53,10 +56,11 @@ TECHNIQUES: dict[str, Technique] = {
     "prune_neurons": Technique(PruneNeurons, "edgecompress.techniques.prune_neurons", 1),
     "prune_weights": Technique(PruneWeights, "edgecompress.techniques.prune_weights", 1, releases=("cluster_weights",)),
     "cluster_weights": Technique(ClusterWeights, "edgecompress.techniques.cluster_weights", 1),
-    "quantize_aware": Technique(QuantizeAware, "edgecompress.techniques.quantize_aware", 1, followers=("train",), exports=("int8",)),
+    "distill": Technique(Distill, "edgecompress.techniques.distill", 1, plans_with_outlook=True),
+    "quantize_aware": Technique(QuantizeAware, "edgecompress.techniques.quantize_aware", 2, followers=("train",), exports=("int8",)),
 }
 
 Stage = Annotated[
-    TrainStage | PruneChannels | PruneLayers | PruneNeurons | PruneWeights | ClusterWeights | QuantizeAware,
+    TrainStage | PruneChannels | PruneLayers | PruneNeurons | PruneWeights | ClusterWeights | Distill | QuantizeAware,
     Field(discriminator="technique"),
 ]

@@ -23,6 +23,7 @@ from edgecompress.manifest import manifest
 from edgecompress.progress import Progress
 from edgecompress.recipe.schema import METRIC_RISES, Export, Recipe
 from edgecompress.report.schema import Report, StageReport
+from edgecompress.samples import each
 from edgecompress.store import RunFolder
 from edgecompress.tflite import describe, parse
 
@@ -73,7 +74,8 @@ def deliver(
         "layer_bytes": layer_bytes(models.baseline, models.final, file), "benchmark": entries,
         "goals": judge_goals(recipe.goal, artifact, judged["test"]["drop"], entries),
         "warnings": [
-            *(warning for stage in stages for warning in stage.warnings), *conversions["final"].warnings, *warnings, *broken(keeps)
+            *data.warnings, *(warning for stage in stages for warning in stage.warnings), *conversions["final"].warnings, *warnings,
+            *broken(keeps),
         ],
     })  # fmt: skip
 
@@ -97,7 +99,7 @@ def export_models(recipe: Recipe, data: Data, models: Models, store: RunFolder, 
 
 def _golden(files: Mapping[str, Path], data: Data, folder: Path) -> tuple[dict[str, Path], list[str]]:
     """Golden files by model name, and a warning for each that could not be made."""
-    inputs = data.calibration.arrays()[0][:NUM_GOLDEN_SAMPLES]
+    inputs = each(lambda values: values[:NUM_GOLDEN_SAMPLES], data.calibration.arrays()[0])
     golden, warnings = {}, []
     for name, path in files.items():
         stored = folder / GOLDEN_FILES[name]

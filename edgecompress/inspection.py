@@ -6,7 +6,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgecompress.errors import ModelError
 from edgecompress.model_file import TFLITE_SIGNATURE, model_format
 
 UNKNOWN = "unknown"  # the number of MACs of a layer without a formula
@@ -30,8 +29,6 @@ def inspect(path: str | Path, *, allow_code: bool = False) -> dict[str, Any]:
         ModelError: missing, damaged, or neither.
     """
     path = Path(path)
-    if not path.exists():
-        raise ModelError(f"{path}: must be a model file. Received: nothing is there.")
     return _inspect_tflite(path) if is_tflite(path) else _inspect_keras(path, allow_code)
 
 

@@ -71,7 +71,7 @@ def run_line(recipe: Recipe, store: RunFolder, progress: Progress, *, allow_code
     started_at = datetime.now(UTC)
     threads = set_threads(recipe.threads)
     with progress.task("loading data and model"):
-        data = load_data(recipe.data, recipe.task, seed=recipe.seed)
+        data = load_data(recipe.data, recipe.task, seed=recipe.seed, allow_code=allow_code)
         # What a later stage would refuse is said now, before anything is trained.
         model = make_model(recipe.model, recipe.task, data, seed=recipe.seed, allow_code=allow_code)
         plan_stages(recipe, model, data, allow_code=allow_code)

@@ -15,9 +15,11 @@ from edgecompress.progress import Progress
 from edgecompress.recipe.schema import Export, Recipe
 from edgecompress.recipe.stages import TECHNIQUES
 from edgecompress.recipe.training import Training
+from edgecompress.samples import each
 from edgecompress.stage import LayerRecord, Outlook
 from edgecompress.techniques.baseline import make_model
 from edgecompress.techniques.distill import plan_lesson
+from edgecompress.training import check_class_weights
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -64,7 +66,7 @@ def plan(recipe: Recipe, *, allow_code: bool = False) -> Plan:
     Raises:
         EdgeCompressError: what a run would refuse before its first training: data, model, patterns that match nothing.
     """
-    data = load_data(recipe.data, recipe.task, seed=recipe.seed)
+    data = load_data(recipe.data, recipe.task, seed=recipe.seed, allow_code=allow_code)
     model = make_model(recipe.model, recipe.task, data, seed=recipe.seed, allow_code=allow_code)
     return plan_stages(recipe, model, data, allow_code=allow_code)
 
@@ -73,9 +75,10 @@ def plan_stages(recipe: Recipe, model: keras.Model, data: Data, *, allow_code: b
     """What each stage would do to `model`, which is not changed. A run calls it before it trains anything.
 
     Raises:
-        EdgeCompressError: a pattern of `layers`, `skip`, `freeze` or `export.only` that matches nothing, a model that a
-            stage or the export cannot take, or a target runtime that is too old for the file.
+        EdgeCompressError: a pattern of `layers`, `skip`, `freeze` or `export.only` that matches nothing, a class to be weighted
+            that the data do not have, a model that a stage or the export cannot take, or a target runtime that is too old for the file.
     """
+    check_class_weights(recipe, data)
     check_model(model, Export(format="float32"))  # the baseline's own file
     baseline_bytes = _weight_bytes(model, "float32")
     outlook = Outlook(data, recipe.task, model, allow_code)
@@ -101,7 +104,7 @@ def _check_target(recipe: Recipe, model: keras.Model, data: Data) -> None:
     """
     quantize_aware = any(stage.technique == "quantize_aware" for stage in recipe.stages)
     export = Export(format="float32") if quantize_aware else recipe.export
-    samples = data.calibration.arrays()[0][:NUM_SAMPLES]
+    samples = each(lambda values: values[:NUM_SAMPLES], data.calibration.arrays()[0])
     convert(model, export, calibration=samples, progress=Progress(), runtime=recipe.target.runtime)
 
 

@@ -8,8 +8,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from edgecompress.backend import keras
 from edgecompress.causes import root_cause
 from edgecompress.errors import ConversionError, StorageError
@@ -19,6 +17,7 @@ from edgecompress.export.rungs import RUNGS, Settings, Source, from_concrete_fun
 from edgecompress.export.verify import verify
 from edgecompress.progress import Progress
 from edgecompress.recipe.schema import Export
+from edgecompress.samples import Samples, num_samples
 from edgecompress.store import storage_errors
 from edgecompress.tflite import Tflite, parse, refuses
 from edgecompress.tflite.operators import float_operators
@@ -55,7 +54,7 @@ class _File:
 
 
 def convert(
-    model: keras.Model, export: Export, *, calibration: np.ndarray | None, progress: Progress, runtime: str | None = None
+    model: keras.Model, export: Export, *, calibration: Samples | None, progress: Progress, runtime: str | None = None
 ) -> Conversion:
     """Converts a model, with a fixed batch of 1. The same model and samples give the same bytes.
 
@@ -64,7 +63,7 @@ def convert(
     Args:
         model: a Functional or Sequential model; quantize-aware ones become int8 only.
         export: the format.
-        calibration: float32 [n, ...], preprocessed; needed for int8 and int16x8, ignored by other formats.
+        calibration: float32 [n, ...], by name for several inputs, preprocessed; needed for int8 and int16x8, ignored by other formats.
         progress: gets a bar, counted in calibration samples where there are any.
         runtime: what the file must run on, such as "tflite-runtime==2.14.0"; None: any.
 
@@ -81,7 +80,7 @@ def convert(
     check_model(model, export)
     needs_samples = export.format in CALIBRATED and not is_quantize_aware(model)
     samples = check_calibration(calibration, model, export) if needs_samples else None
-    with progress.task(f"converting to {export.format}", total=None if samples is None else len(samples)) as bar:
+    with progress.task(f"converting to {export.format}", total=None if samples is None else num_samples(samples)) as bar:
         settings = Settings(export.format, export.io_type, samples, on_sample=bar.advance)
         source = _trace(model)
         if export.format == "int8" and samples is None:
@@ -154,7 +153,7 @@ def _loops(tflite: Tflite) -> bool:
     return any(code.name == "WHILE" for code in tflite.operator_codes)
 
 
-def _convert_quantize_aware(source: Source, settings: Settings, export: Export, calibration: np.ndarray | None) -> _File:
+def _convert_quantize_aware(source: Source, settings: Settings, export: Export, calibration: Samples | None) -> _File:
     """Trained ranges alone; with samples too, if that leaves fewer operators in float.
 
     An in- or output that only a layer without ranges touches, such as an LSTM, stays float without samples, which is refused. A loop

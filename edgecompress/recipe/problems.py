@@ -110,7 +110,10 @@ def _follow(location: tuple[str | int, ...]) -> tuple[KeyPath, Schema, list[str]
             continue
         options = [resolved(option, _schema()["$defs"]) for option in schema.get("anyOf", [schema])]
         properties = {key: value for option in options for key, value in option.get("properties", {}).items()}
-        items: Schema = next((option["items"] for option in options if "items" in option), {})
-        schema, known = (items, []) if isinstance(part, int) else (properties.get(part, {}), list(properties))
+        if isinstance(part, int):
+            schema, known = next((option["items"] for option in options if "items" in option), {}), []
+        else:  # a mapping of names that the user chooses has no properties
+            values: Schema = next((option["additionalProperties"] for option in options if option.get("additionalProperties")), {})
+            schema, known = properties.get(part, values), list(properties)
         path.append(part)
     return tuple(path), schema, known

@@ -10,7 +10,7 @@ from edgecompress.recipe.applications import preprocess_warnings
 from edgecompress.recipe.distillation import LOSS_TASKS, Distillation
 from edgecompress.recipe.nodes import KeyPath, Node
 from edgecompress.recipe.problems import Problem, messages, recipe_error
-from edgecompress.recipe.schema import ApplicationModel, BuilderModel, LatencyGoal, Recipe
+from edgecompress.recipe.schema import ApplicationModel, Augment, BuilderModel, LatencyGoal, Recipe
 from edgecompress.recipe.stages import TECHNIQUES
 from edgecompress.recipe.suggestions import received
 
@@ -31,7 +31,15 @@ def check_recipe(recipe: Recipe, root: Node | None = None) -> list[str]:
     Raises:
         RecipeError: every rule that is broken, one line each.
     """
-    problems = [*_ids(recipe), *_order(recipe), *_patterns(recipe), *_losses(recipe), *_goals(recipe)]
+    problems = [
+        *_ids(recipe),
+        *_order(recipe),
+        *_patterns(recipe),
+        *_data(recipe),
+        *_class_weights(recipe),
+        *_losses(recipe),
+        *_goals(recipe),
+    ]
     if problems:
         raise recipe_error(problems, root)
     return messages([*_untrained(recipe), *_preprocess(recipe), *_released(recipe)], root)
@@ -75,6 +83,37 @@ def _patterns_in(value: Any, path: KeyPath) -> Iterator[Problem]:
             re.compile(value.removeprefix("re:"))
         except (re.error, OverflowError, RecursionError) as error:
             yield Problem(path, f"pattern must be a valid regular expression after re: ({error}).{received(value)}")
+
+
+def _data(recipe: Recipe) -> Iterator[Problem]:
+    """What the samples are must fit the task and the model."""
+    data, task = recipe.data, recipe.task
+    if data.normal and task.target != "input":
+        yield Problem(("data", "normal"), f"normal must be absent for target label: it is for detecting anomalies.{received(data.normal)}")
+    if task.kind == "autoencoder" and "auc" in task.metrics and not data.normal:
+        expected = "data.normal must name the classes that are no anomalies, for the metric auc with target input"
+        yield Problem(("task", "metrics"), f"{expected}. Received: none.")
+    if data.inputs and task.target == "input":
+        yield Problem(("data", "inputs"), f"inputs must be absent for target input: an autoencoder has one.{received(list(data.inputs))}")
+    if data.inputs and isinstance(recipe.model, BuilderModel | ApplicationModel):
+        words = f"inputs must be absent for a model of source {recipe.model.source}, which has one"
+        yield Problem(("data", "inputs"), f"{words}.{received(list(data.inputs))}")
+    if data.inputs and data.augment != Augment():
+        yield Problem(("data", "augment"), "augment must be absent for a model of several inputs. Received: changes of images.")
+
+
+def _class_weights(recipe: Recipe) -> Iterator[Problem]:
+    """Only one class per sample can be weighted."""
+    if recipe.task.kind == "classification":
+        return
+    places: list[tuple[KeyPath, Any]] = [
+        (("model",), recipe.model),
+        *((("stages", index), stage) for index, stage in enumerate(recipe.stages)),
+    ]
+    for path, section in places:
+        train = getattr(section, "train", None)
+        if train is not None and train.class_weights is not None:
+            yield Problem(path, f"class_weights must be absent for a {recipe.task.kind} task.{received(train.class_weights)}")
 
 
 def _losses(recipe: Recipe) -> Iterator[Problem]:

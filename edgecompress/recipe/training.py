@@ -1,10 +1,12 @@
 """The `train:` block of a recipe, as far as a training without a teacher goes."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from edgecompress.recipe.section import Section
+
+PositiveWeight = Annotated[float, Field(gt=0)]
 
 
 class Training(Section):
@@ -23,3 +25,7 @@ class Training(Section):
         description="stop after so many epochs without a better validation metric, keep the best; absent: never. auc is approximate here",
     )  # fmt: skip
     freeze: list[str] = Field(default=[], description="layers that do not train: a name, a glob (conv*), re:REGEX or type:LayerClass")
+    class_weights: Literal["balanced"] | dict[str, PositiveWeight] | None = Field(
+        default=None,
+        description="how much a sample counts in the loss, by class name (1 where absent); balanced: every class the same in all",
+    )

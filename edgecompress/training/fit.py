@@ -3,7 +3,9 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from edgecompress.backend import keras
+import numpy as np
+
+from edgecompress.backend import keras, tf
 from edgecompress.graph.layers import wrapped_layer
 from edgecompress.graph.selection import select_layers
 from edgecompress.keeps import Keep, enforced
@@ -13,7 +15,8 @@ from edgecompress.stage import Context, Lesson
 from edgecompress.store import TRAINING_FILE
 from edgecompress.training.callbacks import EarlyStop, History, ResetRandomLayers, ShowProgress, StopOnNaN
 from edgecompress.training.checkpoint import Checkpoint
-from edgecompress.training.compiling import keras_loss, keras_metric, keras_optimizer, rises
+from edgecompress.training.class_weights import class_weights
+from edgecompress.training.compiling import keras_loss, keras_metric, keras_optimizer, rises, steering_metric
 
 
 def num_steps_per_epoch(context: Context) -> int:
@@ -48,7 +51,7 @@ def fit(
         TrainingError: the loss became NaN or infinite.
         RecipeError: a pattern of `train.freeze` matches no layer.
     """
-    metric = context.task.metrics[0]
+    metric = steering_metric(context.task)
     num_steps = num_steps_per_epoch(context)
     if lesson is None and isinstance(train, Train) and train.distill is not None:
         lesson = context.teach(model, train.distill, context)
@@ -67,16 +70,24 @@ def fit(
                 checkpoint, ShowProgress(bar, metric, train.epochs),
             ]  # fmt: skip
             if first_epoch < train.epochs and not done:
-                batches = samples.epochs(context.data.batch_size, seed=context.seed, first_epoch=first_epoch, augment=context.data.augments)
-                validation = context.data.validation.dataset(context.data.batch_size)
-                trainee.fit(
-                    batches, validation_data=validation, epochs=train.epochs, initial_epoch=first_epoch,
-                    shuffle=False, verbose=0, callbacks=[*callbacks, *own],
-                )  # fmt: skip
+                data = context.data
+                batches = samples.epochs(data.batch_size, seed=context.seed, first_epoch=first_epoch, augment=data.augments)
+                with samples.readable(), data.validation.readable():
+                    trainee.fit(
+                        batches, validation_data=_validation(context), epochs=train.epochs, initial_epoch=first_epoch,
+                        shuffle=False, verbose=0, callbacks=[*callbacks, *own], class_weight=class_weights(train, data),
+                    )  # fmt: skip
         if early_stop is not None and early_stop.best_weights is not None:
             for variable, value in zip(trainee.weights, early_stop.best_weights, strict=True):
                 variable.assign(value)
     return history.epochs
+
+
+def _validation(context: Context) -> tf.data.Dataset:
+    """What is looked at after each epoch: the validation split, but for its anomalies, which say nothing of a training without them."""
+    split = context.data.validation
+    order = None if split.anomalies is None else np.flatnonzero(~split.anomalies)
+    return split.dataset(context.data.batch_size, order=order)
 
 
 @contextmanager

@@ -72,7 +72,7 @@ def test_losses_of_weight_0_are_left_out():
         ("losses: {kd: {weight: 0}, mse: {weight: 0}}", "weights of losses must not all be 0. Received: kd, mse with weight 0."),
         ("losses: {kdd: true}", "key must be one of kd, dkd, .* Received: 'kdd'. Did you mean 'kd'?"),
         ("losses: {hints: {pairs: [[a]]}}", "pairs.0: item must be a list of 2 texts. Received: \\['a'\\]"),
-        ("teacher: {source: bulider}", "source must be one of application, baseline, .* Received: 'bulider'. Did you mean 'builder'?"),
+        ("teacher: {source: bulider}", "source must be one of .*builder, file, python. Received: 'bulider'. Did you mean 'builder'?"),
         ("teacher: {source: builder, nmae: cnn}", "teacher.0.nmae: key must be one of source, name, width, train. .*Did you mean 'name'?"),
         ("teacher: [baseline, baseline], losses: {hints: true}", "teacher must be one for losses between layers \\(hints\\)"),
         ("student: {scale: 0}", "student.scale: scale must be a number greater than 0"),

@@ -9,6 +9,7 @@ import numpy as np
 from edgecompress.backend import keras, tf
 from edgecompress.recipe.distillation import RESPONSE, Distillation
 from edgecompress.recipe.schema import Task
+from edgecompress.samples import each
 from edgecompress.stage import Context, Lesson
 from edgecompress.store import WORK_FOLDER, storage_errors, write_atomic
 from edgecompress.techniques.distill.distiller import Distiller
@@ -58,7 +59,7 @@ def _stored_outputs(distiller: Distiller, context: Context) -> np.ndarray:
         return np.asarray(np.load(path, allow_pickle=False))
     samples = context.data.train
     with context.progress.task(f"{context.stage}: teacher", len(samples)) as bar:
-        spec = tf.TensorSpec([None, *samples.input_shape], tf.float32)
+        spec = each(lambda shape: tf.TensorSpec([None, *shape], tf.float32), samples.sample_shape)
         ask = tf.function(lambda inputs: distiller.ask(inputs)[0], input_signature=[spec])
         parts = []
         for inputs, _ in samples.dataset(context.data.batch_size):

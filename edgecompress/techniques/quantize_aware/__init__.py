@@ -10,13 +10,12 @@ to the kernels instead.
 
 from collections.abc import Mapping
 
-import numpy as np
-
 from edgecompress.backend import keras
 from edgecompress.errors import ModelError
 from edgecompress.graph.selection import select_layers
 from edgecompress.keeps import find_variable
 from edgecompress.recipe.stages import QuantizeAware
+from edgecompress.samples import Samples
 from edgecompress.stage import Context, LayerRecord, StageResult
 from edgecompress.techniques.quantize_aware.annotate import Annotation, annotate
 from edgecompress.techniques.quantize_aware.ranges import output_ranges, start_from
@@ -43,7 +42,7 @@ def plan(model: keras.Model, config: QuantizeAware) -> tuple[keras.Model, list[L
     return rewritten.model, records
 
 
-def _quantize(model: keras.Model, annotations: Mapping[str, Annotation], samples: np.ndarray) -> keras.Model:
+def _quantize(model: keras.Model, annotations: Mapping[str, Annotation], samples: Samples) -> keras.Model:
     """The quantize-aware model, its ranges as on the calibration samples. `model` must not be used any more."""
     from edgecompress.techniques.quantize_aware.wrap import wrap
 

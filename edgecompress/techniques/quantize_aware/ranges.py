@@ -7,33 +7,36 @@ epochs ends with ranges that are still half its guess. Samples know better.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from edgecompress.backend import keras, tf
+from edgecompress.samples import Samples, each, num_samples
 
 BATCH_SIZE = 16
 
 
-def output_ranges(model: keras.Model, names: Sequence[str], samples: np.ndarray) -> dict[str, tuple[float, float]]:
+def output_ranges(model: keras.Model, names: Sequence[str], samples: Samples) -> dict[str, tuple[float, float]]:
     """The least and the largest value that layers give, as in inference.
 
     Args:
-        model: a float model with one input.
+        model: a float model.
         names: layers of the model; inputs may be among them.
-        samples: float32 [n, ...], n >= 1.
+        samples: float32 [n, ...], n >= 1; of a model of several inputs, by name.
     """
     outputs = [[node.outputs for node in model.get_layer(name).inbound_nodes] for name in names]
     probe = keras.Model(model.inputs, outputs)
 
     @tf.function
-    def limits(inputs: tf.Tensor) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
+    def limits(inputs: Any) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
         values = probe(inputs, training=False)
         smallest = [tf.reduce_min([tf.reduce_min(value) for value in tf.nest.flatten(part)]) for part in values]
         largest = [tf.reduce_max([tf.reduce_max(value) for value in tf.nest.flatten(part)]) for part in values]
         return smallest, largest
 
-    batches = [limits(tf.constant(samples[start : start + BATCH_SIZE])) for start in range(0, len(samples), BATCH_SIZE)]
+    starts = range(0, num_samples(samples), BATCH_SIZE)
+    batches = [limits(each(lambda values, start=start: tf.constant(values[start : start + BATCH_SIZE]), samples)) for start in starts]
     smallest, largest = np.min([low for low, _ in batches], axis=0), np.max([high for _, high in batches], axis=0)
     return {name: (float(low), float(high)) for name, low, high in zip(names, smallest, largest, strict=True)}
 

@@ -124,9 +124,9 @@ def _refuse_model(layer: Any) -> None:
 
 def _takes_training(layer: Any) -> bool:
     """Whether a call of the layer may say `training=...`."""
-    specification = getattr(layer, "_call_spec", None)
-    expects = layer._call_has_training_arg if hasattr(layer, "_call_has_training_arg") else specification and specification.expects_training_arg
-    return bool(expects)
+    if hasattr(layer, "_call_spec"):  # tf_keras
+        return bool(layer._call_spec.expects_training_arg)
+    return bool(getattr(layer, "_call_has_training_arg", False))
 
 
 def _new_input(tensor: Any, sample_shape: Sequence[int] | None) -> Any:

@@ -51,7 +51,7 @@ def replace_layers(model: keras.Model, parts: Mapping[str, Part]) -> keras.Model
 
     def make(layer: keras.layers.Layer, name: str) -> Callable[..., Any]:
         if name in parts:
-            return parts[name].call
+            return lambda tensor, **_: parts[name].call(tensor)  # without what only the old layer knew, such as `training`
         copies.append((layer, type(layer).from_config({**layer.get_config(), "name": name})))
         return copies[-1][1]
 

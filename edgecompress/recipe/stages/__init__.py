@@ -7,11 +7,17 @@ from pydantic import Field
 
 from edgecompress.recipe.stages.cluster_weights import ClusterWeights
 from edgecompress.recipe.stages.config import StageConfig, Train
+from edgecompress.recipe.stages.factorize import Factorize
+from edgecompress.recipe.stages.merge_linear import MergeLinear
 from edgecompress.recipe.stages.prune_weights import PruneWeights
 from edgecompress.recipe.stages.quantize_aware import QuantizeAware
+from edgecompress.recipe.stages.replace_convolutions import ReplaceConvolutions
 from edgecompress.recipe.stages.train import TrainStage
 
-__all__ = ["TECHNIQUES", "ClusterWeights", "PruneWeights", "QuantizeAware", "Stage", "StageConfig", "Technique", "Train", "TrainStage"]
+__all__ = [
+    "TECHNIQUES", "ClusterWeights", "Factorize", "MergeLinear", "PruneWeights", "QuantizeAware", "ReplaceConvolutions", "Stage",
+    "StageConfig", "Technique", "Train", "TrainStage",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -34,7 +40,15 @@ TECHNIQUES: dict[str, Technique] = {
     "train": Technique(TrainStage, "edgecompress.techniques.train", 1),
     "prune_weights": Technique(PruneWeights, "edgecompress.techniques.prune_weights", 1, releases=("cluster_weights",)),
     "cluster_weights": Technique(ClusterWeights, "edgecompress.techniques.cluster_weights", 1),
+    "factorize": Technique(Factorize, "edgecompress.techniques.factorize", 1, releases=("prune_weights", "cluster_weights")),
+    "replace_convolutions": Technique(
+        ReplaceConvolutions, "edgecompress.techniques.replace_convolutions", 1, releases=("prune_weights", "cluster_weights")
+    ),
+    "merge_linear": Technique(MergeLinear, "edgecompress.techniques.merge_linear", 1, releases=("prune_weights", "cluster_weights")),
     "quantize_aware": Technique(QuantizeAware, "edgecompress.techniques.quantize_aware", 1, followers=("train",), exports=("int8",)),
 }
 
-Stage = Annotated[TrainStage | PruneWeights | ClusterWeights | QuantizeAware, Field(discriminator="technique")]
+Stage = Annotated[
+    TrainStage | PruneWeights | ClusterWeights | Factorize | ReplaceConvolutions | MergeLinear | QuantizeAware,
+    Field(discriminator="technique"),
+]

@@ -12,10 +12,8 @@ from edgecompress.backend import keras
 from edgecompress.techniques.factorize.activation_svd import activation_svd, output_singular_values
 from edgecompress.techniques.factorize.arrays import Array, Factors, Rank
 from edgecompress.techniques.factorize.methods import Method
-from edgecompress.techniques.factorize.paths import Point, path, path_without_spectra
+from edgecompress.techniques.factorize.paths import Point, break_even, path, path_without_spectra
 from edgecompress.techniques.factorize.vbmf import evbmf_rank
-
-DEPTHWISE_CHANNELS = -2  # axis of a depthwise kernel
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +25,7 @@ class Candidate:
         method: how.
         kernel: [..., in, out]; of a grouped convolution `in` are the channels of one group.
         groups: of a convolution; 1 for other layers.
+        input_shape: of one sample, at the first call.
         positions: output values per channel of the layer, for one sample, over all its calls.
         link_positions: the same of each link of the chain.
         output_moments: one [out, out] per group, where outputs count and not weights: see `activation_svd`.
@@ -36,6 +35,7 @@ class Candidate:
     method: Method
     kernel: Array
     groups: int
+    input_shape: tuple[int, ...]
     positions: int
     link_positions: tuple[int, ...]
     output_moments: tuple[Array, ...] | None = None
@@ -78,6 +78,22 @@ class Candidate:
         shapes = self.method.shapes(self.group_shape, rank)
         return self.groups * sum(positions * prod(shape) for positions, shape in zip(self.link_positions, shapes, strict=True))
 
+    def factor_shapes(self, rank: Rank) -> list[tuple[int, ...]]:
+        """Shapes of the chain's kernels, groups side by side."""
+        return [
+            tuple(self.groups * length if axis == link.channel_axis else length for axis, length in enumerate(shape, -len(shape)))
+            for link, shape in zip(self.method.links, self.method.shapes(self.group_shape, rank), strict=True)
+        ]
+
+    def saves(self, rank: Rank) -> bool:
+        """Whether parameters and MACs fall. A lookup has no MACs to save: there parameters alone count."""
+        return self.parameters(rank) < self.parameters_before and (self.macs(rank) < self.macs_before or not self.macs_before)
+
+    @cached_property
+    def break_even(self) -> Rank:
+        """The smallest rank to choose from that saves no parameters."""
+        return break_even(self.points, self.parameters, self.parameters_before)
+
     @cached_property
     def points(self) -> list[Point]:
         """The ranks to choose from; the spectra of groups are added up, since all groups get the same rank."""
@@ -107,17 +123,14 @@ class Candidate:
         else:
             by_group = [self.method.factorize(kernel, rank, seed, time_limit_s) for kernel in self.kernels]
         return tuple(
-            np.concatenate(factors, axis=DEPTHWISE_CHANNELS if link.is_depthwise else -1)
+            np.concatenate(factors, axis=link.channel_axis)
             for link, factors in zip(self.method.links, zip(*by_group, strict=True), strict=True)
         )
 
     def reconstruct(self, factors: Factors) -> Array:
         """The kernel that the chain computes together."""
         by_group = zip(
-            *(
-                np.split(factor, self.groups, axis=DEPTHWISE_CHANNELS if link.is_depthwise else -1)
-                for link, factor in zip(self.method.links, factors, strict=True)
-            ),
+            *(np.split(factor, self.groups, axis=link.channel_axis) for link, factor in zip(self.method.links, factors, strict=True)),
             strict=True,
         )
         return np.concatenate([self.method.reconstruct(group) for group in by_group], axis=-1)

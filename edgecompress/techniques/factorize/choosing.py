@@ -94,6 +94,7 @@ def _candidate(layer: keras.layers.Layer, calls: Sequence[Call], method: str) ->
     is_lookup = type(layer).__name__ == "Embedding"
     return Candidate(
         layer=layer, method=METHODS[method], kernel=_kernel(layer), groups=getattr(layer, "groups", 1),
+        input_shape=tuple(calls[0].args[0].shape[1:]),
         positions=0 if is_lookup else after, link_positions=(0, *of_links[1:]) if is_lookup else tuple(of_links),
     )  # fmt: skip
 

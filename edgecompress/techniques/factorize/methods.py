@@ -26,6 +26,11 @@ class Link:
     axes: tuple[int, ...] = ()
     is_depthwise: bool = False
 
+    @property
+    def channel_axis(self) -> int:
+        """Axis of its kernel with the channels that it gives."""
+        return -2 if self.is_depthwise else -1
+
 
 @dataclass(frozen=True)
 class Method:

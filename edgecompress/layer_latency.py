@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from edgecompress.benchmarking import benchmark_files
 from edgecompress.errors import ConversionError
 from edgecompress.export import convert
-from edgecompress.models.layer_inputs import layer_inputs
+from edgecompress.models.layer_samples import layer_inputs
 from edgecompress.models.replacing import Part, alone, chain
 from edgecompress.progress import Progress
 from edgecompress.recipe.schema import Export

@@ -8,16 +8,31 @@ import pytest
 from edgecompress.backend import keras
 from edgecompress.keeps import find_variable
 from edgecompress.models import load_model, save_model
-from edgecompress.recipe.stages import TECHNIQUES, ClusterWeights, PruneWeights, QuantizeAware, StageConfig, Train, TrainStage
+from edgecompress.recipe.stages import (
+    TECHNIQUES,
+    ClusterWeights,
+    Factorize,
+    Match,
+    MergeLinear,
+    PruneWeights,
+    QuantizeAware,
+    ReplaceConvolutions,
+    StageConfig,
+    Train,
+    TrainStage,
+)  # fmt: skip
 from edgecompress.techniques import train
 
 EXAMPLES: dict[str, StageConfig] = {
     "train": TrainStage(epochs=1),
     "prune_weights": PruneWeights(sparsity=0.5, train=Train(epochs=1)),
     "cluster_weights": ClusterWeights(clusters=8, train=Train(epochs=1)),
+    "factorize": Factorize(ratio=0.5, timed_as=None, train=Train(epochs=1)),
+    "replace_convolutions": ReplaceConvolutions(match=Match(epochs=1), timed_as=None, train=Train(epochs=1)),
+    "merge_linear": MergeLinear(),
     "quantize_aware": QuantizeAware(train=Train(epochs=1, learning_rate=1e-4)),
 }
-NEUTRAL: dict[str, StageConfig] = {"prune_weights": PruneWeights(sparsity=0.0)}
+NEUTRAL: dict[str, StageConfig] = {"prune_weights": PruneWeights(sparsity=0.0), "factorize": Factorize(energy=1.0)}
 
 
 def apply(name, model, context, config=None):

@@ -11,11 +11,11 @@ from edgecompress.recipe.stages.factorize import Factorize
 from edgecompress.recipe.stages.merge_linear import MergeLinear
 from edgecompress.recipe.stages.prune_weights import PruneWeights
 from edgecompress.recipe.stages.quantize_aware import QuantizeAware
-from edgecompress.recipe.stages.replace_convolutions import ReplaceConvolutions
+from edgecompress.recipe.stages.replace_convolutions import Match, ReplaceConvolutions
 from edgecompress.recipe.stages.train import TrainStage
 
 __all__ = [
-    "TECHNIQUES", "ClusterWeights", "Factorize", "MergeLinear", "PruneWeights", "QuantizeAware", "ReplaceConvolutions", "Stage",
+    "TECHNIQUES", "ClusterWeights", "Factorize", "Match", "MergeLinear", "PruneWeights", "QuantizeAware", "ReplaceConvolutions", "Stage",
     "StageConfig", "Technique", "Train", "TrainStage",
 ]  # fmt: skip
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from math import prod
 
 import numpy as np
 
 from edgecompress.backend import keras
-from edgecompress.errors import ModelError, RecipeError
 from edgecompress.graph.kernel_weights import KERNEL_WEIGHTS, named_variable
-from edgecompress.graph.selection import MAX_LISTED, select_layers
 from edgecompress.models.rebuild import Call, calls_of
 from edgecompress.stage import LayerRecord
+from edgecompress.techniques.chosen_layers import choose_layers
 from edgecompress.techniques.factorize.arrays import Array
 from edgecompress.techniques.factorize.candidate import Candidate
 from edgecompress.techniques.factorize.methods import METHODS, Link
@@ -36,33 +35,9 @@ def choose_candidates(
     calls: dict[str, list[Call]] = {}
     for call in calls_of(model):
         calls.setdefault(call.layer.name, []).append(call)
-    reasons = {layer.name: _why_not(layer, calls.get(layer.name, []), method) for layer in model.layers}
-    names = [(layer.name, type(layer).__name__) for layer in model.layers]
-    for pattern in layers:
-        _check_takes(method, pattern, select_layers(names, [pattern], field="layers"), reasons)
-    wanted = set(select_layers(names, layers, field="layers")) if layers else set(reasons)
-    spared = set(select_layers(names, skip, field="skip")) if skip else set()
-    candidates, records = [], []
-    for layer in model.layers:
-        reason = "named in `skip`" if layer.name in spared else reasons[layer.name]
-        if layer.name not in wanted:
-            reason = "not named in `layers`"
-        if reason is None:
-            candidates.append(_candidate(layer, calls[layer.name], method))
-        elif layer.weights:
-            records.append(LayerRecord(layer.name, type(layer).__name__, "skipped", reason))
-    if not candidates:
-        received = "; ".join(sorted({record.reason for record in records})) or "no layer with weights"
-        takes = ", ".join(METHODS[method].layers)
-        raise ModelError(f"no layer is left to factorize: {method} takes {takes}. Received: {received}.")
-    return candidates, records
-
-
-def _check_takes(method: str, pattern: str, matched: Sequence[str], reasons: Mapping[str, str | None]) -> None:
-    """Raises RecipeError for a pattern that names nothing that the method takes."""
-    if all(reasons[name] is not None for name in matched):
-        found = "; ".join(f"{name}: {reasons[name]}" for name in matched[:MAX_LISTED])
-        raise RecipeError(f"layers must match a layer that the method {method} takes. Received: {pattern!r} ({found}).")
+    takes = f"{method} takes {', '.join(METHODS[method].layers)}"
+    chosen, records = choose_layers(model, layers, skip, lambda layer: _why_not(layer, calls.get(layer.name, []), method), takes)
+    return [_candidate(layer, calls[layer.name], method) for layer in chosen], records
 
 
 def _why_not(layer: keras.layers.Layer, calls: Sequence[Call], method: str) -> str | None:

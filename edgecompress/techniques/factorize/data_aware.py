@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from edgecompress.backend import keras, tf
+from edgecompress.backend import keras
 from edgecompress.data import Data
-from edgecompress.models.layer_inputs import layer_inputs
+from edgecompress.models.layer_samples import layer_inputs, linear_part, output_error, patches, rows
 from edgecompress.models.replacing import alone, chain
 from edgecompress.techniques.factorize.arrays import Array
 from edgecompress.techniques.factorize.candidate import Candidate
@@ -25,7 +25,7 @@ def measure_moments(model: keras.Model, candidate: Candidate, data: Data) -> Can
     moments = [np.zeros((kernel.shape[-1],) * 2) for kernel in candidate.kernels]
     linear, num_rows = _linear(candidate, candidate.kernel), 0
     for inputs in _inputs(model, candidate, data):
-        outputs = _rows(linear(inputs))
+        outputs = rows(linear(inputs))
         num_rows += len(outputs)
         for moment, part in zip(moments, np.split(outputs, candidate.groups, axis=-1), strict=True):
             moment += part.T @ part
@@ -43,8 +43,8 @@ def fit_last(decision: Decision, model: keras.Model, data: Data) -> Decision:
 
     def batches(group: int) -> Iterator[tuple[Array, Array]]:
         for inputs in _inputs(model, candidate, data):
-            features = _patches(last, until_last(inputs), candidate.groups)[:, :, group]
-            targets = np.split(_rows(linear(inputs)), candidate.groups, axis=-1)[group]
+            features = np.split(patches(last, until_last(inputs)), candidate.groups, axis=-1)[group]
+            targets = np.split(rows(linear(inputs)), candidate.groups, axis=-1)[group]
             yield features.reshape(len(features), -1), targets
 
     fitted = [
@@ -55,13 +55,10 @@ def fit_last(decision: Decision, model: keras.Model, data: Data) -> Decision:
 
 def measure_output_error(decision: Decision, model: keras.Model, data: Data) -> Decision:
     """The decision with the relative error of the layer's outputs on the calibration samples."""
-    candidate, lost, energy = decision.candidate, 0.0, 0.0
+    candidate = decision.candidate
     exact, approximate = (_linear(candidate, kernel) for kernel in (candidate.kernel, candidate.reconstruct(decision.factors)))
-    for inputs in _inputs(model, candidate, data):
-        outputs = _rows(exact(inputs))
-        energy += float((outputs**2).sum())
-        lost += float(((outputs - _rows(approximate(inputs))) ** 2).sum())
-    return replace(decision, errors=(*decision.errors, ("output_error", float(np.sqrt(lost / energy)) if energy else 0.0)))
+    error = output_error(exact, approximate, _inputs(model, candidate, data))
+    return replace(decision, errors=(*decision.errors, ("output_error", error)))
 
 
 def _inputs(model: keras.Model, candidate: Candidate, data: Data) -> Iterator[Array]:
@@ -69,23 +66,4 @@ def _inputs(model: keras.Model, candidate: Candidate, data: Data) -> Iterator[Ar
 
 
 def _linear(candidate: Candidate, kernel: Array) -> keras.Model:
-    """The layer with another kernel, without bias and activation, as a model."""
-    config = candidate.layer.get_config()
-    config |= {key: value for key, value in (("activation", "linear"), ("use_bias", False)) if key in config}
-    return alone(chain((type(candidate.layer).from_config(config), [kernel])), candidate.input_shape)
-
-
-def _rows(outputs: tf.Tensor) -> Array:
-    """[positions, channels], in double precision: sums over them are long."""
-    return np.asarray(outputs, np.float64).reshape(-1, outputs.shape[-1])
-
-
-def _patches(layer: keras.layers.Layer, features: tf.Tensor, groups: int) -> Array:
-    """What each output of a layer is a sum over: [positions, positions of the kernel, groups, channels of a group]."""
-    num_positions = int(np.prod(getattr(layer, "kernel_size", (1,))))
-    if num_positions > 1:
-        features = tf.image.extract_patches(
-            features, sizes=[1, *layer.kernel_size, 1], strides=[1, *layer.strides, 1], rates=[1, *layer.dilation_rate, 1],
-            padding=layer.padding.upper(),
-        )  # fmt: skip
-    return np.asarray(features, np.float64).reshape(-1, num_positions, groups, features.shape[-1] // (num_positions * groups))
+    return linear_part(candidate.layer, kernel, candidate.input_shape)

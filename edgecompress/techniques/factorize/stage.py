@@ -17,6 +17,7 @@ from edgecompress.models.copying import copy_model
 from edgecompress.models.replacing import Part, replace_layers
 from edgecompress.recipe.stages import Factorize
 from edgecompress.stage import Context, LayerRecord, StageResult
+from edgecompress.techniques.chosen_layers import free_name
 from edgecompress.techniques.factorize.arrays import relative_error
 from edgecompress.techniques.factorize.chains import factor_chain
 from edgecompress.techniques.factorize.choosing import choose_candidates
@@ -104,15 +105,8 @@ def _timed(decision: Decision, model: keras.Model, format: Literal["float32", "i
 
 def _part(decision: Decision, model: keras.Model) -> Part:
     """The chain of a decision, with names that the model does not have."""
-    taken = {layer.name for layer in model.layers}
-
-    def name(ending: str) -> str:
-        wanted = f"{decision.candidate.name}{ending}"
-        while wanted in taken:
-            wanted += "_"
-        return wanted
-
-    return factor_chain(decision.candidate.layer, decision.candidate.method, decision.factors, name)
+    candidate = decision.candidate
+    return factor_chain(candidate.layer, candidate.method, decision.factors, lambda ending: free_name(model, f"{candidate.name}{ending}"))
 
 
 def _released(changed: Collection[str], keeps: Sequence[Keep]) -> tuple[str, ...]:

@@ -205,10 +205,10 @@ def test_names_that_the_model_has_are_not_used_twice(make_context):
         ({"rank": 65, "layers": ["dense"]}, RecipeError, r"rank must be at most 64, the full rank of dense\. Received: 65\."),
         (
             {"rank": 2, "method": "tucker2", "layers": ["conv2", "dense"]}, RecipeError,
-            r"layers must match a layer that the method tucker2 takes\. Received: 'dense' \(dense: tucker2 does not take Dense\)\.",
+            r"layers must match a layer that can be worked on: tucker2 .*\. Received: 'dense' \(dense: tucker2 does not take Dense\)\.",
         ),
         ({"rank": 2, "layers": ["dens"]}, RecipeError, r"layers must match at least one layer\. Received: 'dens'\. Did you mean 'dense'\?"),
-        ({"rank": 2, "skip": ["*"]}, ModelError, r"no layer is left to factorize: svd takes Dense, .*Received: named in `skip`\."),
+        ({"rank": 2, "skip": ["*"]}, ModelError, r"a layer must be left to work on: svd takes Dense, .*Received: named in `skip`\."),
     ],
 )  # fmt: skip
 def test_settings_that_fit_no_layer_are_errors(trained, make_context, settings, error, message):
@@ -219,7 +219,7 @@ def test_settings_that_fit_no_layer_are_errors(trained, make_context, settings, 
 def test_model_without_a_layer_to_factorize_is_an_error(make_context):
     inputs = keras.Input((8, 8, 1))
     model = keras.Model(inputs, layers.BatchNormalization(name="norm")(inputs))
-    with pytest.raises(ModelError, match=r"no layer is left to factorize: .* Received: svd does not take BatchNormalization\."):
+    with pytest.raises(ModelError, match=r"a layer must be left to work on: .* Received: svd does not take BatchNormalization\."):
         factorize.apply(model, untimed(rank=2), make_context())
 
 

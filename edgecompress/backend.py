@@ -6,26 +6,32 @@ TensorFlow. Everything else in the package says `from edgecompress.backend impor
 
 import os
 import sys
+from importlib import import_module
 from types import ModuleType
 
-from edgecompress.errors import EdgeCompressError
-
-__all__ = ["keras", "model_optimization", "set_threads", "tf"]
+__all__ = ["OWN_LAYERS", "keras", "keras_3", "model_optimization", "set_threads", "tf"]
 
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-if getattr(getattr(sys.modules.get("tensorflow"), "keras", None), "__name__", "").startswith("keras."):
-    raise EdgeCompressError(
-        "TensorFlow was imported with Keras 3 before edgecompress. TF-MOT needs Keras 2: import edgecompress.backend "
-        "first, or set TF_USE_LEGACY_KERAS=1 before TensorFlow is imported."
-    )
-
 import tensorflow as tf
 import tf_keras as keras
+from tf_keras.src.applications.convnext import LayerScale, StochasticDepth
+from tf_keras.src.applications.inception_resnet_v2 import CustomScaleLayer
 
 # Generators with a visible state make Dropout repeatable from any epoch; see `training`.
 keras.backend.experimental.enable_tf_random_generator()
+
+# Layers that tf_keras.applications is made of and tf_keras does not find by name, as a saved model asks for them.
+OWN_LAYERS = {"LayerScale": LayerScale, "StochasticDepth": StochasticDepth, "CustomScaleLayer": CustomScaleLayer}
+keras.utils.get_custom_objects().update(OWN_LAYERS)
+
+
+def keras_3() -> ModuleType:
+    """Keras 3, imported when a model of it comes in. It stands beside tf_keras and knows nothing of it."""
+    if "keras" not in sys.modules:
+        os.environ["KERAS_BACKEND"] = "tensorflow"  # the one that is surely installed
+    return import_module("keras")
 
 
 def model_optimization() -> ModuleType:

@@ -15,7 +15,10 @@ from edgecompress.device.child import run_job
 from edgecompress.errors import ModelError
 from edgecompress.inspection import has_tflite_content
 from edgecompress.progress import Progress, visible_progress
+from edgecompress.recipe.suggestions import near_path
 from edgecompress.report.schema import BenchmarkEntry
+from edgecompress.samples import Samples, each, names_in_file, ordered
+from edgecompress.tflite import parse
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -26,14 +29,16 @@ TIMEOUT_S = 900.0  # of one model with one number of threads, over all its runs
 
 
 def benchmark(
-    model: str | Path | Mapping[str, str | Path], *, threads: Sequence[int] = (1,), runs: int = 200, quiet: bool = False
-) -> list[BenchmarkEntry]:
+    model: str | Path | Mapping[str, str | Path], *, threads: Sequence[int] = (1,), runs: int = 200, timeout_s: float = TIMEOUT_S,
+    quiet: bool = False,
+) -> list[BenchmarkEntry]:  # fmt: skip
     """Latency of a .tflite, of several interleaved, or of the files of a run folder, on this machine.
 
     Args:
         model: path of a .tflite or a run folder, or names to .tflite paths.
         threads: numbers of threads to sweep.
         runs: timed invokes per entry, at least 50; p95 needs 200, p99 needs 1000.
+        timeout_s: seconds that one model with one number of threads may work in all; one that does not end is stopped then.
         quiet: no progress bar.
 
     Returns:
@@ -44,19 +49,19 @@ def benchmark(
     """
     progress = Progress() if quiet else visible_progress()
     if not isinstance(model, Mapping):
-        return benchmark_path(Path(model), threads=threads, runs=runs, progress=progress)
+        return benchmark_path(Path(model), threads=threads, runs=runs, progress=progress, timeout_s=timeout_s)
     models = {name: Path(path) for name, path in model.items()}
     for path in models.values():
         _check_content(path)
-    return benchmark_files(models, threads=threads, runs=runs, progress=progress)
+    return benchmark_files(models, threads=threads, runs=runs, progress=progress, timeout_s=timeout_s)
 
 
-def write_golden(model: Path, inputs: np.ndarray, path: Path) -> str | None:
+def write_golden(model: Path, inputs: Samples, path: Path) -> str | None:
     """Stores what `model` gives for `inputs` under each kernel family; a device is compared with it before it is timed.
 
     Args:
-        model: a .tflite with one input.
-        inputs: float32 [n, ...], preprocessed samples.
+        model: a .tflite.
+        inputs: float32 [n, ...], preprocessed samples; by name for a model of several inputs.
         path: the .npz to write.
 
     Returns:
@@ -64,7 +69,8 @@ def write_golden(model: Path, inputs: np.ndarray, path: Path) -> str | None:
     """
     with TemporaryDirectory(prefix="edgecompress-") as folder:
         stored = Path(folder) / "inputs.npz"
-        np.savez(stored, input_0=inputs)
+        names = names_in_file(model, each(lambda values: values.shape[1:], inputs))
+        np.savez(stored, **{f"input_{position}": values for position, values in enumerate(ordered(inputs, names))})
         try:
             run_job({"job": "golden", "model": str(model), "inputs": str(stored), "output": str(path)}, timeout_s=TIMEOUT_S)
         except DeviceFault as fault:
@@ -73,8 +79,9 @@ def write_golden(model: Path, inputs: np.ndarray, path: Path) -> str | None:
 
 
 def benchmark_files(
-    models: Mapping[str, Path], *, threads: Sequence[int], runs: int, progress: Progress, golden: Mapping[str, Path] | None = None
-) -> list[BenchmarkEntry]:
+    models: Mapping[str, Path], *, threads: Sequence[int], runs: int, progress: Progress, golden: Mapping[str, Path] | None = None,
+    timeout_s: float = TIMEOUT_S,
+) -> list[BenchmarkEntry]:  # fmt: skip
     """Times models interleaved, each in a process of its own; one that fails has an entry with `error`.
 
     Args:
@@ -82,6 +89,7 @@ def benchmark_files(
         threads: numbers of threads to sweep.
         runs: timed invokes per entry, at least 50.
         golden: name to golden file; a model that does not give its golden outputs is not timed.
+        timeout_s: as in `benchmark`.
     """
     with progress.task("benchmark") as bar:
         position = 0
@@ -93,11 +101,13 @@ def benchmark_files(
             bar.describe(doing)
             position = done
 
-        rows = benchmark_models(models, threads=threads, runs=runs, golden=golden, timeout_s=TIMEOUT_S, on_progress=show)
+        rows = benchmark_models(models, threads=threads, runs=runs, golden=golden, timeout_s=timeout_s, on_progress=show)
     return [BenchmarkEntry.model_validate(row) for row in rows]
 
 
-def benchmark_path(path: Path, *, threads: Sequence[int], runs: int, progress: Progress) -> list[BenchmarkEntry]:
+def benchmark_path(
+    path: Path, *, threads: Sequence[int], runs: int, progress: Progress, timeout_s: float = TIMEOUT_S
+) -> list[BenchmarkEntry]:
     """Times a .tflite, whatever its name, or the three files of a run folder with their golden outputs.
 
     Raises:
@@ -105,21 +115,22 @@ def benchmark_path(path: Path, *, threads: Sequence[int], runs: int, progress: P
     """
     if not path.is_dir():
         _check_content(path)
-        return benchmark_files({path.stem: path}, threads=threads, runs=runs, progress=progress)
+        return benchmark_files({path.stem: path}, threads=threads, runs=runs, progress=progress, timeout_s=timeout_s)
     models = {name: path / file for name, file in RUN_FILES.items() if (path / file).exists()}
     if not models:
         raise ModelError(f"{path}: a run folder must hold {', '.join(RUN_FILES.values())}. Received: none of them.")
     golden = {name: path / GOLDEN_FILES[name] for name in models if (path / GOLDEN_FILES[name]).exists()}
-    return benchmark_files(models, threads=threads, runs=runs, progress=progress, golden=golden)
+    return benchmark_files(models, threads=threads, runs=runs, progress=progress, golden=golden, timeout_s=timeout_s)
 
 
 def _check_content(path: Path) -> None:
     """Raises ModelError for what is no .tflite: that is no failure of the device."""
     if not path.is_file():
-        received = "a folder" if path.is_dir() else "nothing is there"
-        raise ModelError(f"{path}: must be a .tflite file or a run folder. Received: {received}.")
+        received = "a folder." if path.is_dir() else f"nothing is there.{near_path(path)}"
+        raise ModelError(f"{path}: must be a .tflite file or a run folder. Received: {received}")
     if not has_tflite_content(path):
         raise ModelError(f"{path}: must be a .tflite file. Received: a file of another format, or a damaged one.")
+    parse(path.read_bytes(), path)
 
 
 def benchmark_table(entries: Sequence[BenchmarkEntry]) -> Table:

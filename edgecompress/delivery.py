@@ -14,7 +14,7 @@ from edgecompress import __version__, versions
 from edgecompress.backend import keras
 from edgecompress.benchmarking import GOLDEN_FILES, RUN_FILES, benchmark_files, write_golden
 from edgecompress.data import Data
-from edgecompress.evaluation import Evaluation, evaluate_keras, evaluate_tflite, verdict
+from edgecompress.evaluation import Evaluation, class_changes, evaluate_keras, evaluate_tflite, verdict
 from edgecompress.export import Conversion, convert
 from edgecompress.goals import judge_goals
 from edgecompress.keeps import Keep
@@ -23,6 +23,7 @@ from edgecompress.manifest import manifest
 from edgecompress.progress import Progress
 from edgecompress.recipe.schema import METRIC_RISES, Export, Recipe
 from edgecompress.report.schema import Report, StageReport
+from edgecompress.samples import each
 from edgecompress.store import RunFolder
 from edgecompress.tflite import describe, parse
 
@@ -60,7 +61,8 @@ def deliver(
     )  # fmt: skip
     artifact = _artifact(recipe, conversions)
     validation = evaluate_tflite(files["final"], data.validation, recipe.task, progress=progress)
-    judged = verdict(evaluations["baseline", "keras"], evaluations["final", "tflite"], recipe.task, seed=recipe.seed)
+    compared = evaluations["baseline", "keras"], evaluations["final", "tflite"]
+    judged: dict[str, Any] = {"test": verdict(*compared, recipe.task, seed=recipe.seed), "classes": class_changes(*compared)}
     store.write("manifest.json", manifest(recipe, data, artifact, files))
     return Report.model_validate({
         "name": recipe.name, "seed": recipe.seed, "started_at": started_at.isoformat(timespec="seconds"),
@@ -70,8 +72,11 @@ def deliver(
         "metrics": _metrics(evaluations), "verdict": _verdict(recipe, stages, validation, judged), "artifact": artifact,
         "conversion": {"rung": conversions["final"].rung, "refused": conversions["final"].refused},
         "layer_bytes": layer_bytes(models.baseline, models.final, file), "benchmark": entries,
-        "goals": judge_goals(recipe.goal, artifact, judged["drop"], entries),
-        "warnings": [*conversions["final"].warnings, *warnings, *broken(keeps)],
+        "goals": judge_goals(recipe.goal, artifact, judged["test"]["drop"], entries),
+        "warnings": [
+            *data.warnings, *(warning for stage in stages for warning in stage.warnings), *conversions["final"].warnings, *warnings,
+            *broken(keeps),
+        ],
     })  # fmt: skip
 
 
@@ -94,7 +99,7 @@ def export_models(recipe: Recipe, data: Data, models: Models, store: RunFolder, 
 
 def _golden(files: Mapping[str, Path], data: Data, folder: Path) -> tuple[dict[str, Path], list[str]]:
     """Golden files by model name, and a warning for each that could not be made."""
-    inputs = data.calibration.arrays()[0][:NUM_GOLDEN_SAMPLES]
+    inputs = each(lambda values: values[:NUM_GOLDEN_SAMPLES], data.calibration.arrays()[0])
     golden, warnings = {}, []
     for name, path in files.items():
         stored = folder / GOLDEN_FILES[name]
@@ -141,7 +146,7 @@ def _verdict(recipe: Recipe, stages: Sequence[StageReport], validation: Evaluati
     before, after = stages[0].metrics["validation"][metric], validation.metrics[metric]
     rises = METRIC_RISES[metric]
     on_validation = {"baseline": before, "final": after, "drop": before - after if rises else after - before}
-    return {"metric": metric, "direction": "rises" if rises else "falls", "validation": on_validation, "test": judged}
+    return {"metric": metric, "direction": "rises" if rises else "falls", "validation": on_validation, **judged}
 
 
 def _data_summary(data: Data) -> dict[str, Any]:

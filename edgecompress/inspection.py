@@ -6,9 +6,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgecompress.errors import ModelError
+from edgecompress.model_file import TFLITE_SIGNATURE, model_format
 
-TFLITE_SIGNATURE = b"TFL3"  # at byte 4
 UNKNOWN = "unknown"  # the number of MACs of a layer without a formula
 
 if TYPE_CHECKING:
@@ -30,8 +29,6 @@ def inspect(path: str | Path, *, allow_code: bool = False) -> dict[str, Any]:
         ModelError: missing, damaged, or neither.
     """
     path = Path(path)
-    if not path.exists():
-        raise ModelError(f"{path}: must be a model file. Received: nothing is there.")
     return _inspect_tflite(path) if is_tflite(path) else _inspect_keras(path, allow_code)
 
 
@@ -57,6 +54,7 @@ def _inspect_tflite(path: Path) -> dict[str, Any]:
 
 def _inspect_keras(path: Path, allow_code: bool) -> dict[str, Any]:
     """A Keras model."""
+    model_format(path)  # refuses files of other tools without the seconds that TensorFlow takes
     from edgecompress.graph.layers import describe_layers, total
     from edgecompress.models import load_model
 

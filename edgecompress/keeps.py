@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -21,6 +21,7 @@ from edgecompress.graph.layers import wrapped_layer
 
 if TYPE_CHECKING:
     from edgecompress.backend import keras, tf
+    from edgecompress.graph.channels import Cut
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,6 +157,15 @@ def _in_turn(functions: list[Any]) -> Any:
 def mask_of(layer: str, weight: str, kernel: npt.NDArray[Any]) -> Keep:
     """The keep that holds the present zeros of `kernel`."""
     return Keep("mask", layer, weight, kernel != 0)
+
+
+def sliced(keep: Keep, cut: Cut) -> Keep:
+    """What is left of a promise when channels are cut out of its kernel."""
+    values = cut.slice(keep.layer, keep.weight, keep.values)
+    if keep.kind == "centroids":
+        _, groups = np.unique(values, return_inverse=True)  # a group that is gone leaves no gap in the numbers
+        values = groups.reshape(values.shape).astype(np.int32)
+    return replace(keep, values=values)
 
 
 def centroids_of(layer: str, weight: str, kernel: npt.NDArray[Any], channel_axis: int) -> Keep:

@@ -50,7 +50,7 @@ def time_part(model: keras.Model, name: str, part: Part, format: Literal["float3
         The latencies, or why there are none.
     """
     layer = model.get_layer(name)
-    samples = next(layer_inputs(model, name, context.data.calibration.dataset(NUM_SAMPLES)))
+    samples = next(layer_inputs(model, name, context.data.calibration, NUM_SAMPLES))
     as_it_is = chain((type(layer).from_config(layer.get_config()), layer.get_weights()))
     before, after = alone(as_it_is, samples.shape[1:]), alone(part, samples.shape[1:])
     return compare_latency(before, after, format, samples, context.progress)

@@ -30,7 +30,7 @@ def stage_report(
         "macs": totals.macs if totals.macs_known else None, "bytes_float32": totals.bytes_float32,
         "metrics": {"validation": validation}, "layers": [asdict(layer) for layer in result.layers],
         "keeps": [keep.model_dump() for keep in keep_reports(result.model, result.keeps)],
-        "training": result.training, "released": list(result.released),
+        "training": result.training, "released": list(result.released), "notes": list(result.notes),
         "reasons": sorted({layer.reason for layer in result.layers}) if untouched else [],
     })  # fmt: skip
 

@@ -76,7 +76,7 @@ def run_recipe(
         recipe: resolved and checked, from `load_recipe`.
         out: the run folder, made if missing; absent: `runs/<name>`.
         fresh: forget the stages of earlier calls.
-        allow_code: SavedModels, which run code, may be loaded.
+        allow_code: SavedModels and `source: python`, which run code, are allowed.
         progress: where bars and lines go; silent by default.
 
     Raises:
@@ -104,7 +104,7 @@ def run(
         overrides: values by dotted path, such as `{"data.batch_size": 64, "stages.cut.macs": 0.4}`.
         out: the run folder; absent: `runs/<name>`.
         fresh: forget the stages of earlier calls.
-        allow_code: SavedModels, which run code, may be loaded.
+        allow_code: SavedModels and `source: python`, which run code, are allowed.
         quiet: no progress bars.
 
     Raises:
@@ -116,15 +116,16 @@ def run(
 
 
 def compress(
-    model: keras.Model, data: Samples, *, test_data: Samples | None = None, stages: Sequence[StageConfig] = (),
+    model: Any, data: Samples, *, test_data: Samples | None = None, stages: Sequence[StageConfig] = (),
     export: str | Mapping[str, Any] = "int8", task: Mapping[str, Any] | None = None, benchmark: Mapping[str, Any] | None = None,
     name: str = "compressed", seed: int = 0, out: str | Path | None = None, quiet: bool = False,
 ) -> Run:  # fmt: skip
     """Compresses a Keras model that is already trained. No YAML; files stay only if `out` is given.
 
     Args:
-        model: functional or sequential tf_keras model; it is not changed.
-        data: (x [n, ...], y [n]) as the model takes them, or a finite tf.data.Dataset of such pairs, batched or not.
+        model: Functional or Sequential model of tf_keras or Keras 3; it is not changed.
+        data: (x [n, ...], y [n]) as the model takes them, or a finite tf.data.Dataset of such pairs, batched or not. x is a
+            mapping of names to arrays for a model of several inputs; y is None where an autoencoder has no labels.
         test_data: like `data`; absent: a fifth of `data`.
         stages: in order, such as `[ec.PruneWeights(sparsity=0.6)]`.
         export: a format, or the `export:` block of a recipe.
@@ -143,21 +144,22 @@ def compress(
     """
     import numpy as np
 
-    from edgecompress.models import save_model
+    from edgecompress.models import adopt_model, save_given_model
     from edgecompress.techniques.baseline import last_activation
 
+    adopted = adopt_model(model).model  # what cannot come in is said before anything is written
     folder = Path(out) if out is not None else Path(tempfile.mkdtemp(prefix="edgecompress-"))
     inputs = folder / "inputs"
     with storage_errors(inputs):
         inputs.mkdir(parents=True, exist_ok=True)
-        names = ("x", "y") if test_data is None else ("x_train", "y_train", "x_test", "y_test")
-        arrays = [*_arrays(data, model), *(_arrays(test_data, model) if test_data is not None else ())]
-        np.savez(inputs / "data.npz", **dict(zip(names, arrays, strict=True)))
-    save_model(model, inputs / "model.h5")
+        suffix = "" if test_data is None else "_train"
+        arrays = {**_arrays(data, suffix, adopted), **({} if test_data is None else _arrays(test_data, "_test", adopted))}
+        np.savez(inputs / "data.npz", **arrays)  # type: ignore[arg-type]  # numpy's stub misses **arrays
+    path = save_given_model(model, inputs)
     recipe = make_recipe({
-        "name": name, "seed": seed, "data": {"source": "npz", "path": str(inputs / "data.npz")},
-        "model": {"source": "file", "path": str(inputs / "model.h5")},
-        "task": dict(task) if task is not None else {"from_logits": last_activation(model) != "softmax"}, "stages": list(stages),
+        "name": name, "seed": seed, "data": {"source": "npz", "path": str(inputs / "data.npz"), **_layout(adopted, arrays, suffix)},
+        "model": {"source": "file", "path": str(path)}, "stages": list(stages),
+        "task": dict(task) if task is not None else {"from_logits": last_activation(adopted) != "softmax"},
         "export": {"format": export} if isinstance(export, str) else dict(export), "benchmark": dict(benchmark or {}),
     })  # fmt: skip
     finished = run_recipe(recipe, out=folder, progress=Progress() if quiet else visible_progress())
@@ -166,13 +168,24 @@ def compress(
     return finished
 
 
-def _arrays(samples: Samples, model: keras.Model) -> tuple[np.ndarray, np.ndarray]:
-    """Samples as two arrays; a dataset is read to its end."""
-    import numpy as np
+def _arrays(samples: Samples, suffix: str, model: keras.Model) -> dict[str, np.ndarray]:
+    """Samples as arrays, by the names that an .npz has."""
+    from edgecompress.data.given import part_arrays
 
-    if not hasattr(samples, "as_numpy_iterator"):
-        x, y = samples
-        return np.asarray(x), np.asarray(y)
-    xs, ys = zip(*samples.as_numpy_iterator(), strict=True)
-    join = np.concatenate if np.ndim(xs[0]) == len(model.input_shape) else np.stack
-    return join(xs), join(ys)
+    def is_batched(x: Any, _: Any) -> bool:
+        spec = x[model.input_names[0]] if isinstance(x, Mapping) else x
+        return bool(spec.shape.rank == len(model.inputs[0].shape))
+
+    return part_arrays(samples, suffix, "samples", is_batched)
+
+
+def _layout(model: keras.Model, arrays: Mapping[str, np.ndarray], suffix: str) -> dict[str, Any]:
+    """The fields of `data:` that say how the arrays become what the model takes: as they are, but for a channel axis that they lack."""
+
+    def preprocess(name: str, rank: int) -> dict[str, str]:
+        return {"channel_axis": "add" if name in arrays and arrays[name].ndim == rank - 1 else "none"}
+
+    ranks = [len(tensor.shape) for tensor in model.inputs]
+    if f"x{suffix}" in arrays:
+        return {"preprocess": preprocess(f"x{suffix}", ranks[0])}
+    return {"inputs": {name: preprocess(name + suffix, rank) for name, rank in zip(model.input_names, ranks, strict=True)}}

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from edgecompress.errors import ModelError
 from edgecompress.keeps import Keep
 from edgecompress.progress import Progress
 
 if TYPE_CHECKING:
     from edgecompress.backend import keras
-    from edgecompress.data import Data
+    from edgecompress.data import Data, Split
+    from edgecompress.recipe.distillation import Distillation
     from edgecompress.recipe.schema import Task
 
 
@@ -37,6 +39,30 @@ class StageResult:
     keeps: tuple[Keep, ...] = ()
     released: tuple[str, ...] = ()  # one sentence per keep that this stage had to break
     training: list[dict[str, float]] = field(default_factory=list)  # one dictionary per epoch: loss, learning_rate, validation_...
+    notes: tuple[str, ...] = ()  # what else there is to say, one sentence each
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What is known before anything trains: a plan may look at it."""
+
+    data: Data
+    task: Task
+    baseline: keras.Model
+    allow_code: bool
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What a training with a teacher trains in place of the bare model, and on what."""
+
+    trainee: keras.Model  # its `call` is the model's
+    samples: Split
+
+
+def _nobody_teaches(model: keras.Model, distillation: Distillation, context: Context) -> Lesson:
+    """Where a context was made without a way to teach."""
+    raise ModelError(f"stage {context.stage}: train.distill must be absent where nobody teaches. Received: {distillation}.")
 
 
 @dataclass(frozen=True)
@@ -52,3 +78,17 @@ class Context:
     folder: Path  # the stage's own folder, for what a killed training continues from
     progress: Progress
     evaluate: Callable[[keras.Model], dict[str, float]]  # metrics on the validation split
+    allow_code: bool = False  # SavedModels, which run code, may be loaded
+    teach: Callable[[keras.Model, Distillation, Context], Lesson] = _nobody_teaches  # for `train.distill`: training knows no technique
+    warn: Callable[[str], None] = lambda warning: None  # a sentence for the terminal and the report
+
+    @property
+    def outlook(self) -> Outlook:
+        """What was known before anything trained.
+
+        Raises:
+            ModelError: while the baseline itself is made.
+        """
+        if self.baseline is None:
+            raise ModelError(f"stage {self.stage}: must have a baseline before it. Received: none.")
+        return Outlook(self.data, self.task, self.baseline, self.allow_code)

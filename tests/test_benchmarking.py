@@ -1,6 +1,8 @@
 """Which paths a benchmark takes, before anything is measured."""
 
+import flatbuffers
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 from rich.console import Console
 
 import edgecompress as ec
@@ -9,7 +11,16 @@ from edgecompress.errors import ModelError
 from edgecompress.progress import Progress
 from edgecompress.report.schema import BenchmarkEntry
 
-TFLITE = b"\x1c\0\0\0TFL3" + bytes(20)
+
+def empty_file():
+    """A .tflite of one subgraph without tensors and operators."""
+    model, builder = schema.ModelT(), flatbuffers.Builder(64)
+    model.version, model.subgraphs = 3, [schema.SubGraphT()]
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+TFLITE = empty_file()
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from edgecompress.backend import keras
-from edgecompress.keeps import Keep, centroids_of, enforced, find_variable, mask_of, project
+from edgecompress.keeps import Keep, centroids_of, enforced, find_variable, mask_of, project, sliced
 from edgecompress.recipe.stages import PruneWeights, TrainStage
 from edgecompress.techniques import prune_weights, train
 
@@ -121,3 +121,25 @@ def test_variables_are_found_by_the_name_of_their_own_layer():
     assert tuple(find_variable(model, "steps", "kernel").shape) == (3, 2)
     assert find_variable(model, "dense", "embeddings") is None
     assert find_variable(model, "no_such", "kernel") is None
+
+
+def test_keeps_are_cut_with_their_kernel():
+    from edgecompress.graph.channels import channel_graph, cut, plan_cut
+
+    layers = [keras.layers.Conv2D(4, 3, name="conv"), keras.layers.Flatten(), keras.layers.Dense(3, name="logits")]
+    model = keras.Sequential([keras.Input((4, 4, 2)), *layers])
+    rng = np.random.default_rng(0)
+    for name in ("conv", "logits"):
+        find_variable(model, name, "kernel").assign(rng.integers(-2, 3, find_variable(model, name, "kernel").shape))
+    kernels = {name: find_variable(model, name, "kernel").numpy() for name in ("conv", "logits")}
+    keeps = [
+        keep for name, kernel in kernels.items() for keep in (mask_of(name, "kernel", kernel), centroids_of(name, "kernel", kernel, -1))
+    ]
+    removed = {"conv": [1, 2]}
+    smaller, planned = cut(model, removed), plan_cut(channel_graph(model), removed)
+    for keep in keeps:
+        left, kernel = sliced(keep, planned), find_variable(smaller, keep.layer, "kernel").numpy()
+        assert left.values.shape == kernel.shape
+        assert left.held(kernel)
+        if keep.kind == "centroids":
+            assert left.describe() == f"{len(np.unique(kernel))} distinct values"

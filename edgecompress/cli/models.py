@@ -40,6 +40,9 @@ def convert(
         typer.Option(metavar="0.5", help="Subtracted after scaling; one number, or one per channel: 0.5,0.4,0.4", show_default=False),
     ] = None,
     std: Annotated[str | None, typer.Option(metavar="0.5", help="Divided by, after that; like --mean.", show_default=False)] = None,
+    runtime: Annotated[
+        str | None, typer.Option(metavar="tflite-runtime==2.14.0", help="What the file must run on.", show_default=False)
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Absent: beside the model.", show_default=False)
     ] = None,
@@ -54,8 +57,9 @@ def convert(
         from edgecompress.one_model import convert as convert_model
 
         artifact = convert_model(
-            model, format=format, io=io, data=data, preprocess=preprocess, out=output, allow_code=allow_code, progress=visible_progress()
-        )
+            model, format=format, io=io, data=data, preprocess=preprocess, runtime=runtime, out=output, allow_code=allow_code,
+            progress=visible_progress(),
+        )  # fmt: skip
     for warning in artifact["warnings"]:
         say(f"Warning: {artifact['path']}: {warning}", style="yellow")
     calibration = f", calibrated on {artifact['calibration']}" if artifact["calibration"] else ""
@@ -106,6 +110,9 @@ def benchmark(
     model: Annotated[Path, typer.Argument(metavar="MODEL_OR_RUN", help=".tflite file, or run folder")],
     threads: Annotated[str, typer.Option(metavar="1,2", help="Numbers of threads, each measured.")] = "1",
     runs: Annotated[int, typer.Option(metavar="N", min=50, max=1_000_000, help="Timed invokes; p95 needs 200, p99 needs 1000.")] = 200,
+    timeout: Annotated[
+        float, typer.Option(metavar="SECONDS", min=1, help="Limit for one model with one number of threads; then it is stopped.")
+    ] = 900.0,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write the figures there; - prints one JSON object.", show_default=False)
     ] = None,
@@ -116,7 +123,7 @@ def benchmark(
         check_place(json_file)
     from edgecompress.benchmarking import benchmark_path, benchmark_table
 
-    entries = benchmark_path(model, threads=counts, runs=runs, progress=visible_progress())
+    entries = benchmark_path(model, threads=counts, runs=runs, progress=visible_progress(), timeout_s=timeout)
     if json_file is not None:
         show_json({"benchmark": [entry.model_dump(mode="json") for entry in entries]}, json_file)
     if json_file != STANDARD_OUTPUT:

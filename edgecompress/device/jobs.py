@@ -3,9 +3,10 @@
     {"job": "probe", "model": path}                                         loads, allocates, runs once
     {"job": "golden", "model": path, "inputs": npz, "output": npz}          writes a golden file
     {"job": "check", "model": path, "golden": npz}                          compares with a golden file
+    {"job": "compare", "model": path, "other": path, "least": n, "most": n} runs two files on the same inputs, see `compare`
     {"job": "benchmark", "model": path}                                     is told step by step what to time
 
-Every job takes "threads" (1). "probe", "check" and "benchmark" take "kernels" ("xnnpack"), "golden" a list of them.
+Every job takes "threads" (1) and "memory_bytes" (no limit), what the process may address. All but "golden" take "kernels" ("xnnpack"), "golden" a list of them.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .compare import compare
 from .fault import DeviceFault
 from .golden import find_mismatch, model_inputs, read_arrays, run_samples, tolerance, write_arrays
 from .inputs import zero_inputs
@@ -33,6 +35,8 @@ def main(message_file: int, parent_process: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # an abort must leave no file behind
     line = Line(message_file)
     job = line.next_command()
+    if job.get("memory_bytes"):
+        resource.setrlimit(resource.RLIMIT_AS, (job["memory_bytes"], job["memory_bytes"]))
     try:
         answer = _JOBS[job["job"]](job, line)
     except DeviceFault as fault:
@@ -115,5 +119,6 @@ _JOBS: dict[str, Callable[[dict[str, Any], Line], dict[str, Any]]] = {
     "probe": _probe,
     "golden": _write_golden,
     "check": _check,
+    "compare": compare,
     "benchmark": measure,
 }

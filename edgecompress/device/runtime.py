@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 Kernels = Literal["xnnpack", "builtin"]
 
+_MOST_CHARACTERS = 300  # of a runtime's own words
+
 # Package name for the report, module with the Interpreter, module with __version__; the first that imports is used.
 _RUNTIMES = (
     ("ai-edge-litert", "ai_edge_litert.interpreter", "ai_edge_litert"),
@@ -153,17 +155,28 @@ class TfliteModel:
             raise DeviceFault(f"{self.runtime_name} {self.runtime_version} failed to run the model: {_one_line(error)}") from error
 
     def get_outputs(self) -> list[np.ndarray]:
-        """Copies of the output tensors after `run`, in the types of the file."""
-        return [self._interpreter.get_tensor(spec.index) for spec in self.outputs]
+        """Copies of the output tensors after `run`, in the types of the file.
+
+        Raises:
+            DeviceFault: The run gave an output of no elements, or of more than the runtime holds.
+        """
+        try:
+            return [self._interpreter.get_tensor(spec.index) for spec in self.outputs]
+        except ValueError as error:
+            raise DeviceFault(f"{self.runtime_name} {self.runtime_version} has no output to give: {_one_line(error)}") from error
 
     def invoke(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Sets the inputs, runs, returns copies of the outputs, all in the types of the file.
+
+        State that a model carries from one run to the next (the variables of an LSTM) is reset before: outputs depend on the inputs
+        alone. `run` by itself goes on with the state that is there.
 
         Raises:
             ValueError: An array's count, type or shape is not the file's.
             DeviceFault: The runtime failed in an operator.
         """
         self.set_inputs(inputs)
+        self._interpreter.reset_all_variables()
         self.run()
         return self.get_outputs()
 
@@ -198,6 +211,41 @@ class TfliteModel:
                 raise DeviceFault(f"output '{target.name}' has shape {output.shape} for {batch_size} samples, not one row per sample")
             rows.append(output[:num_samples])
         return dequantize(np.concatenate(rows) if rows else np.zeros((0, *target.shape[1:]), np.float32), target)
+
+    def signatures(self) -> dict[str, dict[str, TensorSpec]]:
+        """Per signature of the file: argument name to the tensor that it fills."""
+        return {
+            key: {name: _spec(details) for name, details in self._interpreter.get_signature_runner(key).get_input_details().items()}
+            for key in self._interpreter.get_signature_list()
+        }
+
+    def invoke_signature(self, key: str, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Runs one signature: argument name to array in, output name to array out, all in the types of the file.
+
+        Raises:
+            DeviceFault: The runtime failed in an operator.
+        """
+        try:
+            return dict(self._interpreter.get_signature_runner(key)(**inputs))
+        except (ValueError, RuntimeError) as error:
+            raise DeviceFault(
+                f"{self.runtime_name} {self.runtime_version} failed to run signature {key!r}: {_one_line(error)}"
+            ) from error
+
+    def count_left(self) -> int:
+        """How many operators of the main subgraph no delegate took."""
+        operators = self._interpreter._get_ops_details()
+        producers = {int(index): operator for operator in operators if operator["op_name"] != "DELEGATE" for index in operator["outputs"]}
+        delegates = [operator for operator in operators if operator["op_name"] == "DELEGATE"]
+        taken: set[int] = set()
+        for delegate in delegates:
+            outside, found = {int(index) for index in delegate["inputs"]}, [int(index) for index in delegate["outputs"]]
+            while found:
+                index = found.pop()
+                if index in producers and index not in outside and producers[index]["index"] not in taken:
+                    taken.add(producers[index]["index"])
+                    found += [int(number) for number in producers[index]["inputs"]]
+        return len(operators) - len(delegates) - len(taken)
 
     def output_steps(self) -> list[float | None]:
         """Per output the real size of one integer step; None for an output that no integer tensor stands behind.
@@ -255,5 +303,6 @@ def _spec(details: dict[str, Any]) -> TensorSpec:
 
 
 def _one_line(error: BaseException) -> str:
-    """A runtime's message without its line breaks."""
-    return " ".join(str(error).split())
+    """A runtime's message without its line breaks, bounded: some repeat themselves for each tensor."""
+    words = " ".join(str(error).split())
+    return words if len(words) <= _MOST_CHARACTERS else f"{words[: _MOST_CHARACTERS - 3]}..."

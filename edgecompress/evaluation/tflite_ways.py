@@ -2,8 +2,9 @@
 
 The plain way is one sample per invoke. What is faster, and by how much, depends on the model and the machine: batches
 gain several times on fully connected networks and little on convolutions; threads with one interpreter each gain almost
-their number where an invoke is long, and lose where it is short. So both are tried on real samples, whose outputs count as
-results, and only where the work that is left is worth another interpreter.
+their number where an invoke is long, and lose where it is short; there a wide batch can be shared by the runtime's own
+threads. So all are tried on real samples, whose outputs count as results, and only where the work that is left is worth
+another interpreter.
 
 A batch is used only if every output of it equals, bit for bit, what the one-sample model gives, each sample at its own
 place in the batch. What comes out is then the same for every way.
@@ -25,15 +26,16 @@ import numpy as np
 from edgecompress.device import DeviceFault
 from edgecompress.device.runtime import TfliteModel
 from edgecompress.evaluation.sample_stream import Batch, SampleStream
-from edgecompress.evaluation.tflite_rows import open_model, predict_rows
+from edgecompress.evaluation.tflite_rows import open_model, predict_rows, sample_size
 
 NUM_PROBED = 32  # samples that run one by one first
 NUM_TIMED = 8  # of these are timed together; the fastest of several counts, as other programs disturb single timings
 LARGEST_BATCH = 128
-BATCH_SECONDS = 1e-3  # an invoke this long has nothing to gain from more samples in it
+BATCH_SECONDS = 2e-3  # an invoke this long has nothing to gain from more samples in it
 BATCH_COST = 1.1  # a batch may cost so much more per sample on one thread: it lets the threads run undisturbed
 THREADS_COST = 0.97  # threads must cost at most so much per sample of what one thread does
-CLEAR = (0.85, 1.2)  # outside of this range one turn of each decides
+HOPELESS = 1.2  # a way that costs so much of one thread's time at its first turn gets no second one
+WIDER = 4  # times the batch of one thread, for a model whose operators run on all threads: each then has enough to do
 TURN_SECONDS = 3e-3  # a turn of the probe of threads, for each thread
 PIECE_SECONDS = 5e-3  # work that is handed to a thread at a time, at most
 PIECE_BYTES = 500_000  # float32 inputs that are handed to a thread at a time, at most: arrays that stay in the cache
@@ -42,7 +44,7 @@ WORTHWHILE = 5  # the work left must be so many times what another interpreter c
 
 @dataclass(frozen=True)
 class Way:
-    """Models that are all alike, one thread for each.
+    """Models that are all alike, each run by one thread of ours.
 
     Attributes:
         models: at least one.
@@ -62,8 +64,7 @@ class Way:
     @property
     def piece(self) -> int:
         """Samples that are handed to a thread at a time: whole batches."""
-        shape = self.models[0].inputs[0].shape
-        seconds, num_bytes = self.seconds_per_sample * self.batch_size, 4 * math.prod(shape)
+        seconds, num_bytes = self.seconds_per_sample * self.batch_size, 4 * self.batch_size * sample_size(self.models[0])
         return self.batch_size * max(1, min(round(PIECE_SECONDS / seconds), PIECE_BYTES // num_bytes))
 
     def is_worth(self, num_models: int, num_samples: int) -> bool:
@@ -115,23 +116,45 @@ def probe_batches(path: Path, way: Way, stream: SampleStream) -> Generator[Batch
 
 
 def probe_threads(path: Path, way: Way, stream: SampleStream, pool: ThreadPoolExecutor, num_threads: int) -> Generator[Batch, None, Way]:
-    """Runs the next samples by turns with `num_threads` models and with one; returns the faster way."""
+    """Runs the next samples by turns on one thread, with a model for each of `num_threads`, and in wide batches whose
+    operators share the threads; returns the fastest way."""
     if num_threads == 1 or not way.is_worth(num_threads - 1, stream.num_left):
         return way
     others = [open_model(path, batch_size=way.batch_size) for _ in range(num_threads - 1)]
-    team = replace(way, models=[*way.models, *others])
-    turn = num_threads * max(way.piece, round(TURN_SECONDS / way.seconds_per_sample))
-    yield from run_in_order(team, take_pieces(stream, way.piece, num_threads * way.piece), pool)  # threads and models start cold
-    fastest = {1: math.inf, num_threads: math.inf}
-    for tried in (team, way, team, way):
-        num_before, started = stream.num_left, time.perf_counter()
-        yield from run_in_order(tried, take_pieces(stream, way.piece, turn), pool)
-        if num_before > stream.num_left:  # what the caller does with the outputs is in the time, of both alike
-            seconds = (time.perf_counter() - started) / (num_before - stream.num_left)
-            fastest[len(tried.models)] = min(fastest[len(tried.models)], seconds)
-        if tried is way and not CLEAR[0] < fastest[num_threads] / fastest[1] < CLEAR[1]:
-            break
-    return team if fastest[num_threads] < THREADS_COST * fastest[1] else way
+    rivals = [replace(way, models=[*way.models, *others])]
+    if (wide := (yield from _open_wide(path, way, stream, num_threads))) is not None:
+        rivals.append(wide)
+    num_samples = num_threads * max(way.piece, round(TURN_SECONDS / way.seconds_per_sample))
+    for rival in rivals:  # threads and models start cold
+        yield from run_in_order(rival, take_pieces(stream, rival.piece, len(rival.models) * rival.piece), pool)
+    fastest = [math.inf] * (len(rivals) + 1)
+    for _ in range(2):
+        for index, tried in enumerate([*rivals, way]):
+            if not fastest[index] > HOPELESS * fastest[-1]:  # both are infinite before the first turn
+                fastest[index] = min(fastest[index], (yield from _turn(tried, stream, pool, num_samples)))
+    best = int(np.argmin(fastest[:-1]))
+    return rivals[best] if fastest[best] < THREADS_COST * fastest[-1] else way
+
+
+def _open_wide(path: Path, way: Way, stream: SampleStream, num_threads: int) -> Generator[Batch, None, Way | None]:
+    """One model with `num_threads` and wider batches, None where `way` has none or its outputs are not the same bits."""
+    if way.batch_size == 1 or (taken := stream.take(WIDER * way.batch_size)) is None:
+        return None
+    inputs, targets = taken
+    outputs = predict_rows(way.models[0], inputs)
+    yield outputs, targets
+    if len(inputs) < WIDER * way.batch_size:  # not every place in the batch would be compared
+        return None
+    model = open_model(path, batch_size=len(inputs), threads=num_threads)
+    return replace(way, models=[model]) if np.array_equal(predict_rows(model, inputs), outputs) else None
+
+
+def _turn(way: Way, stream: SampleStream, pool: ThreadPoolExecutor, num_samples: int) -> Generator[Batch, None, float]:
+    """Runs about `num_samples`; returns seconds per sample, infinite where none was left."""
+    num_before, started = stream.num_left, time.perf_counter()
+    yield from run_in_order(way, take_pieces(stream, way.piece, num_samples), pool)
+    num_done = num_before - stream.num_left  # what the caller does with the outputs is in the time, of all ways alike
+    return (time.perf_counter() - started) / num_done if num_done else math.inf
 
 
 def take_pieces(stream: SampleStream, piece: int, num_samples: float = math.inf) -> Iterator[Batch]:

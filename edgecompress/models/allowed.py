@@ -9,6 +9,9 @@ property calls (InstanceMethod, ClassMethod, InstanceProperty).
 from collections.abc import Container, Iterator
 from typing import Any
 
+from edgecompress.models.keras3.activations import COMPOSED
+from edgecompress.models.keras3.operations import OPERATIONS
+
 MODELS = frozenset({"Functional", "Sequential", "Model"})
 
 LAYERS = frozenset({
@@ -31,7 +34,19 @@ LAYERS = frozenset({
     "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D", "Bidirectional", "TimeDistributed",
     "RandomFlip", "RandomRotation", "RandomZoom", "RandomTranslation", "RandomContrast", "RandomBrightness", "RandomCrop",
     "RandomHeight", "RandomWidth",
+    "LayerScale", "StochasticDepth", "CustomScaleLayer",
     "TFOpLambda", "SlicingOpLambda",
+})  # fmt: skip
+
+# They compute only, but tf_keras has nothing like them: the translation says so.
+LAYERS_OF_KERAS_3 = frozenset({
+    "RMSNormalization", "GroupQueryAttention", "ReversibleEmbedding", "MelSpectrogram", "STFTSpectrogram",
+    "AdaptiveAveragePooling1D", "AdaptiveAveragePooling2D", "AdaptiveAveragePooling3D",
+    "AdaptiveMaxPooling1D", "AdaptiveMaxPooling2D", "AdaptiveMaxPooling3D",
+    "AugMix", "AutoContrast", "CutMix", "Equalization", "MixUp", "RandAugment", "RandomColorDegeneration", "RandomColorJitter",
+    "RandomErasing", "RandomElasticTransform", "RandomGaussianBlur", "RandomGrayscale", "RandomHue", "RandomInvert",
+    "RandomPerspective", "RandomPosterization", "RandomSaturation", "RandomSharpness", "RandomShear", "Solarization",
+    "QuantizedDTypePolicy", "Int8QuantizationConfig", "Int4QuantizationConfig", "AbsMaxQuantizer",
 })  # fmt: skip
 
 LAYER_PARTS = frozenset({
@@ -39,7 +54,8 @@ LAYER_PARTS = frozenset({
     "GlorotNormal", "GlorotUniform", "HeNormal", "HeUniform", "LecunNormal", "LecunUniform",
     "L1", "L2", "L1L2", "OrthogonalRegularizer",
     "MaxNorm", "MinMaxNorm", "NonNeg", "RadialConstraint", "UnitNorm",
-    "Policy", "TensorShape", "__tuple__", "__ellipsis__", "__tensor__", "__numpy__",
+    "Policy", "DTypePolicy", "TensorShape",
+    "__tuple__", "__ellipsis__", "__slice__", "__tensor__", "__numpy__", "__keras_tensor__",
 })  # fmt: skip
 
 # Classes of TF-MOT, which need its scopes to be loaded.
@@ -53,7 +69,7 @@ MODEL_OPTIMIZATION = frozenset({
 
 ACTIVATIONS = frozenset({
     "linear", "relu", "relu6", "leaky_relu", "elu", "selu", "softmax", "log_softmax", "softplus", "softsign", "swish", "silu", "gelu",
-    "tanh", "sigmoid", "hard_sigmoid", "exponential", "mish",
+    "tanh", "sigmoid", "hard_sigmoid", "exponential", "mish", *COMPOSED,
 })  # fmt: skip
 
 # Names as TFOpLambda stores them: below `tf.`.
@@ -69,7 +85,7 @@ FUNCTIONS = frozenset({
         "argmax", "argmin", "top_k", "equal", "not_equal", "less", "less_equal", "greater", "greater_equal",
         "logical_and", "logical_or", "logical_not")),
     *(f"nn.{name}" for name in (
-        "relu", "relu6", "leaky_relu", "elu", "selu", "silu", "swish", "gelu", "softmax", "log_softmax", "sigmoid", "tanh", "softplus",
+        "relu", "relu6", "leaky_relu", "elu", "selu", "silu", "swish", "gelu", "softmax", "log_softmax", "sigmoid", "tanh", "softplus", "softsign",
         "l2_normalize", "bias_add", "max_pool", "max_pool2d", "avg_pool", "avg_pool2d", "depth_to_space", "space_to_depth",
         "conv2d", "depthwise_conv2d", "moments", "batch_normalization")),
     "reshape", "transpose", "concat", "stack", "unstack", "split", "squeeze", "expand_dims", "pad", "tile", "gather", "slice",
@@ -79,9 +95,15 @@ FUNCTIONS = frozenset({
     "compat.v1.nn.softmax", "compat.v1.image.resize",
 })  # fmt: skip
 
-ACTIVATION_KEYS = ("activation", "recurrent_activation")
 KERAS_PACKAGES = ("keras", "tf_keras")
+OPERATIONS_OF_KERAS_3 = "keras.src.ops."  # modules whose classes are operations
 MODEL_OPTIMIZATION_PACKAGE = "tensorflow_model_optimization"
+# How tf_keras.applications writes parts of its own: InceptionResNetV2 as if it were a user's, EfficientNetV2 by a way round Keras.
+REGISTERED = {"CustomScaleLayer": "Custom>CustomScaleLayer"}
+OTHER_PLACES = {("tensorflow.python.ops.init_ops_v2", "Constant")}
+
+CLASSES = MODELS | LAYERS | LAYERS_OF_KERAS_3 | LAYER_PARTS | MODEL_OPTIMIZATION | {*OPERATIONS, *REGISTERED.values()}
+ACTIVATION_KEYS = ("activation", "recurrent_activation")
 
 
 def find_refused(config: Any) -> list[str]:
@@ -93,22 +115,22 @@ def find_refused(config: Any) -> list[str]:
     Returns:
         What was found, in words ("Lambda", "TFOpLambda of io.read_file"), sorted, without duplicates; empty: it is safe.
     """
-    return sorted({reason for part in _dictionaries(config) for reason in _refused_in(part)})
+    return sorted({reason for part in dictionaries(config) for reason in _refused_in(part)})
 
 
 def names_model_optimization(config: Any) -> bool:
     """Whether the configuration holds classes of TF-MOT."""
-    return any(_is_in(part.get("class_name"), MODEL_OPTIMIZATION) for part in _dictionaries(config))
+    return any(_is_in(part.get("class_name"), MODEL_OPTIMIZATION) for part in dictionaries(config))
 
 
 def remove_compile_configs(config: Any) -> None:
     """Drops optimizers, losses and metrics from the configuration, in place: they are not needed and could name anything."""
-    for part in _dictionaries(config):
+    for part in dictionaries(config):
         if "class_name" in part:
             part.pop("compile_config", None)
 
 
-def _dictionaries(config: Any) -> Iterator[dict[str, Any]]:
+def dictionaries(config: Any) -> Iterator[dict[str, Any]]:
     """Every dictionary at any depth; a loop, because a stranger's nesting may be deeper than Python's stack."""
     waiting = [config]
     while waiting:
@@ -131,9 +153,11 @@ def _refused_in(part: dict[str, Any]) -> Iterator[str]:
     if name == "function":
         if not (_is_in(inner, ACTIVATIONS) and _is_in(part.get("registered_name", "function"), ACTIVATIONS | {None, "function"})):
             yield f"function {inner}"
-    elif not _is_in(name, MODELS | LAYERS | LAYER_PARTS | MODEL_OPTIMIZATION):
+    elif str(part.get("module")).startswith(OPERATIONS_OF_KERAS_3) and not _is_in(name, OPERATIONS):
+        yield f"operation {name}"
+    elif not _is_in(name, CLASSES):
         yield str(name)
-    elif part.get("registered_name") not in (None, name):
+    elif part.get("registered_name") not in (None, name, REGISTERED.get(name)):
         yield str(part["registered_name"])
     elif name in ("TFOpLambda", "SlicingOpLambda"):
         function = inner.get("function") if isinstance(inner, dict) else None
@@ -151,6 +175,8 @@ def _is_in(value: Any, allowed: Container[str | None]) -> bool:
 def _comes_from_keras(module: Any, name: Any) -> bool:
     """Whether a class or function would be looked up in Keras; in TF-MOT for its own classes."""
     if module is None or (module == "builtins" and name in ("function", "__tensor__", "__numpy__")):
+        return True
+    if isinstance(module, str) and isinstance(name, str) and (module, name) in OTHER_PLACES:
         return True
     package = str(module).split(".")[0]
     return package in KERAS_PACKAGES or (package == MODEL_OPTIMIZATION_PACKAGE and _is_in(name, MODEL_OPTIMIZATION))

@@ -6,12 +6,14 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import h5py
 
 from edgecompress.errors import ModelError
+from edgecompress.models.weight_groups import rename_groups
 from edgecompress.store import storage_errors
 
 MAX_MODEL_BYTES = 4_000_000_000  # of one model's weights; a larger one is a mistake or an attack
@@ -19,32 +21,59 @@ MAX_EXPANSION = 100  # times its own size that an archive may unpack to; Keras s
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 
 
+@dataclass(frozen=True)
+class Opened:
+    """A model file that is ready for Keras.
+
+    Attributes:
+        source: what `load_model` of that Keras takes.
+        keras_version: that wrote it, such as "3.15.1"; "" where the file does not say.
+    """
+
+    source: h5py.File | Path
+    keras_version: str
+
+    @property
+    def is_keras_3(self) -> bool:
+        """Keras 3 writes another configuration under the same file names."""
+        return self.keras_version.split(".")[0] == "3"
+
+
 @contextmanager
-def opened_h5(path: Path, examine: Callable[[Any], None]) -> Iterator[h5py.File]:
-    """A whole-model .h5 file, in memory, after `examine` has seen its configuration.
+def opened_h5(path: Path, examine: Callable[[Any], None]) -> Iterator[Opened]:
+    """A whole-model .h5 file, after `examine` has seen its configuration: in memory, for Keras 3 in a temporary folder.
 
     Args:
         path: the file.
         examine: gets the decoded configuration, may change it, and raises ModelError to refuse it.
 
     Raises:
-        ModelError: weights without architecture, references to other files, Keras 3, or what `examine` refuses.
+        ModelError: weights without architecture, references to other files, or what `examine` refuses.
+        StorageError: the temporary folder is full.
     """
     if path.stat().st_size > MAX_MODEL_BYTES:
         raise ModelError(f"must have at most {MAX_MODEL_BYTES} bytes. Received: {path.stat().st_size}")
-    with h5py.File(io.BytesIO(path.read_bytes()), "r+") as file:
-        _refuse_keras_3(_text(file.attrs.get("keras_version", "")))
+    content = io.BytesIO(path.read_bytes())
+    with h5py.File(content, "r+") as file:
         if "model_config" not in file.attrs:
             raise ModelError("must hold a whole model. Received: weights without the architecture; save it with model.save(...)")
         _refuse_outside_data(file)
         config = json.loads(_text(file.attrs["model_config"]))
         examine(config)
         file.attrs["model_config"] = json.dumps(config)
-        yield file
+        opened = Opened(file, _text(file.attrs.get("keras_version", "")))
+        if not opened.is_keras_3:
+            yield opened
+            return
+    with tempfile.TemporaryDirectory(prefix="edgecompress-") as folder:
+        copy = Path(folder, "model.h5")
+        with storage_errors(copy):
+            copy.write_bytes(content.getbuffer())
+        yield Opened(copy, opened.keras_version)
 
 
 @contextmanager
-def opened_archive(path: Path, examine: Callable[[Any], None]) -> Iterator[Path]:
+def opened_archive(path: Path, examine: Callable[[Any], None]) -> Iterator[Opened]:
     """A copy of a .keras archive in a temporary folder: Keras opens the file for writing, which a read-only one does not allow.
 
     Args:
@@ -52,25 +81,49 @@ def opened_archive(path: Path, examine: Callable[[Any], None]) -> Iterator[Path]
         examine: gets the decoded configuration, may change it, and raises ModelError to refuse it.
 
     Raises:
-        ModelError: no Keras 2 archive, anything else in it, sizes beyond reason, or what `examine` refuses.
+        ModelError: no Keras archive, anything else in it, sizes beyond reason, or what `examine` refuses.
         StorageError: the temporary folder is full.
     """
     with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory(prefix="edgecompress-") as folder:
         _check_members(archive, path.stat().st_size)
         config = json.loads(archive.read(CONFIG))
         metadata = json.loads(archive.read(METADATA)) if METADATA in archive.namelist() else {}
-        _refuse_keras_3(str(metadata.get("keras_version", "")) if isinstance(metadata, dict) else "")
         examine(config)
         weights, copy = Path(folder, WEIGHTS), Path(folder, "model.keras")
         with storage_errors(copy):
             archive.extract(WEIGHTS, folder)
-            with h5py.File(weights, "r") as file:
+            with h5py.File(weights, "r+") as file:
                 _refuse_outside_data(file)
+                rename_groups(file)
             with zipfile.ZipFile(copy, "w") as clean:
                 clean.writestr(CONFIG, json.dumps(config))
                 clean.writestr(METADATA, json.dumps(metadata))
                 clean.write(weights, WEIGHTS)
-        yield copy
+        yield Opened(copy, str(metadata.get("keras_version", "")) if isinstance(metadata, dict) else "")
+
+
+@contextmanager
+def opened_weights(path: Path) -> Iterator[str]:
+    """A copy of a file of weights, or of a whole .h5 model, under the name by which Keras tells its form.
+
+    Raises:
+        ModelError: missing, no HDF5, or with references to other files; the message names the file.
+        StorageError: the temporary folder is full.
+    """
+    try:
+        content = path.read_bytes()
+        with h5py.File(io.BytesIO(content), "r") as file:
+            _refuse_outside_data(file)
+            is_legacy = "layer_names" in file.attrs or "model_weights" in file
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}.") from error
+    except OSError as error:
+        raise ModelError(f"{path}: must be a file of weights (.h5). Received: {error.strerror or error}.") from error
+    with tempfile.TemporaryDirectory(prefix="edgecompress-") as folder:
+        copy = Path(folder, "weights.h5" if is_legacy else "model.weights.h5")
+        with storage_errors(copy):
+            copy.write_bytes(content)
+        yield str(copy)
 
 
 def _check_members(archive: zipfile.ZipFile, archive_bytes: int) -> None:
@@ -109,15 +162,6 @@ def _refuse_outside_data(file: h5py.File) -> None:
                 num_bytes += member.size * member.dtype.itemsize
         if num_bytes > MAX_MODEL_BYTES:
             raise ModelError(f"must hold at most {MAX_MODEL_BYTES} bytes of weights. Received: {num_bytes} or more")
-
-
-def _refuse_keras_3(version: str) -> None:
-    """Keras 3 writes another configuration under the same file names."""
-    if version.split(".")[0] == "3":
-        raise ModelError(
-            f"must be saved by Keras 2. Received: a model of Keras {version}. In the program that makes it, set the environment "
-            "variable TF_USE_LEGACY_KERAS=1 before TensorFlow is imported (package tf_keras), and save it as .h5"
-        )
 
 
 def _text(value: Any) -> str:

@@ -8,28 +8,31 @@ import numpy as np
 import numpy.typing as npt
 
 from edgecompress.backend import keras, tf
+from edgecompress.data import Split
 from edgecompress.models.rebuild import calls_of
 from edgecompress.models.replacing import alone, chain
 
 Array = npt.NDArray[Any]
 
 
-def layer_inputs(model: keras.Model, name: str, batches: Any) -> Iterator[Array]:
+def layer_inputs(model: keras.Model, name: str, split: Split, batch_size: int) -> Iterator[Array]:
     """The first input of a layer at each of its calls.
 
     Args:
         model: Functional or Sequential.
         name: of one of its layers.
-        batches: a dataset of (inputs, targets).
+        split: of the data, in its own order.
+        batch_size: samples that are in memory at a time.
 
     Yields:
         [b, ...], one array per batch and call.
     """
     tensors = [call.args[0] for call in calls_of(model) if call.layer.name == name]
     until_there = keras.Model(model.inputs, tensors)
-    for inputs, _ in batches:
-        outputs = until_there(inputs, training=False)
-        yield from (np.asarray(output) for output in (outputs if isinstance(outputs, list) else [outputs]))
+    with split.readable():
+        for inputs, _ in split.dataset(batch_size):
+            outputs = until_there(inputs, training=False)
+            yield from (np.asarray(output) for output in (outputs if isinstance(outputs, list) else [outputs]))
 
 
 def linear_part(layer: keras.layers.Layer, kernel: Array, input_shape: tuple[int, ...]) -> keras.Model:

@@ -1,77 +1,119 @@
 """Loading Keras models of unknown origin: no code of theirs runs, and every fault is one line that names the file."""
 
-from contextlib import ExitStack
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from edgecompress.backend import keras, model_optimization
+from edgecompress.backend import keras, keras_3, model_optimization
+from edgecompress.causes import root_cause
 from edgecompress.errors import EdgeCompressError, ModelError
+from edgecompress.model_file import model_format
 from edgecompress.models.allowed import MODELS, find_refused, names_model_optimization, remove_compile_configs
 from edgecompress.models.containers import opened_archive, opened_h5
+from edgecompress.models.flatten import flatten_proved, with_input_shape
+from edgecompress.models.keras3 import translate
+from edgecompress.models.precision import use_float32
+from edgecompress.models.rebuild import is_graph
+from edgecompress.models.save import is_keras_3_model, save_given_model
 
-HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
-ZIP_SIGNATURE = b"PK\x03\x04"
-TFLITE_SIGNATURE = b"TFL3"  # at byte 4
 MAX_REASON_LENGTH = 300
 
 
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model as the line needs it, and what was done to get it, one sentence each, with measured differences."""
+
+    model: keras.Model
+    changes: list[str]
+
+
 def load_model(path: str | Path, *, allow_code: bool = False) -> keras.Model:
-    """Loads a model, uncompiled. The format is told by the content, not by the name.
+    """`read_model` without the account of what was done."""
+    return read_model(path, allow_code=allow_code).model
+
+
+def read_model(path: str | Path, *, allow_code: bool = False, input_shape: Sequence[int] | None = None) -> LoadedModel:
+    """Loads a model, uncompiled and flat. The format is told by the content, not by the name.
+
+    Models of Keras 3 are translated to tf_keras, nested models are replaced by their layers; both are proved to compute the
+    same, see `agreement`.
 
     Args:
-        path: a whole-model .h5/.hdf5 file (also with TF-MOT's quantize-aware or pruning wrappers), a Keras 2 .keras
-            archive, or a SavedModel folder.
+        path: a whole-model .h5/.hdf5 file (also with TF-MOT's quantize-aware or pruning wrappers), a .keras archive, both of
+            Keras 2 or 3, or a SavedModel folder.
         allow_code: also take SavedModels, Lambda layers and classes off the allow-list: they can run any code.
+        input_shape: of one sample; for a model whose own is not known, or not fixed.
 
     Returns:
-        A Functional or Sequential model with a known graph.
+        A Functional or Sequential tf_keras model with a known graph, without models in it.
 
     Raises:
-        ModelError: missing, damaged, not a model, of Keras 3, unsafe, or a subclassed model; the message names the file.
+        ModelError: missing, damaged, not a model, unsafe, or a subclassed model, or one that Keras 2 does not have the layers
+            for; the message names the file.
     """
     path = Path(path)
-    kind = _file_kind(path)
+    kind = _keras_format(path)
     if kind == "saved_model" and not allow_code:
         raise ModelError(f"{path}: a SavedModel holds code that would run here. If you trust it, allow it with --allow-code.")
+    with _named_errors(path):
+        if kind == "saved_model":
+            return _prepared(keras.models.load_model(path, compile=False), input_shape, [])
+        return _load_file(path, kind, allow_code, input_shape)
+
+
+def adopt_model(model: Any, *, name: str = "model", input_shape: Sequence[int] | None = None) -> LoadedModel:
+    """A model that was made in this process, of tf_keras or Keras 3, as `read_model` gives one from a file.
+
+    Args:
+        model: it is not changed.
+        name: for messages.
+        input_shape: of one sample; for a model whose own is not known, or not fixed.
+
+    Raises:
+        ModelError: no Keras model, a subclassed one, or one that Keras 2 does not have the layers for.
+    """
+    with _named_errors(name):
+        if isinstance(model, keras.Model):
+            return _prepared(model, input_shape, [])
+        if not is_keras_3_model(model):
+            raise ModelError(f"must be a model of tf_keras or Keras 3. Received: an object of class {type(model).__name__}")
+        _with_graph(model, input_shape)
+        with tempfile.TemporaryDirectory(prefix="edgecompress-") as folder:
+            path = save_given_model(model, Path(folder))
+            return _load_file(path, "keras", allow_code=True, input_shape=input_shape)
+
+
+@contextmanager
+def _named_errors(name: str | Path) -> Iterator[None]:
+    """Turns every fault of a model into one line that names it."""
     try:
-        model = keras.models.load_model(path, compile=False) if kind == "saved_model" else _load_file(path, kind, allow_code)
+        yield
     except ModelError as error:
-        raise ModelError(f"{path}: {error}.") from error
+        raise ModelError(f"{name}: {error}.") from error
     except EdgeCompressError:
         raise
     except Exception as error:  # a damaged or hostile file can make h5py, zipfile or Keras fail in any way
-        raise ModelError(f"{path}: cannot be loaded as a Keras model: {_one_line(error)}") from error
-    _check_graph(model, path)
-    return model
+        raise ModelError(f"{name}: cannot be loaded as a Keras model: {root_cause(error)}.") from error
 
 
-def _file_kind(path: Path) -> Literal["h5", "keras", "saved_model"]:
-    """What `path` holds, told by its first bytes."""
-    try:
-        if path.is_dir():
-            if (path / "saved_model.pb").is_file():
-                return "saved_model"
-            raise ModelError(f"{path}: must be a model file or a SavedModel folder. Received: a folder without saved_model.pb.")
-        if path.exists() and not path.is_file():
-            raise ModelError(f"{path}: must be a file. Received: a device or a pipe.")
-        with open(path, "rb") as file:
-            start = file.read(len(HDF5_SIGNATURE))
-    except OSError as error:
-        raise ModelError(f"{path}: model file cannot be read: {error.strerror}.") from error
-    if start.startswith(HDF5_SIGNATURE):
-        return "h5"
-    if start.startswith(ZIP_SIGNATURE):
-        return "keras"
-    if start[4:8] == TFLITE_SIGNATURE:
+def _keras_format(path: Path) -> Literal["h5", "keras", "saved_model"]:
+    """Which of Keras' formats `path` holds."""
+    kind = model_format(path, expected="a Keras model (.h5, .keras)")
+    if kind == "tflite":
         raise ModelError(
             f"{path}: must be a Keras model (.h5, .keras). Received: a TensorFlow Lite file, which cannot be trained or converted."
         )
-    received = "an empty file" if not start else "a file of another or damaged format"
-    raise ModelError(f"{path}: must be a Keras model (.h5, .keras). Received: {received}.")
+    return kind
 
 
-def _load_file(path: Path, kind: Literal["h5", "keras"], allow_code: bool) -> keras.Model:
+def _load_file(path: Path, kind: Literal["h5", "keras"], allow_code: bool, input_shape: Sequence[int] | None) -> LoadedModel:
     """Opens the container, checks its configuration, and only then lets Keras make anything of it."""
+    changes: list[str] = []
     with ExitStack() as stack:
 
         def examine(config: Any) -> None:
@@ -81,10 +123,18 @@ def _load_file(path: Path, kind: Literal["h5", "keras"], allow_code: bool) -> ke
             if names_model_optimization(config):
                 stack.enter_context(model_optimization().quantization.keras.quantize_scope())
                 stack.enter_context(model_optimization().sparsity.keras.prune_scope())
+            if use_float32(config):
+                changes.append("mixed precision replaced by float32")
 
-        opened = opened_h5 if kind == "h5" else opened_archive
-        source = stack.enter_context(opened(path, examine))
-        return keras.models.load_model(source, compile=False, **({} if kind == "h5" else {"safe_mode": not allow_code}))
+        opened = stack.enter_context((opened_h5 if kind == "h5" else opened_archive)(path, examine))
+        options = {} if kind == "h5" else {"safe_mode": not allow_code}
+        if not opened.is_keras_3:
+            return _prepared(keras.models.load_model(opened.source, compile=False, **options), input_shape, changes)
+        model = keras_3().saving.load_model(opened.source, compile=False, **options)
+        model = _with_graph(model, input_shape)
+        translated, difference = translate(model)
+        changes.append(f"translated from Keras {opened.keras_version} to Keras 2; largest difference {difference:.2g} on random inputs")
+        return _prepared(translated, input_shape, changes)
 
 
 def _refuse_unsafe(config: Any) -> None:
@@ -100,19 +150,32 @@ def _refuse_unsafe(config: Any) -> None:
         )
 
 
-def _check_graph(model: Any, path: Path) -> None:
-    """Refuses models whose layers and connections cannot be read."""
-    if getattr(model, "_is_graph_network", False):
-        return
-    if isinstance(model, keras.Sequential):
-        raise ModelError(f"{path}: Sequential model must have a known input shape. Received: none; give its first layer an input_shape.")
+def _prepared(model: Any, input_shape: Sequence[int] | None, changes: list[str]) -> LoadedModel:
+    """A tf_keras model made flat, with a fixed input shape where one was asked for."""
+    model = _with_graph(model, input_shape)
+    flat, change = flatten_proved(model)
+    changes = changes + ([change] if change else [])
+    if input_shape is not None and tuple(flat.inputs[0].shape[1:]) != tuple(input_shape):
+        flat = with_input_shape(flat, input_shape)
+        changes = [*changes, f"input shape fixed to {tuple(input_shape)}"]
+    return LoadedModel(flat, changes)
+
+
+def _with_graph(model: Any, input_shape: Sequence[int] | None) -> Any:
+    """The model, if its layers and connections can be read; a Sequential one without input shape gets the given one.
+
+    Raises:
+        ModelError: a subclassed model, or one without an input shape.
+    """
+    is_sequential = any(kind.__name__ == "Sequential" for kind in type(model).__mro__)
+    if is_sequential and not model.built and input_shape is not None:
+        model.build((None, *input_shape))
+    if is_graph(model):
+        return model
+    if is_sequential:
+        raise ModelError(
+            "Sequential model must have a known input shape. Received: none; give it as model.input_shape, or to its first layer"
+        )
     raise ModelError(
-        f"{path}: model must be Functional or Sequential. Received: class {type(model).__name__}, "
-        "whose graph is only known by running its code."
+        f"model must be Functional or Sequential. Received: class {type(model).__name__}, whose graph is only known by running its code"
     )
-
-
-def _one_line(error: Exception) -> str:
-    """The first line of an error's message, bounded; its class where there is no message."""
-    lines = str(error).strip().splitlines()
-    return lines[0][:MAX_REASON_LENGTH] if lines else type(error).__name__

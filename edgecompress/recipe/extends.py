@@ -15,7 +15,8 @@ MAX_FILES = 50  # of one recipe: two files that each extend two and so on would 
 
 
 def read_recipe(source: str, text: str | None = None) -> Node:
-    """The merged mapping of a recipe: mappings merge deeply, lists and scalars of the extending file replace.
+    """The merged mapping of a recipe: mappings merge deeply, lists and scalars of the extending file replace, as does a
+    section of another `source`.
 
     Args:
         source: path of the file, or `builtin:NAME`; with `text`, only a name for messages and relative paths.
@@ -98,8 +99,14 @@ def _parents(extends: Node | None) -> list[Node]:
 
 
 def _merge(below: Node, above: Node) -> Node:
-    """`above` laid over `below`; every value keeps the place where it was written."""
+    """`above` laid over `below`; every value keeps the place where it was written.
+
+    A section of another `source` replaces: what the one below says is about something else.
+    """
     if not isinstance(below.value, dict) or not isinstance(above.value, dict):
+        return above
+    source, other = above.value.get("source"), below.value.get("source")
+    if source is not None and other is not None and source.value != other.value:
         return above
     merged = dict(below.value)
     for key, node in above.value.items():

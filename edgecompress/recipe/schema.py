@@ -4,15 +4,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from edgecompress.recipe.data import Augment, Data, Preprocess
-from edgecompress.recipe.model import BuilderModel, FileModel, Model
+from edgecompress.recipe.data import Data
+from edgecompress.recipe.model import ApplicationModel, BuilderModel, FileModel, Model, PythonModel
+from edgecompress.recipe.preprocess import Augment, Mfcc, Preprocess
 from edgecompress.recipe.section import LAYER_PATTERN, Section, Threads, parse_number
 from edgecompress.recipe.stages import Stage
 from edgecompress.recipe.task import METRIC_RISES, Metric, Task
 
 __all__ = [
-    "METRIC_RISES", "Augment", "Benchmark", "BuilderModel", "Data", "Export", "FileModel", "Goal", "LatencyGoal", "Metric", "Model",
-    "Preprocess", "Recipe", "Section", "Target", "Task", "parse_number",
+    "METRIC_RISES", "ApplicationModel", "Augment", "Benchmark", "BuilderModel", "Data", "Export", "FileModel", "Goal", "LatencyGoal",
+    "Metric", "Mfcc", "Model", "Preprocess", "PythonModel", "Recipe", "Section", "Target", "Task", "parse_number",
 ]  # fmt: skip
 
 

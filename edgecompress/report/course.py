@@ -89,11 +89,12 @@ def _state(stage: StageReport) -> Cell:
 
 
 def stage_notes(report: Report) -> list[str]:
-    """Why stages did nothing, and what they had to break: one sentence each."""
+    """Why stages did nothing, what they had to break, and what else they say: one sentence each."""
     notes = []
     for stage in report.stages:
         notes += [f"{stage_label(stage)} left the model as it was: {reason}" for reason in stage.reasons]
         notes += [f"{stage_label(stage)} released a keep: {sentence}" for sentence in stage.released]
+        notes += [f"{stage_label(stage)}: {sentence}" for sentence in stage.notes]
     return notes
 
 
@@ -102,7 +103,8 @@ def _stages_block(report: Report) -> Block:
         "Each row is measured after its stage, on the validation split. Bytes of a stage are its parameters as float32; "
         "those of the export are the file's."
     )
-    small_plots, plots = ("stage_parameters", "stage_bytes", "stage_metric"), ("training_loss", "training_metric")
+    small_plots = ("stage_parameters", "stage_bytes", "stage_metric")
+    plots = ("training_loss", "training_metric", "training_addends")
     return Block("stages", "Stages", (first, *stage_notes(report)), small_plots, plots, (stages_table(report),))
 
 

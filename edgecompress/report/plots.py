@@ -5,7 +5,7 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 
 from edgecompress.report.canvas import COLOURS, FINAL, MARKERS, WIDE, Plot, draw, plot_style
-from edgecompress.report.curves import training_loss, training_metric
+from edgecompress.report.curves import training_addends, training_loss, training_metric
 from edgecompress.report.latency import MODELS
 from edgecompress.report.row_plots import latency, layer_bytes, span, stage_bytes, stage_metric, stage_parameters
 from edgecompress.report.schema import Report
@@ -26,6 +26,7 @@ def plots(report: Report) -> dict[str, Plot]:
             "stage_metric": stage_metric(report),
             "training_loss": training_loss(report),
             "training_metric": training_metric(report),
+            "training_addends": training_addends(report),
             "layer_bytes": layer_bytes(report),
         }
     return {name: plot for name, plot in found.items() if plot is not None}

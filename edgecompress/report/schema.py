@@ -93,9 +93,11 @@ class StageReport(Section):
     metrics: dict[str, Any]  # {"validation": {metric: value}}
     layers: list[LayerReport] = []
     keeps: list[KeepReport] = []
-    training: list[dict[str, int | float | None]] = []  # per epoch: epoch, loss, METRIC, validation_METRIC, learning_rate
+    training: list[dict[str, int | float | None]] = []  # per epoch: epoch, loss, loss_PART, METRIC, validation_METRIC, learning_rate
     released: list[str] = []  # one sentence per keep that this stage had to break
     reasons: list[str] = []  # why it left everything alone (no_op)
+    warnings: list[str] = []  # said while it ran; all stages' stand under the report's `warnings` too
+    notes: list[str] = []  # what else there is to say, such as how a model was brought in
 
 
 class ModelMetrics(TypedDict, total=False):
@@ -133,6 +135,32 @@ class Comparison(Section):
     correlation: float | None = None  # of the two models' outputs, where they decide nothing
 
 
+class RegressedClass(Section):
+    """A class that the final model recognizes less often than the baseline, beyond noise (McNemar, Holm's correction)."""
+
+    label: int
+    num_samples: int
+    num_lost: int  # only the baseline has them right
+    num_won: int
+    p_value: float
+
+
+class Confusion(Section):
+    """How often samples of class `label` are taken for class `predicted`."""
+
+    label: int
+    predicted: int
+    num_baseline: int
+    num_final: int
+
+
+class ClassChanges(Section):
+    """Classification: what happened to single classes of the test split."""
+
+    regressed: list[RegressedClass] = []  # the worst first
+    confusions: list[Confusion] = []  # the most frequent of the final model first
+
+
 class Verdict(Section):
     """The statistical comparison of the deciding metric: baseline (float, Keras) against the final .tflite."""
 
@@ -140,6 +168,7 @@ class Verdict(Section):
     direction: Literal["rises", "falls"]  # rises: larger is better
     validation: dict[str, Any] = {}  # baseline, final, drop
     test: Comparison
+    classes: ClassChanges | None = None
 
 
 class Tensor(Section):

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import yaml
 
+from edgecompress.report.classes import classes_blocks
 from edgecompress.report.course import course_blocks
 from edgecompress.report.document import Block, Cell, Table, make_facts, make_table, split_constant
 from edgecompress.report.schema import BenchmarkEntry, Report, Tensor
@@ -34,6 +35,7 @@ def _blocks(report: Report) -> Iterator[Block]:
     if report.goals:
         yield Block("goals", "Goals", tables=(goals_table(report),))
     yield comparison_block(report)
+    yield from classes_blocks(report)
     yield from course_blocks(report)
     yield _file_block(report)
     if report.benchmark:

@@ -170,28 +170,5 @@ def comparison_block(report: Report) -> Block:
         f"The plain converter gives the baseline in the format {report.artifact.format} without any stage: "
         "the difference between its row and the last one is what the stages did."
     )
-    tables = (side_by_side(report), *_per_class_tables(report))
-    return Block("models", "Baseline, plain converter, final", tuple(sentences), plots=("tradeoff", "latency"), tables=tables)
-
-
-def _per_class_tables(report: Report) -> list[Table]:
-    """Precision and recall of every class, baseline beside final; folded away."""
-    baseline = metrics_on_test(report, "baseline", "tflite").get("per_class") or {}
-    final = metrics_on_test(report, "final", "tflite").get("per_class") or {}
-    num_classes = max((len(values) for values in final.values()), default=0)
-    if not num_classes:
-        return []
-    names = report.data.class_names if len(report.data.class_names) == num_classes else [str(index) for index in range(num_classes)]
-    rows = []
-    for index, name in enumerate(names):
-        row = [name]
-        for metric in ("precision", "recall"):
-            row += [metric_text(metric, _at(values.get(metric), index)) for values in (baseline, final)]
-        rows.append(row)
-    columns = ("Class", ">Precision, baseline", ">Precision, final", ">Recall, baseline", ">Recall, final")
-    return [make_table(columns, rows, title="Precision and recall of each class", collapsed=True)]
-
-
-def _at(values: Any, index: int) -> float | None:
-    """`values[index]`, None where there is none."""
-    return values[index] if isinstance(values, list) and index < len(values) else None
+    table = side_by_side(report)
+    return Block("models", "Baseline, plain converter, final", tuple(sentences), plots=("tradeoff", "latency"), tables=(table,))

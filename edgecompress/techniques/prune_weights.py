@@ -1,10 +1,12 @@
-"""`prune_weights`: unstructured magnitude pruning with TF-MOT's wrapper and schedules.
+"""`prune_weights`: magnitude pruning of single weights with TF-MOT's wrapper and schedules, and of patterns with masks of our own.
 
 TF-MOT decides when weights go while training; the mask that stays is ours, since TF-MOT keeps every weight that equals the
-threshold: with ties, a requested half of zeros can end as none at all.
+threshold: with ties, a requested half of zeros can end as none at all. Its blocks are for Dense layers alone: in a convolution it
+prunes single weights in their place.
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -15,56 +17,32 @@ from edgecompress.models.copying import copy_model, with_layers_wrapped
 from edgecompress.recipe.stages import PruneWeights, Train
 from edgecompress.stage import Context, LayerRecord, StageResult
 from edgecompress.techniques.kernels import Kernel, choose_kernels, pruning_supports
+from edgecompress.techniques.mask_updates import Masked, MaskSchedule, UpdateMasks
+from edgecompress.techniques.weight_patterns import Units, blocks, single_weights, two_of_four, zeroed_per_kernel
 from edgecompress.training import fit
 from edgecompress.training.fit import num_steps_per_epoch
 
 NUM_MASK_UPDATES = 50  # masks are updated at most so often between begin and end; more costs time and changes nothing
-LEAST_KEPT = 0.01  # of each kernel: pruning globally must not cut a layer off
-
-
-def magnitude_mask(kernel: npt.NDArray[np.floating], num_zeros: int) -> npt.NDArray[np.bool_]:
-    """False at the `num_zeros` weights of least magnitude, exactly; of equal ones the earlier in C order go first.
-
-    Args:
-        kernel: any shape.
-        num_zeros: 0 to kernel.size.
-    """
-    mask = np.ones(kernel.size, bool)
-    mask[np.argsort(np.abs(kernel), axis=None, kind="stable")[:num_zeros]] = False
-    return mask.reshape(kernel.shape)
-
-
-def zeros_per_kernel(kernels: Sequence[npt.NDArray[np.floating]], sparsity: float, scope: str) -> list[int]:
-    """How many zeros each kernel gets. scope "layer": the same fraction of each; "global": the least magnitudes of all.
-
-    Source: Blalock et al., What is the State of Neural Network Pruning? (2020), section 2.3. Globally, one weight in a
-    hundred of each kernel is kept whatever its magnitude; the total stays exact as long as `sparsity` allows it.
-    """
-    if scope == "layer":
-        return [round(sparsity * kernel.size) for kernel in kernels]
-    magnitudes = [np.abs(kernel).reshape(-1).astype(np.float64) for kernel in kernels]
-    for values in magnitudes:
-        num_kept = max(1, int(LEAST_KEPT * values.size))
-        values[np.argsort(values, kind="stable")[values.size - num_kept :]] = np.inf
-    owner = np.repeat(np.arange(len(kernels)), [values.size for values in magnitudes])
-    everything = np.concatenate(magnitudes)
-    num_zeros = min(round(sparsity * everything.size), int(np.isfinite(everything).sum()))
-    chosen = np.argsort(everything, kind="stable")[:num_zeros]
-    return [int(count) for count in np.bincount(owner[chosen], minlength=len(kernels))]
+BLOCK_SHAPE = (1, 4)
+LEAST_CHANNELS = 3  # input channels for which 2:4 asks for a zero
 
 
 def apply(model: keras.Model, config: PruneWeights, context: Context) -> StageResult:
     """Prunes a copy of `model`, gradually while it trains, or at once when the recipe gives no `train`."""
     kernels, records = _choose(model, config)
-    num_zeros = zeros_per_kernel([kernel.values for kernel in kernels], config.sparsity, config.scope)
+    if not kernels:
+        return StageResult(copy_model(model), records, context.keeps)  # nothing to do: nor is it trained
+    counts = _counts(kernels, config)
     pruned_layers = {kernel.layer for kernel in kernels}
     held = [keep for keep in context.keeps if keep.kind == "mask" or keep.layer not in pruned_layers]
     epochs: list[dict[str, float]] = []
     if config.train is None:
         pruned = copy_model(model)
+    elif config.pattern == "unstructured":
+        pruned, epochs = _train_with_wrappers(model, kernels, counts, held, config.train, config, context)
     else:
-        pruned, epochs = _train_while_pruning(model, kernels, num_zeros, held, config.train, config, context)
-    records += _zero_least(pruned, kernels, num_zeros)
+        pruned, epochs = _train_with_masks(model, kernels, counts, held, config.train, config, context)
+    records += _zero_least(pruned, kernels, counts, config)
     masks = [mask_of(kernel.layer, kernel.weight, get_variable(pruned, kernel.layer, kernel.weight).numpy()) for kernel in kernels]
     others = [keep for keep in held if keep.layer not in pruned_layers]  # the new masks hold the old zeros too
     return StageResult(pruned, records, (*others, *masks), _released(pruned_layers, context.keeps), epochs)
@@ -74,57 +52,108 @@ def plan(model: keras.Model, config: PruneWeights) -> tuple[keras.Model, list[La
     """The model pruned at once; after a training the same number of zeros may stand elsewhere."""
     kernels, records = _choose(model, config)
     pruned = copy_model(model)
-    num_zeros = zeros_per_kernel([kernel.values for kernel in kernels], config.sparsity, config.scope)
-    return pruned, records + _zero_least(pruned, kernels, num_zeros)
+    return pruned, records + _zero_least(pruned, kernels, _counts(kernels, config), config)
 
 
 def _choose(model: keras.Model, config: PruneWeights) -> tuple[list[Kernel], list[LayerRecord]]:
-    """The kernels to prune; while training TF-MOT must be able to wrap their layers."""
-    if config.train is None:
-        return choose_kernels(model, config.layers, config.skip)
-    return choose_kernels(model, config.layers, config.skip, pruning_supports)
+    """The kernels to prune; while training single weights TF-MOT must be able to wrap their layers."""
+    if config.pattern == "unstructured" and config.train is not None:
+        return choose_kernels(model, config.layers, config.skip, pruning_supports)
+    kernels, records = choose_kernels(model, config.layers, config.skip)
+    reasons = {kernel.layer: _why_not(kernel, config.pattern) for kernel in kernels}
+    records += [LayerRecord(kernel.layer, kernel.type, "skipped", reason) for kernel in kernels if (reason := reasons[kernel.layer])]
+    return [kernel for kernel in kernels if reasons[kernel.layer] is None], records
 
 
-def _zero_least(model: keras.Model, kernels: Sequence[Kernel], num_zeros: Sequence[int]) -> list[LayerRecord]:
-    """Sets the weights of least magnitude to zero in place; one record per kernel."""
+def _why_not(kernel: Kernel, pattern: str) -> str | None:
+    """Why a pattern leaves a kernel alone; None if it does not."""
+    if pattern == "unstructured":
+        return None
+    if kernel.type == "Embedding":
+        return f"the pattern {pattern} lies along input channels, and an Embedding has none"
+    num_inputs = kernel.values.shape[-1 if kernel.channel_axis == -2 else -2]
+    if pattern == "2:4" and num_inputs < LEAST_CHANNELS:
+        return f"{num_inputs} input channels are as the pattern 2:4 wants them"
+    return None
+
+
+def _units(values: npt.NDArray[np.float32], kernel: Kernel, config: PruneWeights) -> Units:
+    """What goes as a whole in `values`, the present weights of a kernel."""
+    if config.pattern == "2:4":
+        return two_of_four(values, kernel.channel_axis)
+    if config.pattern == "block":
+        return blocks(values, config.block_shape or BLOCK_SHAPE, config.block_score or "average", kernel.channel_axis)
+    return single_weights(values)
+
+
+def _counts(kernels: Sequence[Kernel], config: PruneWeights) -> list[int]:
+    """How many units of each kernel go in the end."""
+    fraction = 1.0 if config.pattern == "2:4" else config.sparsity
+    return zeroed_per_kernel([_units(kernel.values, kernel, config).scores for kernel in kernels], fraction, config.scope)
+
+
+def _zero_least(model: keras.Model, kernels: Sequence[Kernel], counts: Sequence[int], config: PruneWeights) -> list[LayerRecord]:
+    """Sets the units of least score to zero in place; one record per kernel."""
     records = []
-    for kernel, count in zip(kernels, num_zeros, strict=True):
+    for kernel, count in zip(kernels, counts, strict=True):
         variable = get_variable(model, kernel.layer, kernel.weight)
-        variable.assign(variable.numpy() * magnitude_mask(variable.numpy(), count))
-        records.append(_record(kernel, variable.numpy(), count))
+        mask = _units(variable.numpy(), kernel, config).mask(count)
+        variable.assign(variable.numpy() * mask)
+        records.append(_record(kernel, variable.numpy(), int((~mask).sum())))
     return records
 
 
-def _train_while_pruning(
-    model: keras.Model,
-    kernels: Sequence[Kernel],
-    num_zeros: Sequence[int],
-    keeps: Sequence[Keep],
-    train: Train,
-    config: PruneWeights,
-    context: Context,
-) -> tuple[keras.Model, list[dict[str, float]]]:
-    """Wraps the chosen layers with TF-MOT, trains, strips the wrappers."""
-    pruning = model_optimization().sparsity.keras
+def _mask_schedule(config: PruneWeights, context: Context) -> MaskSchedule:
+    """The epochs of the recipe as updates of the weights."""
     steps = num_steps_per_epoch(context)
     begin_step, num_pruning_steps = round(config.begin * steps), max(1, round((config.end_epoch - config.begin) * steps))
     frequency = -(-num_pruning_steps // NUM_MASK_UPDATES)
-    end_step = begin_step + frequency * (num_pruning_steps // frequency)  # TF-MOT prunes at multiples of the frequency: the last is one
-    counts = {kernel.layer: count / kernel.values.size for kernel, count in zip(kernels, num_zeros, strict=True)}
+    end_step = begin_step + frequency * (num_pruning_steps // frequency)  # masks are chosen at multiples of the frequency: the last is one
+    initial = 1.0 if config.schedule == "constant" else config.initial_sparsity / config.sparsity if config.sparsity else 0.0
+    return MaskSchedule(begin_step, end_step, frequency, initial)
+
+
+def _train_with_masks(
+    model: keras.Model, kernels: Sequence[Kernel], counts: Sequence[int], keeps: Sequence[Keep], train: Train, config: PruneWeights,
+    context: Context,
+) -> tuple[keras.Model, list[dict[str, float]]]:  # fmt: skip
+    """Trains a copy whose zeros become more in the recipe's pattern."""
+    pruned, schedule = copy_model(model), _mask_schedule(config, context)
+
+    def choose(values: npt.NDArray[np.float32], part: float, kernel: Kernel, count: int) -> npt.NDArray[np.bool_]:
+        return _units(values, kernel, config).mask(round(part * count))
+
+    masked = [
+        Masked(get_variable(pruned, kernel.layer, kernel.weight), partial(choose, kernel=kernel, count=count))
+        for kernel, count in zip(kernels, counts, strict=True)
+    ]
+    first_best_epoch = schedule.end_step // num_steps_per_epoch(context)  # the epoch in which the last mask is made
+    epochs = fit(pruned, train, context, keeps=keeps, callbacks=[UpdateMasks(masked, schedule)], first_best_epoch=first_best_epoch)
+    return pruned, epochs
+
+
+def _train_with_wrappers(
+    model: keras.Model, kernels: Sequence[Kernel], counts: Sequence[int], keeps: Sequence[Keep], train: Train, config: PruneWeights,
+    context: Context,
+) -> tuple[keras.Model, list[dict[str, float]]]:  # fmt: skip
+    """Wraps the chosen layers with TF-MOT, trains, strips the wrappers."""
+    pruning = model_optimization().sparsity.keras
+    steps = _mask_schedule(config, context)
+    sparsities = {kernel.layer: count / kernel.values.size for kernel, count in zip(kernels, counts, strict=True)}
 
     def wrap(layer: keras.layers.Layer) -> keras.layers.Layer:
-        if not counts.get(layer.name):
+        if not sparsities.get(layer.name):
             return layer
-        return pruning.prune_low_magnitude(layer, pruning_schedule=schedule(counts[layer.name]))
+        return pruning.prune_low_magnitude(layer, pruning_schedule=schedule(sparsities[layer.name]))
 
     def schedule(sparsity: float) -> object:
+        times = {"begin_step": steps.begin_step, "end_step": steps.end_step, "frequency": steps.frequency}
         if config.schedule == "constant":
-            return pruning.ConstantSparsity(sparsity, begin_step=begin_step, end_step=end_step, frequency=frequency)
-        initial = min(config.initial_sparsity, sparsity)
-        return pruning.PolynomialDecay(initial, sparsity, begin_step=begin_step, end_step=end_step, frequency=frequency)
+            return pruning.ConstantSparsity(sparsity, **times)
+        return pruning.PolynomialDecay(min(config.initial_sparsity, sparsity), sparsity, **times)
 
     wrapped = with_layers_wrapped(model, wrap)
-    first_best_epoch = end_step // steps  # the epoch in which the last mask is made
+    first_best_epoch = steps.end_step // num_steps_per_epoch(context)  # the epoch in which the last mask is made
     epochs = fit(wrapped, train, context, keeps=keeps, callbacks=[pruning.UpdatePruningStep()], first_best_epoch=first_best_epoch)
     return copy_model(pruning.strip_pruning(wrapped)), epochs  # stripping reuses layers, which then stand in two graphs
 

@@ -5,15 +5,12 @@ from dataclasses import dataclass
 
 from edgecompress.errors import RecipeError
 from edgecompress.tflite.model import Tflite
+from edgecompress.tflite.operator_forms import find_form
 from edgecompress.tflite.operator_versions import NEWEST_RELEASE, SINCE
 
 # ai-edge-litert release -> the TensorFlow Lite whose operators it has at least. Measured: the releases 1.0.1, 1.2.0, 1.4.0, 2.0.2,
 # 2.1.0 and 2.3.0 were asked to load every version of every operator. (1.0.1 lacks CAST 7 and STABLEHLO_AND, _CASE, _SHIFT_LEFT of 2.17.)
 LITERT_RELEASES = (("1.0", "2.17"), ("1.2", "2.19"), ("2.0", "2.20"), ("2.3", "2.23"))
-
-# A TRANSPOSE_CONV with int8 weights and float activations has version 2 or 3, which tflite-runtime 2.14.0 knows and cannot run in this
-# form. ai-edge-litert 1.0.1 is the oldest runtime measured that can.
-HYBRID_TRANSPOSE_CONV_SINCE = "2.17"
 
 FIRST_RELEASE = "1.5"  # of TensorFlow Lite
 RECORDED_BYTES = 16  # of the metadata entry min_runtime_version
@@ -83,9 +80,9 @@ def _releases(tflite: Tflite) -> dict[tuple[str, int], tuple[int, ...] | None]:
     for subgraph in tflite.subgraphs:
         for operator in subgraph.operators:
             code = tflite.operator_codes[operator.code]
-            types = [subgraph.tensors[index].dtype for index in operator.inputs[1:3] if index >= 0]
-            if code.name == "TRANSPOSE_CONV" and types == ["int8", "float32"]:
-                releases[code.name, code.version] = _numbers(HYBRID_TRANSPOSE_CONV_SINCE)
+            form, since = find_form(code.name, operator, subgraph), releases[code.name, code.version]
+            if form is not None and since is not None:
+                releases[code.name, code.version] = max(since, _numbers(form.since))
     return releases
 
 

@@ -43,7 +43,7 @@ def match(model: keras.Model, parts: Mapping[str, Part], config: Match, context:
     num_steps = config.epochs * num_steps_per_epoch(context)
     student.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(config.learning_rate, num_steps)))
     batches = context.data.train.epochs(context.data.batch_size, seed=context.seed, first_epoch=0, augment=False)
-    with context.progress.task(f"{context.stage}: matching", num_steps) as bar:
+    with context.progress.task(f"{context.stage}: matching", num_steps) as bar, context.data.train.readable():
         callbacks = [StopOnNaN(context.stage), _Advance(bar)]
         student.fit(batches.map(lambda inputs, _: inputs), epochs=config.epochs, shuffle=False, verbose=0, callbacks=callbacks)
 

@@ -108,7 +108,7 @@ def test_file_that_keras_cannot_load_is_one_line(data_folder):
 
 
 def test_missing_file_is_a_model_error(tmp_path):
-    with pytest.raises(ModelError, match=r"nothing\.h5: model file cannot be read: No such file or directory"):
+    with pytest.raises(ModelError, match=r"nothing\.h5: must be a Keras model \(\.h5, \.keras\)\. Received: nothing is there\."):
         load_model(tmp_path / "nothing.h5")
 
 

@@ -44,6 +44,14 @@ def test_later_files_of_a_list_win_and_paths_are_relative_to_the_file_that_names
     assert to_plain(read_recipe(path)) == {"a": 1, "b": 2, "c": 3, "d": 4}
 
 
+def test_a_section_of_another_source_replaces_the_one_below(write):
+    write("base.yaml", "data: {source: digits, batch_size: 8}\nmodel: {source: builder, name: cnn, width: 4, train: {epochs: 3}}")
+    other = load_recipe(write("other.yaml", "extends: base.yaml\nname: n\nmodel: {source: file, path: m.h5}"))
+    assert (other.model.path, other.model.train, other.data.batch_size) == ("m.h5", None, 8)
+    same = load_recipe(write("same.yaml", "extends: base.yaml\nname: n\nmodel: {source: builder, width: 5}"))
+    assert (same.model.name, same.model.width, same.model.train.epochs) == ("cnn", 5, 3)
+
+
 def test_places_survive_the_merge(write, tmp_path):
     base = write("base.yaml", "a:\n  x: 1\n  y: 2")
     path = write("top.yaml", "extends: base.yaml\n\na:\n  y: 3")

@@ -11,6 +11,7 @@ from edgecompress.models import load_model, save_model
 from edgecompress.recipe.stages import (
     TECHNIQUES,
     ClusterWeights,
+    Distill,
     Factorize,
     Match,
     MergeLinear,
@@ -20,13 +21,15 @@ from edgecompress.recipe.stages import (
     StageConfig,
     Train,
     TrainStage,
-)  # fmt: skip
+)
+from edgecompress.recipe.stages.distill import Scaled
 from edgecompress.techniques import train
 
 EXAMPLES: dict[str, StageConfig] = {
     "train": TrainStage(epochs=1),
     "prune_weights": PruneWeights(sparsity=0.5, train=Train(epochs=1)),
     "cluster_weights": ClusterWeights(clusters=8, train=Train(epochs=1)),
+    "distill": Distill(student=Scaled(scale=0.5), train=Train(epochs=1)),
     "factorize": Factorize(ratio=0.5, timed_as=None, train=Train(epochs=1)),
     "replace_convolutions": ReplaceConvolutions(match=Match(epochs=1), timed_as=None, train=Train(epochs=1)),
     "merge_linear": MergeLinear(),
@@ -51,7 +54,7 @@ def applied(request, small_model, digits, tmp_path_factory):
     from edgecompress.stage import Context
 
     def context():
-        return Context("01 test", digits, Task(), 7, None, (), tmp_path_factory.mktemp("stage"), Progress(), lambda model: {})
+        return Context("01 test", digits, Task(), 7, small_model, (), tmp_path_factory.mktemp("stage"), Progress(), lambda model: {})
 
     before = [weight.copy() for weight in small_model.get_weights()]
     return request.param, before, apply(request.param, small_model, context()), apply(request.param, small_model, context())
@@ -103,9 +106,10 @@ def test_neutral_setting_is_the_identity(name, small_model, make_context):
     assert all((one == two).all() for one, two in zip(result.model.get_weights(), small_model.get_weights(), strict=True))
 
 
-def test_plan_says_of_each_layer_what_apply_does(applied, small_model):
+def test_plan_says_of_each_layer_what_apply_does(applied, small_model, make_context):
     name, before, result, _ = applied
-    planned, records = import_module(TECHNIQUES[name].module).plan(small_model, EXAMPLES[name])
+    outlook = [make_context(baseline=small_model).outlook] if TECHNIQUES[name].plans_with_outlook else []
+    planned, records = import_module(TECHNIQUES[name].module).plan(small_model, EXAMPLES[name], *outlook)
     assert {(record.name, record.action) for record in records} == {(record.name, record.action) for record in result.layers}
     assert planned.output_shape == small_model.output_shape
     assert all((was == now).all() for was, now in zip(before, small_model.get_weights(), strict=True))

@@ -1,55 +1,21 @@
-"""Masks as pure functions, and what pruning leaves in a model."""
+"""What pruning leaves in a model."""
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
+from pydantic import ValidationError
 
 from edgecompress.errors import ModelError, RecipeError
+from edgecompress.export import convert
 from edgecompress.keeps import find_variable
+from edgecompress.progress import Progress
+from edgecompress.recipe.schema import Export
 from edgecompress.recipe.stages import PruneWeights, Train
 from edgecompress.techniques import prune_weights
-from edgecompress.techniques.prune_weights import magnitude_mask, zeros_per_kernel
-
-ARRAYS = hnp.arrays(np.float32, hnp.array_shapes(max_dims=4, max_side=4), elements=st.integers(-3, 3).map(float))
-
-
-@given(ARRAYS, st.data())
-def test_mask_has_exact_count_under_ties(kernel, data):
-    num_zeros = data.draw(st.integers(0, kernel.size))
-    assert int((~magnitude_mask(kernel, num_zeros)).sum()) == num_zeros
-
-
-@given(ARRAYS, st.data())
-def test_no_kept_weight_is_smaller_than_a_pruned_one(kernel, data):
-    mask = magnitude_mask(kernel, data.draw(st.integers(1, kernel.size)))
-    assert np.abs(kernel[~mask]).max() <= np.abs(kernel[mask]).min(initial=np.inf)
-
-
-def test_of_equal_weights_the_earlier_go_first():
-    assert magnitude_mask(np.array([[1.0, -1.0], [1.0, 2.0]]), 2).tolist() == [[False, False], [True, True]]
-
-
-def test_layer_scope_takes_the_same_fraction_of_each_kernel():
-    kernels = [np.ones((10, 10)), np.ones(7)]
-    assert zeros_per_kernel(kernels, 0.5, "layer") == [50, 4]  # round half to even: 3.5 -> 4
-
-
-@given(
-    st.lists(hnp.arrays(np.float32, st.integers(2, 300), elements=st.floats(-1, 1, width=32)), min_size=1, max_size=4), st.floats(0, 0.95)
-)
-def test_global_scope_removes_the_exact_total_and_never_a_whole_kernel(kernels, sparsity):
-    counts = zeros_per_kernel(kernels, sparsity, "global")
-    total = sum(kernel.size for kernel in kernels)
-    most = sum(kernel.size - max(1, int(0.01 * kernel.size)) for kernel in kernels)
-    assert sum(counts) == min(round(sparsity * total), most)
-    assert all(count < kernel.size for count, kernel in zip(counts, kernels, strict=True))
-
-
-def test_global_scope_prefers_the_kernel_of_small_weights():
-    small, large = np.linspace(0.001, 0.002, 200), np.linspace(1, 2, 200)
-    assert zeros_per_kernel([small, large], 0.25, "global") == [100, 0]
+from edgecompress.techniques.mask_updates import MaskSchedule
+from edgecompress.tflite import parse, read_constant
+from edgecompress.tflite.weights import weighted_operators
+from edgecompress.training import callbacks
+from edgecompress.training.fit import num_steps_per_epoch
 
 
 def sparsities(model, result):
@@ -102,3 +68,132 @@ def test_pattern_without_match_lists_near_names(small_model, make_context):
 def test_nothing_to_prune_is_an_error(small_model, make_context):
     with pytest.raises(ModelError, match="no layer is left to work on"):
         prune_weights.apply(small_model, PruneWeights(sparsity=0.5, layers=["type:BatchNormalization"]), make_context())
+
+
+def groups_of_four(kernel, channel_axis=-1):
+    """[groups, 4]: consecutive input channels of one output channel and position, filled up with zeros."""
+    channels = np.moveaxis(kernel, -2 if channel_axis == -1 else -1, -1)
+    padding = [(0, 0)] * (channels.ndim - 1) + [(0, -channels.shape[-1] % 4)]
+    return np.pad(channels, padding).reshape(-1, 4)
+
+
+TRAININGS = [None, Train(epochs=2)]
+
+
+@pytest.mark.parametrize("train", TRAININGS)
+def test_two_of_four_holds_in_every_group_and_the_report_counts_it(small_model, make_context, train):
+    result = prune_weights.apply(small_model, PruneWeights(sparsity=0.5, pattern="2:4", train=train), make_context())
+    assert [keep.layer for keep in result.keeps] == ["conv2", "logits"]  # 16 and 1,536 input channels
+    for keep in result.keeps:
+        kernel = find_variable(result.model, keep.layer, keep.weight).numpy()
+        assert set((groups_of_four(kernel) != 0).sum(1)) == {2}
+        assert keep.held(kernel)
+    reasons = {record.name: record.reason for record in result.layers}
+    assert reasons["conv1"] == "1 input channels are as the pattern 2:4 wants them"
+    assert reasons["logits"] == "7,680 of 15,360 weights are zero"
+    assert len(result.training) == (train.epochs if train else 0)
+
+
+@pytest.mark.parametrize("train", TRAININGS)
+@pytest.mark.parametrize("scope", ["layer", "global"])
+def test_block_count_is_exact(small_model, make_context, train, scope):
+    config = PruneWeights(sparsity=0.6, pattern="block", block_shape=[2, 4], scope=scope, train=train)
+    result = prune_weights.apply(small_model, config, make_context())
+    zeroed = 0
+    for keep in result.keeps:
+        kernel = find_variable(result.model, keep.layer, keep.weight).numpy()
+        matrix = np.swapaxes(kernel, -1, -2).reshape(-1, *kernel.shape[:-3:-1])  # [position, out, in]
+        rows = [matrix[:, start : start + 2] for start in range(0, matrix.shape[1], 2)]
+        found = [row[:, :, start : start + 4].reshape(len(matrix), -1) for row in rows for start in range(0, matrix.shape[2], 4)]
+        num_zero = sum(int((block == 0).all(1).sum()) for block in found)
+        assert all((block == 0).all(1).tolist() == (block == 0).any(1).tolist() for block in found)
+        if scope == "layer":
+            assert num_zero == round(0.6 * sum(len(block) for block in found)), keep.layer
+        zeroed += num_zero
+    if scope == "global":
+        assert zeroed == round(0.6 * (9 * 8 + 12 * 4 + 5 * 384))
+
+
+def test_patterns_learn_while_they_prune(small_model, make_context):
+    result = prune_weights.apply(small_model, PruneWeights(sparsity=0.5, pattern="2:4", train=Train(epochs=3)), make_context())
+    assert result.training[-1]["loss"] < 0.7 * result.training[0]["loss"]
+
+
+def test_a_model_that_fits_the_pattern_is_left_alone_and_not_trained(small_model, make_context, monkeypatch):
+    monkeypatch.setattr(prune_weights, "fit", lambda *_, **__: pytest.fail("it was trained"))
+    config = PruneWeights(sparsity=0.5, pattern="2:4", layers=["conv1"], train=Train(epochs=1))
+    result = prune_weights.apply(small_model, config, make_context())
+    assert [record.action for record in result.layers] == ["skipped"] * len(result.layers)
+    assert result.keeps == ()
+
+
+def test_plan_of_a_pattern_says_what_apply_does(small_model, make_context):
+    config = PruneWeights(sparsity=0.5, pattern="2:4")
+    records = prune_weights.plan(small_model, config)[1]
+    assert records == prune_weights.apply(small_model, config, make_context()).layers
+
+
+def test_a_killed_training_with_masks_goes_on_to_the_same_bits(small_model, make_context, tmp_path, monkeypatch):
+    config = PruneWeights(sparsity=0.5, pattern="block", train=Train(epochs=3))
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    undisturbed = prune_weights.apply(small_model, config, make_context(folder=tmp_path / "a"))
+
+    class Killed(Exception):
+        pass
+
+    def kill(self, batch, logs=None):
+        if self.model.optimizer.iterations > 2 * num_steps_per_epoch(make_context()) + 3:
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(callbacks.ResetRandomLayers, "on_train_batch_begin", kill)
+        with pytest.raises(Killed):
+            prune_weights.apply(small_model, config, make_context(folder=tmp_path / "b"))
+    continued = prune_weights.apply(small_model, config, make_context(folder=tmp_path / "b"))
+    for one, two in zip(undisturbed.model.get_weights(), continued.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize("initial", [0.0, 0.2])
+def test_schedule_is_that_of_tf_mot(initial):
+    from edgecompress.backend import model_optimization
+
+    final, begin, end, frequency = 0.8, 10, 110, 5
+    ours = MaskSchedule(begin, end, frequency, initial / final)
+    theirs = model_optimization().sparsity.keras.PolynomialDecay(initial, final, begin_step=begin, end_step=end, frequency=frequency)
+    for step in range(130):
+        due, sparsity = theirs(step)
+        assert ours.is_due(step) == bool(due), step
+        if due:
+            assert final * ours.fraction(step) == pytest.approx(float(sparsity), abs=1e-6)  # theirs is float32
+    assert MaskSchedule(10, 110, 5, 1.0).fraction(10) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"sparsity": 0.6, "pattern": "2:4"}, r"sparsity must be 0\.5 with the pattern 2:4\. Received: 0\.6"),
+        ({"sparsity": 0.5, "pattern": "2:4", "scope": "global"}, r"scope must be layer with the pattern 2:4"),
+        ({"sparsity": 0.5, "block_shape": [1, 4]}, r"pattern must be block with block_shape\. Received: 'unstructured'"),
+        ({"sparsity": 0.5, "pattern": "2:4", "block_score": "max"}, r"pattern must be block with block_score\. Received: '2:4'"),
+        ({"sparsity": 0.5, "pattern": "block", "block_shape": [1]}, r"at least 2 items"),
+        ({"sparsity": 0.5, "pattern": "block", "block_shape": [0, 4]}, r"greater than or equal to 1"),
+        ({"sparsity": 0.5, "pattern": "1:4"}, r"'unstructured', '2:4' or 'block'"),
+    ],
+)
+def test_patterns_that_do_not_fit_are_refused(fields, words):
+    with pytest.raises(ValidationError, match=words):
+        PruneWeights(**fields)
+
+
+def test_two_of_four_lies_along_the_innermost_axis_of_the_file(small_model, make_context, digits):
+    """Where a runtime reads neighbours: [out, height, width, in] and [out, in]."""
+    result = prune_weights.apply(small_model, PruneWeights(sparsity=0.5, pattern="2:4"), make_context())
+    for export in (Export(format="float32"), Export(format="int8")):
+        tflite = parse(convert(result.model, export, calibration=digits.calibration.arrays()[0], progress=Progress()).content)
+        weights = [read_constant(tflite, tflite.subgraphs[0].tensors[operator.kernel_index]) for operator in weighted_operators(tflite)]
+        kernels = [kernel for kernel in weights if kernel.shape[0] in (24, 10)]  # conv2 and logits
+        assert len(kernels) == 2
+        for kernel in kernels:
+            assert (kernel.reshape(-1, 4) != 0).sum(1).max() == 2

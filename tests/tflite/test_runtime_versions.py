@@ -1,12 +1,15 @@
 """Which runtime a file needs: the table against hand-picked facts and against the runtime that is installed."""
 
 import copy
+import importlib.util
+import sys
+from pathlib import Path
 
 import pytest
-from ai_edge_litert.interpreter import Interpreter
 
 from edgecompress.errors import RecipeError
 from edgecompress.tflite import least_runtime_version, parse, refuses
+from edgecompress.tflite.operator_forms import FORMS
 from edgecompress.tflite.operator_versions import NEWEST_RELEASE, SINCE
 
 OLD = "tflite-runtime==2.14.0"
@@ -74,36 +77,54 @@ def test_the_recorded_version_counts_where_it_is_newer(file_with, recorded, expe
     assert least_runtime_version(file_with("FULLY_CONNECTED", 4, recorded=recorded)).version == expected
 
 
-def test_a_transposed_convolution_with_int8_weights_and_float_activations_needs_more_than_its_version_says(by_hand):
-    def file(weights: str):
-        tensors = [
-            by_hand.tensor("shape", [4], "INT32"),
-            by_hand.tensor("weights", [2, 3, 3, 4], weights),
-            by_hand.tensor("x", [1, 5, 5, 4]),
-            by_hand.tensor("y", [1, 10, 10, 2]),
-        ]
-        codes, operators = [by_hand.code("TRANSPOSE_CONV", 2)], [by_hand.operator(0, [0, 1, 2], [3])]
-        return parse(by_hand.pack(by_hand.file(codes, tensors, operators, inputs=[2], outputs=[3])))
-
-    assert refuses(file("INT8"), OLD) == ["TRANSPOSE_CONV version 2 (since 2.17.0)"]
-    assert refuses(file("FLOAT32"), OLD) == []
+@pytest.mark.parametrize(
+    ("name", "version", "inputs", "since"),
+    [
+        ("TRANSPOSE_CONV", 2, [("INT32", None), ("INT8", [0.1, 0.2]), ("FLOAT32", None)], "2.17.0"),
+        ("TRANSPOSE_CONV", 2, [("INT32", None), ("FLOAT32", None), ("FLOAT32", None)], None),
+        ("FULLY_CONNECTED", 3, [("FLOAT32", None), ("INT8", [0.1, 0.2]), ("FLOAT32", None)], "2.17.0"),
+        ("FULLY_CONNECTED", 3, [("FLOAT32", None), ("INT8", [0.1])], None),
+        ("FULLY_CONNECTED", 4, [("INT8", [0.5]), ("INT8", [0.1, 0.2])], None),
+        ("FULLY_CONNECTED", 1, [("FLOAT32", None), ("INT4", [0.1])], None),
+        ("FULLY_CONNECTED", 1, [("FLOAT32", None), ("INT4", None)], "2.23.0"),  # block-wise
+        ("FULLY_CONNECTED", 13, [("FLOAT32", None), ("INT4", None)], "2.23.0"),  # more than the version says, which is 2.18
+        ("CONV_2D", 5, [("FLOAT32", None), ("INT4", [0.1, 0.2]), (None, None)], "2.19.0"),
+        ("GELU", 2, [("INT16", [0.5])], "2.20.0"),
+        ("GELU", 2, [("INT8", [0.5])], None),
+        ("TILE", 3, [("INT16", [0.5]), ("INT32", None)], "2.23.0"),
+        ("DEQUANTIZE", 1, [("INT4", [0.1])], "2.17.0"),
+    ],
+)
+def test_a_form_that_old_runtimes_cannot_compute_needs_more_than_its_version_says(by_hand, name, version, inputs, since):
+    tensors = [by_hand.tensor(f"x{index}", [2, 2], kind, scales=scales) for index, (kind, scales) in enumerate(inputs) if kind is not None]
+    operators = [by_hand.operator(0, [index if kind is not None else -1 for index, (kind, _) in enumerate(inputs)], [0])]
+    tflite = parse(by_hand.pack(by_hand.file([by_hand.code(name, version)], tensors, operators)))
+    assert refuses(tflite, OLD) == ([f"{name} version {version} (since {since})"] if since else [])
+    assert refuses(tflite, "ai-edge-litert==2.3.0") == []
 
 
 def test_the_table_is_well_formed():
+    assert all(form.operator in SINCE for form in FORMS)
     for name, releases in SINCE.items():
         for release in releases.split():
             assert release == "-" or all(part.isdigit() for part in release.split(".")), name
 
 
-def test_the_installed_runtime_loads_every_version_of_the_table(by_hand):
-    """A file that lists an operator code and runs nothing: loading asks the runtime for that version."""
-    refused = []
-    for name, releases in SINCE.items():
-        for version, release in enumerate(releases.split(), start=1):
-            model = by_hand.file([by_hand.code(name, version)], [by_hand.tensor("x", [1])], [])
-            try:
-                Interpreter(model_content=by_hand.pack(model))
-            except ValueError as error:
-                if "Didn't find op" in str(error):
-                    refused.append((name, version, release))
-    assert [entry for entry in refused if entry[2] != "-"] == []
+@pytest.fixture(scope="module")
+def script():
+    """The functions of scripts/read_operator_versions.py."""
+    path = Path(__file__).parents[2] / "scripts" / "read_operator_versions.py"
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_installed_runtime_loads_every_version_of_the_table(script):
+    loaded = script.loaded_versions(sys.executable)
+    missing = [pair for pair in script.asked_versions() if pair not in loaded and pair[1] <= len(SINCE[pair[0]].split())]
+    assert [(name, version) for name, version in missing if SINCE[name].split()[version - 1] != "-"] == []
+
+
+def test_the_table_says_of_tflite_runtime_214_what_it_loads(script, old_python):
+    assert script.differences(OLD, script.loaded_versions(old_python)) == []

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from edgecompress.recipe.stages.cluster_weights import ClusterWeights
 from edgecompress.recipe.stages.config import StageConfig, Train
+from edgecompress.recipe.stages.distill import Distill
 from edgecompress.recipe.stages.factorize import Factorize
 from edgecompress.recipe.stages.merge_linear import MergeLinear
 from edgecompress.recipe.stages.prune_weights import PruneWeights
@@ -15,9 +16,21 @@ from edgecompress.recipe.stages.replace_convolutions import Match, ReplaceConvol
 from edgecompress.recipe.stages.train import TrainStage
 
 __all__ = [
-    "TECHNIQUES", "ClusterWeights", "Factorize", "Match", "MergeLinear", "PruneWeights", "QuantizeAware", "ReplaceConvolutions", "Stage",
-    "StageConfig", "Technique", "Train", "TrainStage",
-]  # fmt: skip
+    "TECHNIQUES",
+    "ClusterWeights",
+    "Distill",
+    "Factorize",
+    "Match",
+    "MergeLinear",
+    "PruneWeights",
+    "QuantizeAware",
+    "ReplaceConvolutions",
+    "Stage",
+    "StageConfig",
+    "Technique",
+    "Train",
+    "TrainStage",
+]
 
 
 @dataclass(frozen=True)
@@ -34,21 +47,25 @@ class Technique:
     followers: tuple[str, ...] | None = None  # the only techniques that may stand after it; None: any
     exports: tuple[str, ...] | None = None  # the only formats that fit its model; None: any
     releases: tuple[str, ...] = ()  # techniques whose result it undoes in part
+    plans_with_outlook: bool = False  # its plan is `plan(model, config, outlook)`: it also looks at data, task and baseline
 
 
 TECHNIQUES: dict[str, Technique] = {
     "train": Technique(TrainStage, "edgecompress.techniques.train", 1),
     "prune_weights": Technique(PruneWeights, "edgecompress.techniques.prune_weights", 1, releases=("cluster_weights",)),
     "cluster_weights": Technique(ClusterWeights, "edgecompress.techniques.cluster_weights", 1),
-    "factorize": Technique(Factorize, "edgecompress.techniques.factorize", 1, releases=("prune_weights", "cluster_weights")),
+    "distill": Technique(Distill, "edgecompress.techniques.distill", 1, plans_with_outlook=True),
+    "factorize": Technique(
+        Factorize, "edgecompress.techniques.factorize", 1, releases=("prune_weights", "cluster_weights"), plans_with_outlook=True
+    ),
     "replace_convolutions": Technique(
         ReplaceConvolutions, "edgecompress.techniques.replace_convolutions", 1, releases=("prune_weights", "cluster_weights")
     ),
     "merge_linear": Technique(MergeLinear, "edgecompress.techniques.merge_linear", 1, releases=("prune_weights", "cluster_weights")),
-    "quantize_aware": Technique(QuantizeAware, "edgecompress.techniques.quantize_aware", 1, followers=("train",), exports=("int8",)),
+    "quantize_aware": Technique(QuantizeAware, "edgecompress.techniques.quantize_aware", 2, followers=("train",), exports=("int8",)),
 }
 
 Stage = Annotated[
-    TrainStage | PruneWeights | ClusterWeights | Factorize | ReplaceConvolutions | MergeLinear | QuantizeAware,
+    TrainStage | PruneWeights | ClusterWeights | Distill | Factorize | ReplaceConvolutions | MergeLinear | QuantizeAware,
     Field(discriminator="technique"),
 ]

@@ -1,6 +1,6 @@
 """Config of `prune_weights`."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -10,13 +10,22 @@ from edgecompress.recipe.stages.config import Layers, RecoveryTrain, Skip, Stage
 class PruneWeights(StageConfig):
     """Sets the weights of least magnitude to zero, gradually while training (TF-MOT) or at once (without `train`).
 
-    Gzip-size and later stages gain; latency on a CPU does not.
+    Gzip-size and later stages gain; latency on a CPU does not. Patterns are for runtimes with kernels for them: 2:4 leaves at most two of
+    each four consecutive input channels of an output, block zeroes blocks of output and input channels. Input channels are the innermost
+    axis of weights in a .tflite.
 
-    Source: Zhu & Gupta, To prune, or not to prune (2017), section 3.
+    Source: Zhu & Gupta, To prune, or not to prune (2017), section 3; 2:4: Mishra et al., Accelerating Sparse Deep Neural Networks (2021).
     """
 
     technique: Literal["prune_weights"] = "prune_weights"
-    sparsity: float = Field(ge=0, lt=1, description="fraction of zeros in the kernels", examples=[0.6])
+    sparsity: float = Field(ge=0, lt=1, description="fraction of zeros in the kernels; 0.5 with the pattern 2:4", examples=[0.6])
+    pattern: Literal["unstructured", "2:4", "block"] = Field(default="unstructured", description="which weights go together")
+    block_shape: Annotated[list[Annotated[int, Field(ge=1, le=4096)]], Field(min_length=2, max_length=2)] | None = Field(
+        default=None, description="pattern block: [output channels, input channels] of a block; absent: [1, 4]"
+    )
+    block_score: Literal["average", "max"] | None = Field(
+        default=None, description="pattern block: the magnitude in a block that counts; absent: average"
+    )
     scope: Literal["layer", "global"] = Field(
         default="layer", description="layer: `sparsity` holds in each kernel; global: in all of them together"
     )
@@ -32,6 +41,17 @@ class PruneWeights(StageConfig):
     def end_epoch(self) -> float:
         """The epoch at which `sparsity` is reached."""
         return self.end if self.end is not None else (self.train.epochs * 2 / 3 if self.train else 0.0)
+
+    @model_validator(mode="after")
+    def _pattern_fits(self) -> "PruneWeights":
+        if self.pattern == "2:4" and self.sparsity != 0.5:
+            raise ValueError(f"sparsity must be 0.5 with the pattern 2:4. Received: {self.sparsity}")
+        if self.pattern == "2:4" and self.scope == "global":
+            raise ValueError("scope must be layer with the pattern 2:4. Received: 'global'")
+        given = [name for name in ("block_shape", "block_score") if getattr(self, name) is not None]
+        if given and self.pattern != "block":
+            raise ValueError(f"pattern must be block with {' and '.join(given)}. Received: {self.pattern!r}")
+        return self
 
     @model_validator(mode="after")
     def _schedule_fits(self) -> "PruneWeights":

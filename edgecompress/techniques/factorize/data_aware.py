@@ -62,7 +62,7 @@ def measure_output_error(decision: Decision, model: keras.Model, data: Data) -> 
 
 
 def _inputs(model: keras.Model, candidate: Candidate, data: Data) -> Iterator[Array]:
-    return layer_inputs(model, candidate.name, data.calibration.dataset(BATCH_SIZE))
+    return layer_inputs(model, candidate.name, data.calibration, BATCH_SIZE)
 
 
 def _linear(candidate: Candidate, kernel: Array) -> keras.Model:

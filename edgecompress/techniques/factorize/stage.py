@@ -10,15 +10,17 @@ from typing import Literal
 import numpy as np
 
 from edgecompress.backend import keras
+from edgecompress.data import Data
 from edgecompress.graph.layers import describe_layers, total
 from edgecompress.keeps import Keep
 from edgecompress.layer_latency import time_part
 from edgecompress.models.copying import copy_model
 from edgecompress.models.replacing import Part, replace_layers
 from edgecompress.recipe.stages import Factorize
-from edgecompress.stage import Context, LayerRecord, StageResult
+from edgecompress.stage import Context, LayerRecord, Outlook, StageResult
 from edgecompress.techniques.chosen_layers import free_name
 from edgecompress.techniques.factorize.arrays import relative_error
+from edgecompress.techniques.factorize.candidate import Candidate
 from edgecompress.techniques.factorize.chains import factor_chain
 from edgecompress.techniques.factorize.choosing import choose_candidates
 from edgecompress.techniques.factorize.cp import NotFound
@@ -34,9 +36,7 @@ def apply(model: keras.Model, config: Factorize, context: Context) -> StageResul
         RecipeError: patterns that match nothing that the method takes, or a rank that no layer has.
         ModelError: nothing to factorize, or a limit of MACs that cannot be met.
     """
-    candidates, records = choose_candidates(model, config.method, config.layers, config.skip)
-    if config.data_aware and config.method == "svd":
-        candidates = [measure_moments(model, candidate, context.data) for candidate in candidates]
+    candidates, records = _candidates(model, config, context.data)
     with context.progress.task(f"{context.stage}: factorizing") as bar:
 
         def evaluate(decision: Decision) -> Decision:
@@ -54,13 +54,21 @@ def apply(model: keras.Model, config: Factorize, context: Context) -> StageResul
     return StageResult(factorized, records, keeps, _released(changed, context.keeps), epochs)
 
 
-def plan(model: keras.Model, config: Factorize) -> tuple[keras.Model, list[LayerRecord]]:
-    """What `apply` would do by the weights and counts alone: nothing is timed, no data are seen."""
-    candidates, records = choose_candidates(model, config.method, config.layers, config.skip)
+def plan(model: keras.Model, config: Factorize, outlook: Outlook) -> tuple[keras.Model, list[LayerRecord]]:
+    """What `apply` would do if every layer that has fewer MACs were faster: nothing is timed."""
+    candidates, records = _candidates(model, config, outlook.data)
     decisions = decide(candidates, config, total(describe_layers(model)).macs, partial(_foreseen, config=config))
     records += [decision.record() for decision in decisions]
     changed = {decision.candidate.name: _part(decision, model) for decision in decisions if decision.why_not is None}
     return replace_layers(model, changed), records
+
+
+def _candidates(model: keras.Model, config: Factorize, data: Data) -> tuple[list[Candidate], list[LayerRecord]]:
+    """The layers to work on, with the moments of their outputs where these count; and a record for each other layer."""
+    candidates, records = choose_candidates(model, config.method, config.layers, config.skip)
+    if config.data_aware and config.method == "svd":
+        candidates = [measure_moments(model, candidate, data) for candidate in candidates]
+    return candidates, records
 
 
 def _evaluate(decision: Decision, model: keras.Model, config: Factorize, context: Context) -> Decision:

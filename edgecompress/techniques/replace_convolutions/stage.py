@@ -162,7 +162,7 @@ def _fitted(replacement: Replacement, model: keras.Model, config: ReplaceConvolu
     """The replacement with the weights that it starts with."""
 
     def samples() -> Iterator[Array]:
-        return layer_inputs(model, replacement.name, context.data.calibration.dataset(BATCH_SIZE))
+        return layer_inputs(model, replacement.name, context.data.calibration, BATCH_SIZE)
 
     layer, input_shape = replacement.layer, replacement.input_shape
     if config.method == "separable":
@@ -187,7 +187,7 @@ def _with_error(replacement: Replacement, model: keras.Model, config: ReplaceCon
     layer, input_shape = replacement.layer, replacement.input_shape
     as_it_is = alone(chain((type(layer).from_config(layer.get_config()), layer.get_weights())), input_shape)
     block = alone(_block(replacement, model, config), input_shape)
-    inputs = layer_inputs(model, replacement.name, context.data.calibration.dataset(BATCH_SIZE))
+    inputs = layer_inputs(model, replacement.name, context.data.calibration, BATCH_SIZE)
     return replace(replacement, errors=(*replacement.errors, output_error(as_it_is, block, inputs)))
 
 

@@ -10,6 +10,7 @@ from edgecompress.keeps import mask_of
 from edgecompress.layer_latency import LayerLatency
 from edgecompress.models import load_model
 from edgecompress.recipe.stages import Factorize, Train
+from edgecompress.stage import Outlook
 from edgecompress.techniques import factorize
 
 layers = keras.layers
@@ -226,9 +227,11 @@ def test_model_without_a_layer_to_factorize_is_an_error(make_context):
 def test_plan_counts_what_apply_makes_and_touches_nothing(trained, make_context):
     from edgecompress.graph.layers import describe_layers, total
 
+    context = make_context()
+    outlook = Outlook(context.data, context.task, trained, allow_code=False)
     for method in ("svd", "tucker2", "cp"):
-        config = untimed(method=method, ratio=0.3)
-        planned, foreseen = factorize.plan(trained, config)
+        config = untimed(method=method, ratio=0.3, data_aware=method == "svd")
+        planned, foreseen = factorize.plan(trained, config, outlook)
         result = factorize.apply(trained, config, make_context())
         assert total(describe_layers(planned)).macs == total(describe_layers(result.model)).macs
         assert [(one.name, one.action) for one in foreseen] == [(one.name, one.action) for one in result.layers]

@@ -1,4 +1,4 @@
-"""The one line of a converter's noise that says what is wrong."""
+"""The one line of Keras' or a converter's noise that says what is wrong."""
 
 import re
 

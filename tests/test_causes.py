@@ -2,9 +2,9 @@
 
 import pytest
 
+from edgecompress.causes import MAX_LENGTH, root_cause
 from edgecompress.device.fault import DeviceFault
 from edgecompress.errors import ConversionError
-from edgecompress.export.causes import MAX_LENGTH, root_cause
 
 UNSUPPORTED = """Could not translate MLIR to FlatBuffer./home/train.py:45:1: error: 'tf.Betainc' op is neither a custom op nor a flex op
             y = model(x)

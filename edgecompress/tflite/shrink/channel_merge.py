@@ -1,0 +1,112 @@
+"""Merges channels that are always equal: what one was multiplied by is added to the weights of the other."""
+
+from typing import Any
+
+import numpy as np
+
+from edgecompress.tflite.shrink.channel_cut import cut_channels
+from edgecompress.tflite.shrink.channel_flow import follow_channels
+from edgecompress.tflite.shrink.channels import Channels
+from edgecompress.tflite.shrink.graph import graphs_of
+from edgecompress.tflite.shrink.kernels import Kernel
+from edgecompress.tflite.shrink.unused import remove_buffers
+
+MAX_ROUNDS = 8  # equal channels make more channels equal
+SYMMETRIC_LIMIT = 127  # int8 weights stay in [-127, 127], as the specification of TensorFlow Lite asks
+
+
+def merge_duplicate_channels(model: Any, *, tolerant: bool = False) -> int:
+    """Removes channels that equal another one of the same tensor, where the sums of weights fit into their type.
+
+    Args:
+        model: a `ModelT`.
+        tolerant: float sums may change by their rounding.
+
+    Returns:
+        Number of channels of kernels that went.
+    """
+    removed = 0
+    for graph in graphs_of(model):
+        for _ in range(MAX_ROUNDS):
+            channels = follow_channels(graph)
+            choice = _Choice(channels, tolerant)
+            cut = sum(int((~choice.keep[kernel.result]).sum()) for kernel in channels.kernels)
+            if not cut:
+                break
+            cut_channels(channels, choice.keep, choice.merges)
+            removed += cut
+    remove_buffers(model)
+    return removed
+
+
+class _Choice:
+    """Which channels go.
+
+    Attributes:
+        keep: tensor -> bool [channels].
+        merges: tensor -> channel that goes -> channel that takes its weights.
+    """
+
+    def __init__(self, channels: Channels, tolerant: bool) -> None:
+        self._channels, self._tolerant = channels, tolerant
+        self.keep = {index: np.ones(size, bool) for index, size in channels.sizes.items()}
+        self.merges: dict[int, dict[int, int]] = {}
+        self._readers: dict[int, list[Kernel]] = {}  # tensor -> kernels that absorb its channels
+        for kernel in channels.kernels:
+            if not kernel.is_depthwise:
+                self._readers.setdefault(kernel.data, []).append(kernel)
+        self._sums = {id(kernel): kernel.weights for kernels in self._readers.values() for kernel in kernels}
+        self._labels = channels.classes()
+        self._locked = {label for index in channels.blocked if index in channels.sizes for label in self._labels[channels.places(index)].tolist()}
+        for label in sorted(self._twins(), reverse=True):
+            if label not in self._locked:
+                self._try(label)
+
+    def _twins(self) -> set[int]:
+        """Classes with a channel, in front of a kernel, that is not the first with its value number."""
+        found = set()
+        for index in self._readers:
+            _, firsts = np.unique(self._channels.numbers[index], return_index=True)
+            later = np.setdiff1d(np.arange(self._channels.sizes[index]), firsts)
+            found.update(self._labels[self._channels.places(index)[later]].tolist())
+        return found
+
+    def _try(self, label: int) -> None:
+        """Lets a class go if every kernel behind it can add its weights to those of an equal channel that stays."""
+        pairs, sums = [], dict(self._sums)
+        for index, kernels in self._readers.items():
+            for channel in np.flatnonzero(self._labels[self._channels.places(index)] == label).tolist():
+                target = self._target(index, channel, label)
+                if target is None:
+                    return
+                for kernel in kernels:
+                    added = self._add(kernel, sums[id(kernel)], channel, target)
+                    if added is None:
+                        return
+                    sums[id(kernel)] = added
+                pairs.append((index, channel, target))
+        if not pairs:
+            return
+        self._sums = sums
+        for index, channel, target in pairs:
+            self.merges.setdefault(index, {})[channel] = target
+            self._locked.add(int(self._labels[self._channels.first[index] + target]))
+        for index, mask in self.keep.items():
+            mask[self._labels[self._channels.places(index)] == label] = False
+
+    def _target(self, index: int, channel: int, label: int) -> int | None:
+        """The first channel of a tensor that equals another one and stays."""
+        numbers, labels = self._channels.numbers[index], self._labels[self._channels.places(index)]
+        equal = np.flatnonzero((numbers == numbers[channel]) & self.keep[index] & (labels != label))
+        return int(equal[0]) if equal.size else None
+
+    def _add(self, kernel: Kernel, weights: np.ndarray, channel: int, target: int) -> np.ndarray | None:
+        """The weights with those of a channel added to the target's; None where they do not fit, or the sum would be rounded."""
+        if kernel.raw.dtype.kind == "f" and not self._tolerant:
+            return None
+        limits = (-SYMMETRIC_LIMIT, SYMMETRIC_LIMIT) if kernel.raw.dtype == np.int8 else (0, np.iinfo(np.uint8).max)
+        wide = np.array(weights, np.float32 if kernel.raw.dtype.kind == "f" else np.int32)
+        gone, stays = kernel.channels == channel, kernel.channels == target
+        wide[:, :, stays] += wide[:, :, gone] - kernel.zero_point
+        fits = kernel.raw.dtype.kind == "f" or bool(((wide[:, :, stays] >= limits[0]) & (wide[:, :, stays] <= limits[1])).all())
+        return wide if fits else None

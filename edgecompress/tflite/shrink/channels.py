@@ -1,0 +1,128 @@
+"""What is known of every channel of a graph: which are constant, which are equal, and which can only go together.
+
+A channel is an index of a tensor's last axis. Each channel has a value number: equal numbers, equal values at every place, whatever the
+input. `channel_flow` fills this in.
+"""
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from edgecompress.tflite.shrink.graph import Graph, integers
+from edgecompress.tflite.shrink.kernels import Kernel
+
+# Stored values in, None where one is not constant; stored value out, None where it is not constant or kernels may differ.
+Compute = Callable[[Sequence[float | None]], float | None]
+
+
+@dataclass(frozen=True)
+class Follower:
+    """A constant input that must lose what a tensor loses.
+
+    Attributes:
+        operator, position: whose input it is, and which.
+        tensor: whose channels it follows.
+        start: the channel that its first one follows.
+    """
+
+    operator: Any
+    position: int
+    tensor: int
+    start: int = 0
+
+
+class Channels:
+    """The channels of one graph.
+
+    Attributes:
+        graph: whose channels they are.
+        first: tensor -> place of its first channel, when the channels of all tensors are counted through.
+        sizes: tensor -> number of channels.
+        numbers: tensor -> value numbers [channels].
+        couples: pairs of arrays of places; what stands at the same position goes together.
+        kernels: the operators that can drop and absorb channels.
+        followers: constants that are cut with a tensor.
+        shapes: operators whose second input is the shape of their result, as a constant.
+        blocked: tensor -> for whose sake its channels stay, in words.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.first: dict[int, int] = {}
+        self.sizes: dict[int, int] = {}
+        self.numbers: dict[int, np.ndarray] = {}
+        self.couples: list[tuple[np.ndarray, np.ndarray]] = []
+        self.kernels: list[Kernel] = []
+        self.followers: list[Follower] = []
+        self.shapes: list[Any] = []
+        self.blocked: dict[int, str] = {}
+        self._constants: dict[int, float] = {}
+        self._keys: dict[Hashable, int] = {}
+        self.num_places = 0
+        for index, tensor in enumerate(graph.tensors):
+            size = (integers(tensor.shape) or [0])[-1]
+            is_open = integers(tensor.shapeSignature)[-1:] == [-1]
+            if size > 0 and not is_open and not tensor.isVariable and tensor.sparsity is None and not graph.has_data(index):
+                self.first[index], self.sizes[index] = self.num_places, size
+                self.numbers[index] = np.array([self.number(("unknown", index, channel)) for channel in range(size)])
+                self.num_places += size
+
+    def places(self, tensor: int) -> np.ndarray:
+        """Where a tensor's channels are counted."""
+        return self.first[tensor] + np.arange(self.sizes[tensor])
+
+    def number(self, key: Hashable) -> int:
+        """The value number of whatever the key describes."""
+        return self._keys.setdefault(key, len(self._keys))
+
+    def constant(self, value: float) -> int:
+        """The value number of a stored constant."""
+        number = self.number(("constant", float(value)))
+        self._constants[number] = float(value)
+        return number
+
+    def value(self, number: int) -> float | None:
+        """The stored constant with this number; None for what is not constant."""
+        return self._constants.get(int(number))
+
+    def known(self, tensor: int) -> tuple[np.ndarray, np.ndarray]:
+        """Which channels are constant (bool), and their stored values (0 for the others)."""
+        values = [self.value(number) for number in self.numbers[tensor]]
+        return np.array([value is not None for value in values]), np.array([value or 0.0 for value in values])
+
+    def couple(self, one: int, ones: np.ndarray, other: int, others: np.ndarray) -> None:
+        """Channels `ones` of one tensor and `others` of another go together, each with the one at the same position."""
+        self.couples.append((self.first[one] + ones, self.first[other] + others))
+
+    def couple_all(self, one: int, other: int) -> None:
+        """Each channel of one tensor goes with the same one of another."""
+        self.couples.append((self.places(one), self.places(other)))
+
+    def combine(self, operator: Any, result: int, parts: Sequence[np.ndarray], compute: Compute | None = None) -> None:
+        """Numbers a result, each channel of which depends on the same channel of every part.
+
+        Args:
+            operator: the operator.
+            result: the tensor it writes.
+            parts: value numbers [channels] of its inputs.
+            compute: what it does to constants; None: that is not followed.
+        """
+        numbers = []
+        for column in zip(*(part.tolist() for part in parts), strict=True):
+            value = compute([self.value(number) for number in column]) if compute is not None else None
+            numbers.append(self.number((id(operator), *column)) if value is None else self.constant(value))
+        self.numbers[result] = np.array(numbers)
+
+    def classes(self) -> np.ndarray:
+        """Which places go together: int [num_places], the least place of each class."""
+        labels = np.arange(self.num_places)
+        while True:
+            before = labels.copy()
+            for ones, others in (*self.couples, *reversed(self.couples)):  # to and fro: a chain is done in one round
+                least = np.minimum(labels[ones], labels[others])
+                np.minimum.at(labels, ones, least)
+                np.minimum.at(labels, others, least)
+            if (labels == before).all():
+                return labels

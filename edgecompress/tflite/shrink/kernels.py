@@ -1,0 +1,232 @@
+"""Convolutions and fully connected operators in one form: outputs x taps x columns.
+
+An output is activation(bias + sum of weights * (input - zero point)), rescaled where the types are integers.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from edgecompress.tflite.shrink.graph import OMITTED, Graph, integers, options_of
+from edgecompress.tflite.shrink.quantized import Step, clamp_limits, rescale, taps_outside
+
+OPTIONS = {"CONV_2D": "Conv2DOptions", "DEPTHWISE_CONV_2D": "DepthwiseConv2DOptions", "FULLY_CONNECTED": "FullyConnectedOptions"}
+_AXIS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0}  # of the outputs in the stored kernel
+
+_INTEGERS = {schema.TensorType.INT8: np.int8, schema.TensorType.UINT8: np.uint8, schema.TensorType.INT16: np.int16}
+_FLOAT = schema.TensorType.FLOAT32
+
+
+@dataclass(frozen=True, eq=False)
+class Kernel:
+    """One such operator.
+
+    Attributes:
+        operator: the `OperatorT`.
+        data, result: tensors that it reads and writes.
+        raw: the stored kernel.
+        weights: [outputs, taps, columns], a view of `raw` in that order; depthwise: one column.
+        zero_point: of the weights.
+        bias: [outputs]; zeros where there is none.
+        channels: [columns] the channel of `data` that a column reads; depthwise: [outputs].
+        outside: bool [taps], those that ever lie on the padding.
+        step, result_step: how data and result are stored; None: float.
+        multipliers: float64 [outputs] or [1], from accumulator to result; 1 in float.
+        limits: of the result, in stored numbers.
+        is_depthwise, is_hybrid: the latter has integer weights and float data, which are quantized anew for each input.
+    """
+
+    operator: Any
+    data: int
+    result: int
+    raw: np.ndarray
+    weights: np.ndarray
+    zero_point: int
+    bias: np.ndarray
+    channels: np.ndarray
+    outside: np.ndarray
+    step: Step | None
+    result_step: Step | None
+    multipliers: np.ndarray
+    limits: tuple[float, float]
+    is_depthwise: bool
+    is_hybrid: bool
+
+    @property
+    def num_outputs(self) -> int:
+        return int(self.weights.shape[0])
+
+    def nonzero(self) -> np.ndarray:
+        """bool [outputs, taps, columns]."""
+        return self.weights != self.zero_point
+
+    def sums(self) -> np.ndarray:
+        """Sum over the taps, [outputs, columns]: what a column adds for each unit of a constant input, where no tap lies outside."""
+        wide = np.float64 if self.raw.dtype.kind == "f" else np.int64
+        return self.weights.sum(axis=1, dtype=wide) - self.zero_point * self.weights.shape[1]
+
+    def offsets(self, values: np.ndarray) -> np.ndarray:
+        """Stored inputs less their zero point."""
+        return values - (self.step.zero_point if self.step else 0)
+
+    def constant_results(self, known: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Which outputs are the same for every input and at every place, and their stored values.
+
+        Args:
+            known: bool [channels of `data`], those that are constant.
+            values: [channels of `data`], their stored values; anything elsewhere.
+        """
+        known, offsets = known[self.channels], np.where(known, self.offsets(values), 0)[self.channels]
+        per_output = (lambda flags: flags[:, None]) if self.is_depthwise else (lambda flags: flags[None, :])
+        nonzero = self.nonzero()
+        touched = nonzero.any(axis=1)  # [outputs, columns]
+        at_edges = nonzero[:, self.outside].any(axis=1)
+        adds = per_output(offsets != 0)
+        varies = (touched & per_output(~known)) | (at_edges & adds)
+        if self.raw.dtype.kind == "f" or self.is_hybrid:  # only a sum of zeros is sure in float
+            sure = ~(varies | (touched & adds)).any(axis=1)
+            return sure, np.clip(self.bias, *self.limits).astype(np.float32)
+        accumulators = self.bias + (self.sums() * per_output(offsets)).sum(axis=1)
+        zero_point = self.result_step.zero_point if self.result_step else 0
+        results, sure = rescale(accumulators, self.multipliers, zero_point, self.limits)
+        return ~varies.any(axis=1) & sure, results
+
+    def absorbs(self, known: np.ndarray, values: np.ndarray, *, tolerant: bool) -> np.ndarray:
+        """Which channels of `data` it can do without: bool [channels of `data`].
+
+        Their weights are zero, or they are constant and what they add can go into the bias: wherever a tap lies on padding, it adds
+        nothing either.
+
+        Args:
+            known, values: as in `constant_results`.
+            tolerant: float sums may change by their rounding.
+        """
+        offsets = np.where(known, self.offsets(values), 0)[self.channels]
+        nonzero = self.nonzero()
+        untouched = ~nonzero.any(axis=(0, 1)) & (not self.is_hybrid)
+        uniform = ~nonzero[:, self.outside].any(axis=(0, 1)) | (offsets == 0)
+        foldable = known[self.channels] & uniform
+        if self.step is None and not (tolerant and not self.is_hybrid):
+            foldable &= offsets == 0
+        if self.step is not None and not self._fits(offsets):
+            foldable &= offsets == 0
+        result = np.ones(len(known), bool)
+        np.logical_and.at(result, self.channels, untouched | foldable)
+        return result
+
+    def _fits(self, offsets: np.ndarray) -> bool:
+        """Whether the bias stays an int32 whatever of the constants goes into it."""
+        total = np.abs(self.bias) + (np.abs(self.sums()) * np.abs(offsets)).sum(axis=1)
+        return bool((total < 2**31).all())
+
+
+def read_kernel(graph: Graph, operator: Any) -> Kernel | None:
+    """The operator in this form; None where anything about it is unusual, so that it is left alone."""
+    name = graph.name(operator)
+    inputs, outputs = integers(operator.inputs), integers(operator.outputs)
+    if name not in OPTIONS or len(inputs) not in (2, 3) or len(outputs) != 1 or inputs[0] == OMITTED:
+        return None
+    options = options_of(operator, OPTIONS[name])
+    raw, data, result = graph.constant(inputs[1]), graph.tensors[inputs[0]], graph.tensors[outputs[0]]
+    if raw is None or raw.ndim != (2 if name == "FULLY_CONNECTED" else 4) or 0 in raw.shape or getattr(options, "weightsFormat", 0):
+        return None
+    if name == "DEPTHWISE_CONV_2D" and raw.shape[0] != 1:
+        return None
+    weights = _in_order(raw, name)
+    bias = _bias(graph, inputs, weights.shape[0])
+    channels = _channels(name, weights, integers(data.shape))
+    outside = _outside(name, raw, options, data)
+    steps = _steps(graph, data, result, graph.tensors[inputs[1]], weights.shape[0], _AXIS[name])
+    if bias is None or channels is None or outside is None or steps is None or integers(result.shape)[-1:] != [weights.shape[0]]:
+        return None
+    step, result_step, zero_point, multipliers = steps
+    limits = clamp_limits(options.fusedActivationFunction, result_step)
+    if limits is None:
+        return None
+    return Kernel(
+        operator, inputs[0], outputs[0], raw, weights, zero_point, bias, channels, outside, step, result_step, multipliers, limits,
+        name == "DEPTHWISE_CONV_2D", step is None and raw.dtype.kind != "f",
+    )  # fmt: skip
+
+
+def _in_order(raw: np.ndarray, name: str) -> np.ndarray:
+    """The stored kernel as [outputs, taps, columns]."""
+    if name == "FULLY_CONNECTED":
+        return raw[:, None, :]
+    if name == "DEPTHWISE_CONV_2D":  # [1, kh, kw, outputs]
+        return raw.reshape(-1, raw.shape[3]).T[:, :, None]
+    return raw.reshape(raw.shape[0], -1, raw.shape[3])
+
+
+def _bias(graph: Graph, inputs: list[int], num_outputs: int) -> np.ndarray | None:
+    """[outputs]; None for one that cannot be read."""
+    if len(inputs) < 3 or inputs[2] == OMITTED:
+        return np.zeros(num_outputs, np.int64)
+    bias = graph.constant(inputs[2])
+    if bias is None or bias.shape != (num_outputs,):
+        return None
+    return bias if bias.dtype.kind == "f" else bias.astype(np.int64)
+
+
+def _channels(name: str, weights: np.ndarray, shape: list[int]) -> np.ndarray | None:
+    """The channel of the data that each column (depthwise: each output) reads; None where they do not match."""
+    depth = shape[-1] if shape else 0
+    if name == "DEPTHWISE_CONV_2D":
+        fits, channels = depth > 0 and weights.shape[0] % depth == 0, np.arange(weights.shape[0]) // max(1, weights.shape[0] // max(1, depth))
+    elif name == "CONV_2D":
+        fits, channels = weights.shape[2] == depth, np.arange(weights.shape[2])
+    else:  # the data are flattened; a column reads the same channel at another place
+        fits, channels = depth > 0 and weights.shape[2] % depth == 0, np.arange(weights.shape[2]) % max(1, depth)
+    return channels if fits else None
+
+
+def _outside(name: str, raw: np.ndarray, options: Any, data: Any) -> np.ndarray | None:
+    """bool [taps]; None for a geometry that makes no sense."""
+    if name == "FULLY_CONNECTED":
+        return np.zeros(1, bool)
+    shape, signature = integers(data.shape), integers(data.shapeSignature)
+    strides, dilations = (options.strideH, options.strideW), (options.dilationHFactor, options.dilationWFactor)
+    if len(shape) != 4 or min(*strides, *dilations) < 1:
+        return None
+    same = options.padding == schema.Padding.SAME
+    sizes = [None if signature[axis : axis + 1] == [-1] or shape[axis] < 1 else shape[axis] for axis in (1, 2)]
+    rows, columns = (
+        taps_outside(size, kernel, stride, dilation, same=same)
+        for size, kernel, stride, dilation in zip(sizes, raw.shape[1:3], strides, dilations, strict=True)
+    )
+    return np.asarray(rows[:, None] | columns[None, :]).ravel()
+
+
+def read_step(tensor: Any) -> Step | None:
+    """How an integer tensor with one scale is stored; None for all others."""
+    parameters = tensor.quantization
+    if tensor.type not in _INTEGERS or parameters is None or parameters.details is not None or parameters.scale is None:
+        return None
+    zero_points = integers(parameters.zeroPoint)
+    limits = np.iinfo(_INTEGERS[tensor.type])
+    if len(parameters.scale) != 1 or len(zero_points) > 1 or not 0 < parameters.scale[0] < np.inf:
+        return None
+    return Step(float(parameters.scale[0]), zero_points[0] if zero_points else 0, int(limits.min), int(limits.max))
+
+
+def _steps(
+    graph: Graph, data: Any, result: Any, kernel: Any, num_outputs: int, axis: int
+) -> tuple[Step | None, Step | None, int, np.ndarray] | None:
+    """Steps of data and result, zero point of the weights, multipliers; None for a mix of types that is not known here."""
+    parameters = kernel.quantization
+    scales = np.empty(0, np.float32) if parameters is None or parameters.scale is None else np.asarray(parameters.scale, np.float64)
+    zero_points = [] if parameters is None else integers(parameters.zeroPoint)
+    if parameters is not None and parameters.details is not None:
+        return None
+    if data.type == _FLOAT and result.type == _FLOAT:
+        is_plain = kernel.type == _FLOAT or (kernel.type == schema.TensorType.INT8 and not any(zero_points) and len(scales))
+        return (None, None, 0, np.ones(1)) if is_plain else None
+    step, result_step = read_step(data), read_step(result)
+    if step is None or result_step is None or kernel.type not in (schema.TensorType.INT8, schema.TensorType.UINT8):
+        return None
+    per_output = len(scales) == num_outputs and (num_outputs == 1 or parameters.quantizedDimension == axis) and not any(zero_points)
+    if not (per_output or len(scales) == 1) or not (np.isfinite(scales) & (scales > 0)).all():
+        return None
+    return step, result_step, zero_points[0] if zero_points else 0, step.scale * scales / result_step.scale

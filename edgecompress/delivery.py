@@ -152,4 +152,6 @@ def _verdict(recipe: Recipe, stages: Sequence[StageReport], validation: Evaluati
 def _data_summary(data: Data) -> dict[str, Any]:
     """The `data` section."""
     splits = {f"num_{name}": len(getattr(data, name)) for name in ("train", "validation", "test", "calibration")}
+    if data.unlabelled is not None:
+        splits["num_unlabelled"] = len(data.unlabelled)
     return {"source": data.source, **splits, "fingerprint": data.fingerprint, "class_names": data.class_names}

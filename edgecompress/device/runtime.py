@@ -168,11 +168,15 @@ class TfliteModel:
     def invoke(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Sets the inputs, runs, returns copies of the outputs, all in the types of the file.
 
+        State that a model carries from one run to the next (the variables of an LSTM) is reset before: outputs depend on the inputs
+        alone. `run` by itself goes on with the state that is there.
+
         Raises:
             ValueError: An array's count, type or shape is not the file's.
             DeviceFault: The runtime failed in an operator.
         """
         self.set_inputs(inputs)
+        self._interpreter.reset_all_variables()
         self.run()
         return self.get_outputs()
 

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from edgecompress.recipe.data import Data
+from edgecompress.recipe.data import Data, Unlabelled
 from edgecompress.recipe.model import ApplicationModel, BuilderModel, FileModel, Model, PythonModel
 from edgecompress.recipe.preprocess import Augment, Mfcc, Preprocess
 from edgecompress.recipe.section import LAYER_PATTERN, Section, Threads, parse_number
@@ -13,7 +13,8 @@ from edgecompress.recipe.task import METRIC_RISES, Metric, Task
 
 __all__ = [
     "METRIC_RISES", "ApplicationModel", "Augment", "Benchmark", "BuilderModel", "Data", "Export", "FileModel", "Goal", "LatencyGoal",
-    "Metric", "Mfcc", "Model", "Preprocess", "PythonModel", "Recipe", "Section", "Target", "Task", "parse_number",
+    "Metric", "Mfcc", "Model", "Preprocess", "PythonModel", "Recipe", "Section", "Target", "Task", "Unlabelled",
+    "parse_number",
 ]  # fmt: skip
 
 

@@ -51,6 +51,7 @@ class DataSummary(Section):
     num_validation: int
     num_test: int
     num_calibration: int
+    num_unlabelled: int | None = None
     fingerprint: str
     class_names: list[str] = []  # names the entries of per_class metrics
 

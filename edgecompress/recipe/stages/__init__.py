@@ -8,6 +8,9 @@ from pydantic import Field
 from edgecompress.recipe.stages.cluster_weights import ClusterWeights
 from edgecompress.recipe.stages.config import StageConfig, Train
 from edgecompress.recipe.stages.distill import Distill
+from edgecompress.recipe.stages.prune_channels import PruneChannels
+from edgecompress.recipe.stages.prune_layers import PruneLayers
+from edgecompress.recipe.stages.prune_neurons import PruneNeurons
 from edgecompress.recipe.stages.prune_weights import PruneWeights
 from edgecompress.recipe.stages.quantize_aware import QuantizeAware
 from edgecompress.recipe.stages.train import TrainStage
@@ -16,6 +19,9 @@ __all__ = [
     "TECHNIQUES",
     "ClusterWeights",
     "Distill",
+    "PruneChannels",
+    "PruneLayers",
+    "PruneNeurons",
     "PruneWeights",
     "QuantizeAware",
     "Stage",
@@ -45,10 +51,16 @@ class Technique:
 
 TECHNIQUES: dict[str, Technique] = {
     "train": Technique(TrainStage, "edgecompress.techniques.train", 1),
+    "prune_channels": Technique(PruneChannels, "edgecompress.techniques.prune_channels", 1),
+    "prune_layers": Technique(PruneLayers, "edgecompress.techniques.prune_layers", 1),
+    "prune_neurons": Technique(PruneNeurons, "edgecompress.techniques.prune_neurons", 1),
     "prune_weights": Technique(PruneWeights, "edgecompress.techniques.prune_weights", 1, releases=("cluster_weights",)),
     "cluster_weights": Technique(ClusterWeights, "edgecompress.techniques.cluster_weights", 1),
     "distill": Technique(Distill, "edgecompress.techniques.distill", 1, plans_with_outlook=True),
     "quantize_aware": Technique(QuantizeAware, "edgecompress.techniques.quantize_aware", 2, followers=("train",), exports=("int8",)),
 }
 
-Stage = Annotated[TrainStage | PruneWeights | ClusterWeights | Distill | QuantizeAware, Field(discriminator="technique")]
+Stage = Annotated[
+    TrainStage | PruneChannels | PruneLayers | PruneNeurons | PruneWeights | ClusterWeights | Distill | QuantizeAware,
+    Field(discriminator="technique"),
+]

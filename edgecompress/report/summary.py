@@ -13,8 +13,8 @@ from edgecompress.report.words import (
     bytes_text,
     drop_text,
     interval_text,
-    metric_label,
     metric_text,
+    metric_title,
     ms_text,
     noise_text,
     ratio_text,
@@ -43,7 +43,7 @@ def _quality_card(report: Report) -> Iterator[Card]:
         return
     values = f"{metric_text(verdict.metric, verdict.test.baseline)} → {metric_text(verdict.metric, verdict.test.final)} on the test split"
     detail = ", ".join(part for part in (values, interval_text(verdict), noise_text(verdict)) if part)
-    yield Card(metric_label(verdict.metric).capitalize(), drop_text(verdict), detail)
+    yield Card(metric_title(verdict.metric), drop_text(verdict), detail)
 
 
 def _speed_card(report: Report) -> Iterator[Card]:
@@ -150,8 +150,8 @@ def side_by_side(report: Report) -> Table:
             _faster(first_entry(report, "baseline"), entry),
             metric_text(first, in_keras.get(first)),
         ])  # fmt: skip
-    titles = [f">{metric_label(name).capitalize()}" for name in names]
-    columns = ["Model", *titles, ">File", ">Smaller", ">p50 ms", ">p95 ms", ">Faster", f">{metric_label(first).capitalize()} in Keras"]
+    titles = [f">{metric_title(name)}" for name in names]
+    columns = ["Model", *titles, ">File", ">Smaller", ">p50 ms", ">p95 ms", ">Faster", f">{metric_title(first)} in Keras"]
     return make_table(columns, rows)
 
 

@@ -25,7 +25,7 @@ def metric_label(metric: str) -> str:
 def metric_title(metric: str) -> str:
     """The label with its first letter large, and the others as they are: "AUC", "Mean squared error"."""
     label = metric_label(metric)
-    return label[0].upper() + label[1:]
+    return label[:1].upper() + label[1:]
 
 
 def metric_text(metric: str, value: float | None) -> str:

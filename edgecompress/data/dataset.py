@@ -106,8 +106,9 @@ def _unlabelled(config: schema.Data, unlabelled: schema.Unlabelled, train: Part,
     task = schema.Task(loss="mean_squared_error", metrics=["mean_squared_error"], target="input")
     update = {"source": unlabelled.source, "path": unlabelled.path, "group_by": None, "exclude": None}
     part = _read(config.model_copy(update=update), task, allow_code).train
-    if part.inputs.sample_shape != train.inputs.sample_shape:
-        expected, received = (each(list, one.inputs.sample_shape) for one in (train, part))
+    expected, received = (each(output_shape, one.inputs.sample_shape, config.prepared) for one in (train, part))
+    if received != expected:
+        expected, received = (each(list, shape) for shape in (expected, received))
         raise DataError(f"data.unlabelled: samples must have the shape {expected} as in train. Received: {received}.")
     return Rows(part, np.arange(len(part.inputs)))
 

@@ -13,7 +13,7 @@ from edgecompress.samples import each
 
 
 class JoinedInputs:
-    """`Inputs` whose rows are those of `first`, then those of `second`, of the same sample shape."""
+    """`Inputs` whose rows are those of `first`, then those of `second`, which preprocessing gives the same shape."""
 
     def __init__(self, first: Inputs, second: Inputs) -> None:
         self._first, self._second = first, second

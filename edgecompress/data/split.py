@@ -76,7 +76,7 @@ class Split:
         """These samples, and after them those of `others`; beside each stands `labelled`, bool. What stands for a missing label is 0.
 
         Args:
-            others: of the same sample shape.
+            others: of the same sample shape after preprocessing.
         """
         joined = self.beside(labelled=np.arange(len(self) + len(others)) < len(self))
         joined._inputs = JoinedInputs(self._inputs, others._inputs)

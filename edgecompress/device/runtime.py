@@ -244,9 +244,7 @@ class TfliteModel:
         try:
             return dict(self._interpreter.get_signature_runner(key)(**inputs))
         except (ValueError, RuntimeError) as error:
-            raise DeviceFault(
-                f"{self.runtime_name} {self.runtime_version} failed to run signature {key!r}: {_one_line(error)}"
-            ) from error
+            raise DeviceFault(f"{self.runtime_name} {self.runtime_version} failed to run signature {key!r}: {_one_line(error)}") from error
 
     def count_left(self) -> int:
         """How many operators of the main subgraph no delegate took."""

@@ -28,6 +28,7 @@ class Export(Section):
     io: Literal["int8", "uint8", "float32"] | None = Field(
         default=None, description="type of the in- and outputs; absent: int8 for format int8, else float32"
     )
+    shrink: bool = Field(default=True, description="make the file smaller without changing one bit of its outputs")
     only: list[str] = Field(default=[], description=f"dynamic: quantize only these layers; each {LAYER_PATTERN}")
 
     @property

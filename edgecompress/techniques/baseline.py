@@ -55,7 +55,8 @@ def brought(config: Model, task: Task, data: Data, seed: int, allow_code: bool) 
     if config.source == "builder":
         return f"builder {config.name}", LoadedModel(build_model(config, _one_shape(data), data.num_outputs, seed=seed), [])
     if config.source == "application":
-        return f"application {config.name}", LoadedModel(_application(config, task, data, seed), [])
+        name = f"application {config.name}"
+        return name, adopt_model(_application(config, task, data, seed), name=name)
     if config.source == "file":
         return config.path, read_model(config.path, allow_code=allow_code, input_shape=config.input_shape)
     keras.utils.set_random_seed(seed)

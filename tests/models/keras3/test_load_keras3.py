@@ -217,7 +217,10 @@ def test_layers_of_a_users_own_are_refused_by_name(tmp_path):
 @pytest.mark.parametrize(
     ("layer", "reason"),
     [
-        (lambda: L.RMSNormalization(name="rms"), r"layers must be ones that Keras 2 has too\. Received: RMSNormalization of Keras 3 in 'rms'"),
+        (
+            lambda: L.RMSNormalization(name="rms"),
+            r"layers must be ones that Keras 2 has too\. Received: RMSNormalization of Keras 3 in 'rms'",
+        ),
         (lambda: L.LayerNormalization(rms_scaling=True), r"LayerNormalization must not use rms_scaling, .*\. Received: True in"),
     ],
 )

@@ -105,3 +105,17 @@ def small_model():
     x = layers.Conv2D(24, 1, activation="relu", name="conv2")(x)
     x = layers.Flatten(name="flatten")(layers.Dropout(0.2, name="dropout")(x))
     return keras.Model(inputs, layers.Dense(10, name="logits")(x))
+
+
+@pytest.fixture
+def probe_in_this_process(monkeypatch):
+    """Converted files run once without a child process, which would take most of a conversion's time."""
+    import numpy as np
+
+    from edgecompress.device.runtime import TfliteModel
+
+    def run_here(job, *, timeout_s):
+        model = TfliteModel(job["model"])
+        model.invoke([np.zeros(spec.shape, spec.dtype) for spec in model.inputs])
+
+    monkeypatch.setattr("edgecompress.export.verify.run_job", run_here)

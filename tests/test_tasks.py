@@ -128,3 +128,18 @@ def test_a_model_of_several_inputs_needs_them_all(two_inputs, tmp_path):
         recipe = make_recipe({"name": "one", "data": data, "model": {"source": "file", "path": str(two_inputs / "model.h5")}})
         with pytest.raises((DataError, ModelError), match=message):
             run_recipe(recipe, out=tmp_path / "run")
+
+
+def test_compress_takes_arrays_of_several_inputs_and_sequences(two_inputs):
+    from edgecompress.backend import keras
+    from edgecompress.models import load_model
+
+    with np.load(two_inputs / "data.npz") as file:
+        samples = {"upper": file["upper"][..., None], "lower": file["lower"]}, file["y"]  # one with its channel axis, one without
+        sequences = file["upper"] / 16, file["y"]
+    settings = {"export": "float32", "benchmark": {"runs": 50}, "quiet": True}
+    both = ec.compress(load_model(two_inputs / "model.h5"), samples, **settings)
+    assert list(both.report.recipe["data"]["inputs"]) == ["upper", "lower"]
+    layers = [keras.Input((4, 8)), keras.layers.Conv1D(4, 3, activation="relu"), keras.layers.Flatten(), keras.layers.Dense(10)]
+    one = ec.compress(keras.Sequential(layers), sequences, **settings)
+    assert one.report.artifact.inputs[0].shape == [1, 4, 8]

@@ -112,7 +112,7 @@ def schema() -> None:
 def init(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help=".keras or .h5 file, or SavedModel folder")],
     data: Annotated[
-        Path | None, typer.Option(metavar="PATH", help=".npz file, or folder with one folder per class", show_default=False)
+        Path | None, typer.Option(metavar="PATH", help=".npz, .csv or .py file, or folder with one folder per class", show_default=False)
     ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The recipe to write.")] = Path("recipe.yaml"),
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,

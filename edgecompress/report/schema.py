@@ -51,6 +51,7 @@ class DataSummary(Section):
     num_validation: int
     num_test: int
     num_calibration: int
+    num_unlabelled: int | None = None
     fingerprint: str
     class_names: list[str] = []  # names the entries of per_class metrics
 
@@ -181,6 +182,16 @@ class Tensor(Section):
     zero_point: int | None = None
 
 
+class Shrink(Section):
+    """What the lossless shrink did to the converter's file, and how it was proved."""
+
+    bytes_before: int
+    passes: list[dict[str, Any]] = []  # name, changes, bytes_saved
+    left_out: dict[str, str] = {}  # pass -> why it did not count
+    notes: list[str] = []  # channels that stay for their place only
+    proof: dict[str, Any] = {}  # runs{kernel family: inputs}, refused{}, operators_left{}, largest_difference
+
+
 class Artifact(Section):
     """The final .tflite. `bytes` is the file that runs; `gzip_bytes` matters for transport only."""
 
@@ -192,6 +203,7 @@ class Artifact(Section):
     baseline_bytes: int
     plain_bytes: int
     ratio: float = Field(gt=0)  # baseline_bytes / bytes
+    shrink: Shrink | None = None
     arena_bytes: int | None = None
     bytes_by_type: dict[str, int] = {}
     ops: dict[str, int] = {}

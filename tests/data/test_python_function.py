@@ -89,8 +89,8 @@ def test_code_needs_leave_and_does_not_run_without(load, tmp_path):
     [
         ("return 1 / 0", "samples", r"mine\.py:samples must run without an error\. Received: ZeroDivisionError: division by zero\.$"),
         ("return x, y", "sample", r"mine\.py: must have a function 'sample'\. Received: samples\.$"),
-        ("return x", "samples", r"must give \(x, y\), a tf\.data\.Dataset of such pairs, .*Received: ndarray\.$"),
-        ("return {'train': (x,)}", "samples", r"must give \(x, y\), .*Received: tuple\.$"),
+        ("return x", "samples", r"must give \(x, y\) or a tf\.data\.Dataset of such pairs\. Received: ndarray\.$"),
+        ("return {'train': (x,)}", "samples", r"must give \(x, y\) or .*Received: tuple\.$"),
         (DATASET + "return ds.repeat()", "samples", r"must give a dataset that ends\. Received: one that repeats for ever\.$"),
         (DATASET + "return ds.take(0)", "samples", r"must give a dataset of samples\. Received: an empty one\.$"),
         ("return {'z': x}", "samples", r"mine\.py:samples: must hold x_train, y_train or x, y\. Received: z\.$"),

@@ -72,7 +72,7 @@ def test_losses_of_weight_0_are_left_out():
         ("losses: {kd: {weight: 0}, mse: {weight: 0}}", "weights of losses must not all be 0. Received: kd, mse with weight 0."),
         ("losses: {kdd: true}", "key must be one of kd, dkd, .* Received: 'kdd'. Did you mean 'kd'?"),
         ("losses: {hints: {pairs: [[a]]}}", "pairs.0: item must be a list of 2 texts. Received: \\['a'\\]"),
-        ("teacher: {source: bulider}", "source must be one of baseline, builder, file. Received: 'bulider'. Did you mean 'builder'?"),
+        ("teacher: {source: bulider}", "source must be one of .*builder, file, python. Received: 'bulider'. Did you mean 'builder'?"),
         ("teacher: {source: builder, nmae: cnn}", "teacher.0.nmae: key must be one of source, name, width, train. .*Did you mean 'name'?"),
         ("teacher: [baseline, baseline], losses: {hints: true}", "teacher must be one for losses between layers \\(hints\\)"),
         ("student: {scale: 0}", "student.scale: scale must be a number greater than 0"),
@@ -101,3 +101,17 @@ def test_losses_that_need_classes_are_refused_for_other_tasks(small, name, form)
 def test_fields_of_distill_are_described_once():
     assert "losses.kd.temperature" in {field.name for field in describe_technique("distill").fields}
     assert not any(field.name.startswith("distill.") for field in describe_technique("train").fields)
+
+
+def test_unlabelled_samples_without_a_teacher_are_warned_of(small):
+    from edgecompress.recipe import check_recipe
+
+    text = small.replace("source: digits", "source: digits, limit: 100, unlabelled: rest")
+    idle = load_recipe("r.yaml", text=f"{text}stages:\n  - train: {{epochs: 1}}\n")
+    assert check_recipe(idle) == ["data.unlabelled: no stage of this recipe learns from a teacher, so samples without labels are not used."]
+    assert check_recipe(load_recipe("r.yaml", text=f"{text}stages:\n  - train: {{epochs: 1, distill: true}}\n")) == []
+
+
+def test_rest_without_limit_is_an_error(small):
+    with pytest.raises(RecipeError, match="limit must be given with unlabelled: rest"):
+        load_recipe("r.yaml", text=small.replace("source: digits", "source: digits, unlabelled: rest"))

@@ -26,9 +26,19 @@ def test_data_is_recognised_by_its_kind(tmp_path):
     model.write_bytes(HDF5)
     arrays.touch()
     folder.mkdir()
-    for data, source in ((arrays, "npz"), (folder, "image_folder")):
+    for name in ("cifar/data_batch_1", "words/yes/a.wav", "tables/train.csv", "table.csv", "it's mine.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    for data, source in (
+        (arrays, "npz"), (folder, "image_folder"), (tmp_path / "cifar", "cifar10"), (tmp_path / "words", "speech_commands"),
+        (tmp_path / "tables", "csv"), (tmp_path / "table.csv", "csv"),
+    ):  # fmt: skip
         recipe = load_recipe("r", text=starter_recipe(model, data, tmp_path / "r.yaml"))
         assert (recipe.data.source, recipe.data.path) == (source, str(data))
+        assert (recipe.data.preprocess.mfcc is not None) == (source == "speech_commands")
+        assert check_recipe(recipe) == []
+    recipe = load_recipe("r", text=starter_recipe(model, tmp_path / "it's mine.py", tmp_path / "r.yaml"))
+    assert (recipe.data.source, recipe.data.path) == ("python", f"{tmp_path}/it's mine.py:samples")
 
 
 def test_a_saved_model_folder_is_a_model(tmp_path):
@@ -74,7 +84,7 @@ def test_an_existing_recipe_is_not_replaced_without_force(tmp_path):
             "model.h5",
             "notes.txt",
             DataError,
-            r"notes\.txt: data must be a \.npz file or a folder with one folder per class\. Received: '\.txt'\.$",
+            r"notes\.txt: data must be a \.npz, \.csv or \.py file, or a folder with one folder per class\. Received: '\.txt'\.$",
         ),
     ],
 )

@@ -3,7 +3,6 @@
 Such operators are what `x * 2` or `tf.nn.relu6(x)` leave in a model. MobileNetV3 is full of them.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,77 +12,76 @@ from edgecompress.techniques.quantize_aware.rewrite import Call, Graph
 
 layers = keras.layers
 
-FUNCTIONS: dict[str, Callable[[str], keras.layers.Layer]] = {
-    "nn.relu": lambda name: layers.ReLU(name=name),
-    "nn.relu6": lambda name: layers.ReLU(6.0, name=name),
-    "nn.silu": lambda name: layers.Activation("swish", name=name),
-    "nn.swish": lambda name: layers.Activation("swish", name=name),
-    "nn.sigmoid": lambda name: layers.Activation("sigmoid", name=name),
-    "math.sigmoid": lambda name: layers.Activation("sigmoid", name=name),
-    "nn.tanh": lambda name: layers.Activation("tanh", name=name),
-    "math.tanh": lambda name: layers.Activation("tanh", name=name),
-    "math.exp": lambda name: layers.Activation("exponential", name=name),
-}
-"""Functions of one tensor and nothing else."""
+ACTIVATIONS = {
+    "nn.relu": "relu", "nn.relu6": "relu6", "nn.silu": "swish", "nn.swish": "swish", "nn.gelu": "gelu", "nn.softmax": "softmax",
+    "nn.sigmoid": "sigmoid", "math.sigmoid": "sigmoid", "nn.tanh": "tanh", "math.tanh": "tanh", "math.exp": "exponential",
+}  # fmt: skip
+"""Functions of one tensor, without further arguments -> the activation."""
 
-SUMS = ("__operators__.add", "__operators__.radd", "math.add")
+SUMS = ("__operators__.add", "math.add")
 DIFFERENCES = ("__operators__.sub", "math.subtract")
-PRODUCTS = ("__operators__.mul", "__operators__.rmul", "math.multiply")
+PRODUCTS = ("__operators__.mul", "math.multiply")
 QUOTIENTS = ("__operators__.truediv", "math.divide", "math.truediv")
-EXTREMES = {"math.maximum": layers.Maximum, "math.minimum": layers.Minimum}
+MERGES = {
+    **dict.fromkeys(SUMS, layers.Add), **dict.fromkeys(DIFFERENCES, layers.Subtract), **dict.fromkeys(PRODUCTS, layers.Multiply),
+    "math.maximum": layers.Maximum, "math.minimum": layers.Minimum,
+}  # fmt: skip
 
 
 def operator_as_layer(call: Call, graph: Graph) -> Any:
     """The Keras layer that computes the same, where there is one."""
-    symbol, name = call.layer.symbol, call.layer.name
-    operands = [operand for operand in call.operands if operand is not None and not isinstance(operand, str)]
-    layer = None
-    if len(operands) == 1 and symbol in FUNCTIONS:
-        layer = FUNCTIONS[symbol](name)
-    elif len(operands) == 2 and len(call.inputs) == 1:
-        layer = _with_number(symbol, operands, name)
-    elif len(operands) == 2 and len(call.inputs) == 2 and call.ranks[0] == call.ranks[1]:
-        layer = _of_two_tensors(symbol, name)
-    elif symbol == "math.reduce_mean":
-        layer = _mean(call, name)
+    layer = _layer(call.layer.symbol, call, [operand for operand in call.operands if operand is not None and not isinstance(operand, str)])
     if layer is None:
         return None
     graph.note(f"as {type(layer).__name__}")
-    inputs = [graph.plain(tensor, rank) for tensor, rank in zip(call.inputs, call.ranks, strict=True)]
-    return graph.put(layer, *inputs)
+    return graph.put(layer, *(graph.plain(tensor, rank) for tensor, rank in zip(call.inputs, call.ranks, strict=True)))
 
 
-def _with_number(symbol: str, operands: list[Any], name: str) -> keras.layers.Layer | None:
-    """`tensor + number` and its kind as a Rescaling."""
-    is_first = not isinstance(operands[0], int | float | np.number)
-    number = operands[1] if is_first else operands[0]
-    if not isinstance(number, int | float | np.number):
-        return None
-    number = float(number)
-    if symbol in SUMS:
-        return layers.Rescaling(1.0, number, name=name)
-    if symbol in DIFFERENCES:
-        return layers.Rescaling(1.0, -number, name=name) if is_first else layers.Rescaling(-1.0, number, name=name)
-    if symbol in PRODUCTS:
-        return layers.Rescaling(number, name=name)
-    if symbol in QUOTIENTS and is_first and number != 0:
-        return layers.Rescaling(1.0 / number, name=name)
+def _layer(symbol: str, call: Call, operands: list[Any]) -> keras.layers.Layer | None:
+    """The layer for an operator with these operands; None where there is none."""
+    name, num_tensors = call.layer.name, len(call.inputs)
+    if symbol in ACTIVATIONS and len(operands) == 1:
+        activation = ACTIVATIONS[symbol]
+        return layers.ReLU(6.0, name=name) if activation == "relu6" else layers.Activation(activation, name=name)
+    if symbol == "math.negative":
+        return layers.Rescaling(-1.0, name=name)
+    if symbol == "math.reduce_mean":
+        return _mean(call, operands)
+    if symbol == "concat" and num_tensors > 1 and isinstance(operands[-1], int):
+        return layers.Concatenate(operands[-1], name=name)
+    if symbol in MERGES and len(operands) == 2 and num_tensors == 2 and call.ranks[0] == call.ranks[1]:
+        return MERGES[symbol](name=name)
+    if len(operands) == 2 and num_tensors == 1:
+        return _with_constant(symbol, *(_constant(operand) for operand in operands), name=name)
     return None
 
 
-def _of_two_tensors(symbol: str, name: str) -> keras.layers.Layer | None:
+def _constant(operand: Any) -> Any:
+    """A constant as a number, or as a list of one per channel; None for a tensor of the graph and for other arrays."""
+    return None if hasattr(operand, "_keras_history") or np.ndim(operand) > 1 else np.asarray(operand, np.float64).tolist()
+
+
+def _with_constant(symbol: str, left: Any, right: Any, *, name: str) -> keras.layers.Layer | None:
+    """`tensor + constant` and its kind as a Rescaling."""
+    is_reversed, constant = left is not None, right if left is None else left
+    if constant is None:
+        return None
     if symbol in SUMS:
-        return layers.Add(name=name)
+        return layers.Rescaling(1.0, constant, name=name)
     if symbol in DIFFERENCES:
-        return layers.Subtract(name=name)
+        return (
+            layers.Rescaling(-1.0, constant, name=name) if is_reversed else layers.Rescaling(1.0, np.negative(constant).tolist(), name=name)
+        )
     if symbol in PRODUCTS:
-        return layers.Multiply(name=name)
-    return EXTREMES[symbol](name=name) if symbol in EXTREMES else None
+        return layers.Rescaling(constant, name=name)
+    if symbol in QUOTIENTS and not is_reversed and np.all(constant):
+        return layers.Rescaling(np.divide(1.0, constant).tolist(), name=name)
+    return None
 
 
-def _mean(call: Call, name: str) -> keras.layers.Layer | None:
+def _mean(call: Call, operands: list[Any]) -> keras.layers.Layer | None:
     """A mean over height and width of an image."""
-    _, axes, *keeps = call.operands
+    axes = operands[1] if len(operands) > 1 else None
     if call.ranks != [4] or not isinstance(axes, list | tuple) or sorted(axis % 4 for axis in axes) != [1, 2]:
         return None
-    return layers.GlobalAveragePooling2D(keepdims=any(keep is True for keep in keeps), name=name)
+    return layers.GlobalAveragePooling2D(keepdims=True in operands[2:], name=call.layer.name)

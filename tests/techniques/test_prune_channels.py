@@ -114,10 +114,10 @@ def test_a_stage_killed_between_its_cuts_gives_the_bits_of_an_undisturbed_one(sm
             raise InterruptedError
         return fit(*arguments, **options)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(removal, "fit", killed_in_the_second)
-        with pytest.raises(InterruptedError):
-            prune_channels.apply(small_model, config, make_context(folder=folders[1]))
+    monkeypatch.setattr(removal, "fit", killed_in_the_second)
+    with pytest.raises(InterruptedError):
+        prune_channels.apply(small_model, config, make_context(folder=folders[1]))
+    monkeypatch.setattr(removal, "fit", fit)
     resumed = prune_channels.apply(small_model, config, make_context(folder=folders[1]))
     assert all((one == two).all() for one, two in zip(undisturbed.model.get_weights(), resumed.model.get_weights(), strict=True))
     assert resumed.training == undisturbed.training

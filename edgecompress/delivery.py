@@ -15,6 +15,7 @@ from edgecompress.backend import keras
 from edgecompress.benchmarking import GOLDEN_FILES, RUN_FILES, benchmark_files, write_golden
 from edgecompress.data import Data
 from edgecompress.evaluation import Evaluation, class_changes, evaluate_keras, evaluate_tflite, verdict
+from edgecompress.evaluation.parity_check import check_parity, compare_outputs
 from edgecompress.export import Conversion, convert
 from edgecompress.goals import judge_goals
 from edgecompress.keeps import Keep
@@ -29,6 +30,7 @@ from edgecompress.store import RunFolder
 from edgecompress.tflite import describe, parse
 
 NUM_GOLDEN_SAMPLES = 16
+NUM_PARITY_SAMPLES = 8
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ def deliver(
     )  # fmt: skip
     artifact = _artifact(recipe, conversions, shrunk)
     validation = evaluate_tflite(files["final"], data.validation, recipe.task, progress=progress)
+    parity, departures = _parity(recipe, data, models.final, conversions["final"], validation, progress)
     compared = evaluations["baseline", "keras"], evaluations["final", "tflite"]
     judged: dict[str, Any] = {"test": verdict(*compared, recipe.task, seed=recipe.seed), "classes": class_changes(*compared)}
     store.write("manifest.json", manifest(recipe, data, artifact, files))
@@ -72,11 +75,11 @@ def deliver(
         "stages": [*stages[:-1], stages[-1].model_copy(update={"keeps": keeps})],
         "metrics": _metrics(evaluations), "verdict": _verdict(recipe, stages, validation, judged), "artifact": artifact,
         "conversion": {"rung": conversions["final"].rung, "refused": conversions["final"].refused},
-        "layer_bytes": layer_bytes(models.baseline, models.final, file), "benchmark": entries,
+        "parity": parity, "layer_bytes": layer_bytes(models.baseline, models.final, file), "benchmark": entries,
         "goals": judge_goals(recipe.goal, artifact, judged["test"]["drop"], entries),
         "warnings": [
             *data.warnings, *(warning for stage in stages for warning in stage.warnings), *conversions["final"].warnings,
-            *shrunk.warnings, *warnings, *broken(keeps),
+            *shrunk.warnings, *warnings, *broken(keeps), *departures,
         ],
     })  # fmt: skip
 
@@ -130,6 +133,17 @@ def evaluate_models(
     for name in ("baseline", "plain", "final"):
         evaluations[name, "tflite"] = evaluate_tflite(files[name], data.test, recipe.task, progress=progress)
     return evaluations
+
+
+def _parity(
+    recipe: Recipe, data: Data, model: keras.Model, conversion: Conversion, validation: Evaluation, progress: Progress
+) -> tuple[dict[str, Any], list[str]]:
+    """The `parity` section: the last Keras model against the converter's file, and warnings."""
+    before = evaluate_keras(model, data.validation, recipe.task, batch_size=data.batch_size, progress=progress)
+    outputs = compare_outputs(before, validation, recipe.task, seed=recipe.seed)
+    with data.validation.readable():
+        samples, _ = next(iter(data.validation.dataset(NUM_PARITY_SAMPLES)))
+    return check_parity(model, conversion.content, outputs, each(lambda part: part.numpy(), samples), conversion.tensors)
 
 
 def _artifact(recipe: Recipe, conversions: Mapping[str, Conversion], shrunk: ShrunkExport) -> dict[str, Any]:

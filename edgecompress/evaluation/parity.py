@@ -8,9 +8,9 @@ something is wrong with it.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from edgecompress.backend import keras, tf
 from edgecompress.device.quantization import dequantize, quantize
 from edgecompress.device.runtime import TensorSpec, TfliteModel
 from edgecompress.graph.layers import wrapped_layer
+from edgecompress.samples import Samples, each, names_in_file, ordered
 
 LEAST_SNR_DB = 10.0  # a healthy 8-bit layer has 20 to 60
 MOST_SUSPECTS = 8  # tensors that are tried without
@@ -69,26 +70,28 @@ def weakest(parities: Sequence[LayerParity]) -> LayerParity | None:
     return min(parities, key=lambda parity: parity.snr_db, default=None)
 
 
-def compare_layers(
-    model: keras.Model, file: bytes | str | os.PathLike[str], samples: np.ndarray, tensors: Mapping[str, int]
-) -> list[LayerParity]:
+def compare_layers(model: keras.Model, file: Path, samples: Samples, tensors: Mapping[str, int]) -> list[LayerParity]:
     """Compares the outputs of all layers that the file has a tensor for, in the order of the model.
 
     The file runs with the runtime's built-in kernels: a delegate does not show what it computes inside.
 
     Args:
-        model: what was converted; one input.
+        model: what was converted.
         file: the .tflite, with a batch of 1.
-        samples: float32 [n, ...], a few: all outputs of all layers are held.
+        samples: float32 [n, ...], by name for several inputs; a few: all outputs of all layers are held.
         tensors: layer -> index of its tensor in the file, see `export.layer_tensors`.
 
     Raises:
         DeviceFault: the file does not run.
+        ModelError: the inputs of the file cannot be told apart.
     """
     tflite = TfliteModel(file, kernels="builtin", keep_tensors=True)
     specs = tflite.tensor_specs()
-    stored = _run_file(tflite, samples, {index: specs[index] for index in tensors.values()})
-    source = dequantize(quantize(samples, tflite.inputs[0]), tflite.inputs[0])
+    names = names_in_file(file, each(lambda values: values.shape[1:], samples))
+    stored_inputs = [quantize(values, spec) for values, spec in zip(ordered(samples, names), tflite.inputs, strict=True)]
+    stored = _run_file(tflite, stored_inputs, {index: specs[index] for index in tensors.values()})
+    real = [dequantize(values, spec) for values, spec in zip(stored_inputs, tflite.inputs, strict=True)]
+    source: Samples = dict(zip(names, real, strict=True)) if isinstance(samples, Mapping) else real[0]
     from_input = {layer: output for layer, output, _ in _walk(model, samples, {})}
 
     def measure(chosen: Mapping[str, int]) -> list[LayerParity]:
@@ -117,23 +120,24 @@ def _without_false_tensors(measure: Callable[[Mapping[str, int]], list[LayerPari
     return parities
 
 
-def _run_file(tflite: TfliteModel, samples: np.ndarray, specs: Mapping[int, TensorSpec]) -> dict[int, np.ndarray]:
+def _run_file(tflite: TfliteModel, inputs: Sequence[np.ndarray], specs: Mapping[int, TensorSpec]) -> dict[int, np.ndarray]:
     """Real values of tensors for all samples, [n, ...]."""
     found: dict[int, list[np.ndarray]] = {index: [] for index in specs}
-    for sample in samples:
-        tflite.invoke([quantize(sample[np.newaxis], tflite.inputs[0])])
+    for row in range(len(inputs[0])):
+        tflite.invoke([values[row : row + 1] for values in inputs])
         for index, spec in specs.items():
             found[index].append(dequantize(tflite.get_tensor(index), spec))
     return {index: np.concatenate([np.atleast_1d(value) for value in values]) for index, values in found.items()}
 
 
-def _walk(model: keras.Model, samples: np.ndarray, values: Mapping[str, np.ndarray]) -> Iterator[tuple[str, np.ndarray, tuple[str, ...]]]:
+def _walk(model: keras.Model, samples: Samples, values: Mapping[str, np.ndarray]) -> Iterator[tuple[str, np.ndarray, tuple[str, ...]]]:
     """Calls the layers one after the other; after a layer in `values`, these stand for its output.
 
     Yields:
         Layer, the output that Keras computed, and the layers that it was computed with since the last value that was put in.
     """
-    outputs: dict[str, Any] = {str(id(model.inputs[0])): tf.constant(samples)}
+    given = ordered(samples, model.input_names)
+    outputs: dict[str, Any] = {str(id(tensor)): tf.constant(part) for tensor, part in zip(model.inputs, given, strict=True)}
     since: dict[str, tuple[str, ...]] = {}
     for node in (node for depth in sorted(model._nodes_by_depth, reverse=True) for node in model._nodes_by_depth[depth]):
         if node.is_input:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import os
+import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from edgecompress.backend import keras
+from edgecompress.device import DeviceFault
+from edgecompress.errors import ModelError
 from edgecompress.evaluation.parity import compare_layers, first_departure, weakest
 from edgecompress.evaluation.predict import Evaluation
 from edgecompress.evaluation.verdict import verdict
 from edgecompress.recipe.schema import Task
+from edgecompress.samples import Samples, num_samples
 
 SIGNIFICANT = 0.05  # two-sided, as everywhere in the report
 LEAST_DIFFERENCE = 0.005  # of a fraction of right answers in its own unit; of an error or loss, as a part of it
@@ -45,29 +47,33 @@ def compare_outputs(model: Evaluation, file: Evaluation, task: Task, *, seed: in
 
 
 def check_parity(
-    model: keras.Model, file: str | os.PathLike[str], outputs: Mapping[str, Any], samples: np.ndarray, tensors: Mapping[str, int]
+    model: keras.Model, content: bytes, outputs: Mapping[str, Any], samples: Samples, tensors: Mapping[str, int]
 ) -> tuple[dict[str, Any], list[str]]:
     """The `parity` section of the report, and a warning that names the layer where they differ.
 
     Args:
         model: what was converted.
-        file: the .tflite.
+        content: the .tflite as the converter wrote it, with its names.
         outputs: of `compare_outputs`.
-        samples: float32 [n, ...], for the comparison of layers, which is made only where the outputs differ.
+        samples: a few, for the comparison of layers, which is made only where the outputs differ.
         tensors: layer -> tensor of the file.
-
-    Raises:
-        DeviceFault: the file does not run with the built-in kernels.
     """
     if not outputs["differs"]:
-        return {**outputs, "first_departure": None, "weakest": None, "num_samples": 0, "layers": []}, []
-    parities = compare_layers(model, file, samples, tensors)
+        return {**outputs, "layers": []}, []
+    what = f"the Keras model and its .tflite differ by more than noise on validation ({_values(outputs)})"
+    try:
+        with tempfile.TemporaryDirectory(prefix="edgecompress-") as folder:
+            path = Path(folder) / "model.tflite"
+            path.write_bytes(content)
+            parities = compare_layers(model, path, samples, tensors)
+    except (DeviceFault, ModelError) as error:  # the run has its file; what is missing is an explanation
+        return {**outputs, "layers": []}, [f"{what}: its layers cannot be compared: {error}"]
     first, least = first_departure(parities), weakest(parities)
     layers = [{**asdict(parity), "departs": parity.departs} for parity in parities]
     section = {
-        **outputs, "num_samples": len(samples), "first_departure": first and first.name, "weakest": least and least.name, "layers": layers,
+        **outputs, "num_samples": num_samples(samples), "layers": layers,
+        "first_departure": first.name if first else None, "weakest": least.name if least else None,
     }  # fmt: skip
-    what = f"the Keras model and its .tflite differ by more than noise on validation ({_values(outputs)})"
     if first is not None:
         return section, [f"{what}: the first layer that departs is {first.name}, {first.snr_db:.1f} dB by itself"]
     if least is not None:

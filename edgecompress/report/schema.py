@@ -9,24 +9,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field
 from typing_extensions import TypedDict
 
-from edgecompress.report.json_file import json_text, json_value, read_json
+from edgecompress.report.json_file import json_text, read_json
+from edgecompress.report.parity_schema import Parity
+from edgecompress.report.section import Section
 from edgecompress.store import storage_errors, write_atomic
 
 REPORT_FILE = "report.json"
-
-
-class Section(BaseModel):
-    """Common rules: more keys are allowed, nothing changes after it was made (`model_copy(update=...)` makes another)."""
-
-    model_config = ConfigDict(extra="allow", frozen=True, protected_namespaces=())
-
-    @model_validator(mode="before")
-    @classmethod
-    def _as_json(cls, values: Any) -> Any:
-        return json_value(values)
 
 
 class Environment(Section):
@@ -286,6 +277,7 @@ class Report(Section):
     verdict: Verdict | None = None
     artifact: Artifact
     conversion: Conversion | None = None
+    parity: Parity | None = None
     layer_bytes: list[LayerBytes] = []
     benchmark: list[BenchmarkEntry] = []
     goals: list[GoalResult] = []

@@ -9,6 +9,7 @@ import yaml
 from edgecompress.report.classes import classes_blocks
 from edgecompress.report.course import course_blocks
 from edgecompress.report.document import Block, Cell, Table, make_facts, make_table, split_constant
+from edgecompress.report.parity import parity_block
 from edgecompress.report.schema import Artifact, BenchmarkEntry, Report, Tensor
 from edgecompress.report.summary import comparison_block, goals_table, model_title
 from edgecompress.report.words import (
@@ -38,6 +39,8 @@ def _blocks(report: Report) -> Iterator[Block]:
     yield from classes_blocks(report)
     yield from course_blocks(report)
     yield _file_block(report)
+    if report.parity is not None:
+        yield parity_block(report.parity)
     if report.benchmark:
         yield _benchmark_block(report)
     yield _data_block(report)

@@ -115,7 +115,8 @@ def run_technique(
     name = config.technique  # type: ignore[attr-defined]  # each Config declares its own
     apply: Callable[..., StageResult] = import_module(TECHNIQUES[name].module).apply
     key = content_key(
-        state.key, index, name, TECHNIQUES[name].version, config.model_dump(mode="json", exclude={"id"}), _file_hashes(config)
+        state.key, index, name, TECHNIQUES[name].version, config.model_dump(mode="json", exclude={"id"}), _file_hashes(config),
+        surroundings.recipe.data.calibration,  # a stage may look at the calibration samples, which the data's fingerprint leaves out
     )  # fmt: skip
     return _run_stage(surroundings, index, name, config.id, key, partial(apply, state.model, config), state.keeps, baseline)
 

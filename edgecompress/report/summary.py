@@ -166,9 +166,10 @@ def comparison_block(report: Report) -> Block:
     """The three models side by side, with the verdict in a sentence."""
     sentences = [] if report.verdict is None else [verdict_sentence(report.verdict)]
     sentences.append("All metrics are of the test split, which was looked at once, at the end.")
+    work = "the stages and the lossless shrink" if report.artifact.shrink else "the stages"
     sentences.append(
         f"The plain converter gives the baseline in the format {report.artifact.format} without any stage: "
-        "the difference between its row and the last one is what the stages did."
+        f"the difference between its row and the last one is what {work} did."
     )
     table = side_by_side(report)
     return Block("models", "Baseline, plain converter, final", tuple(sentences), plots=("tradeoff", "latency"), tables=(table,))

@@ -2,5 +2,6 @@
 
 from edgecompress.training.class_weights import check_class_weights
 from edgecompress.training.fit import fit
+from edgecompress.training.match import match
 
-__all__ = ["check_class_weights", "fit"]
+__all__ = ["check_class_weights", "fit", "match"]

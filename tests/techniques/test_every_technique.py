@@ -13,11 +13,15 @@ from edgecompress.recipe.stages import (
     TECHNIQUES,
     ClusterWeights,
     Distill,
+    Factorize,
+    Match,
+    MergeLinear,
     PruneChannels,
     PruneLayers,
     PruneNeurons,
     PruneWeights,
     QuantizeAware,
+    ReplaceConvolutions,
     StageConfig,
     Train,
     TrainStage,
@@ -33,6 +37,9 @@ EXAMPLES: dict[str, StageConfig] = {
     "prune_weights": PruneWeights(sparsity=0.5, train=Train(epochs=1)),
     "cluster_weights": ClusterWeights(clusters=8, train=Train(epochs=1)),
     "distill": Distill(student=Scaled(scale=0.5), train=Train(epochs=1)),
+    "factorize": Factorize(ratio=0.5, timed_as=None, train=Train(epochs=1)),
+    "replace_convolutions": ReplaceConvolutions(match=Match(epochs=1), timed_as=None, train=Train(epochs=1)),
+    "merge_linear": MergeLinear(),
     "quantize_aware": QuantizeAware(train=Train(epochs=1, learning_rate=1e-4)),
 }
 NEUTRAL: dict[str, StageConfig] = {
@@ -40,6 +47,7 @@ NEUTRAL: dict[str, StageConfig] = {
     "prune_layers": PruneLayers(count=0),
     "prune_neurons": PruneNeurons(fraction=0.0, round_to=1),
     "prune_weights": PruneWeights(sparsity=0.0),
+    "factorize": Factorize(energy=1.0),
 }
 
 

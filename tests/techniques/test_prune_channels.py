@@ -14,6 +14,7 @@ from edgecompress.recipe.schema import Export
 from edgecompress.recipe.stages import ClusterWeights, PruneChannels, PruneNeurons, PruneWeights, QuantizeAware, Train
 from edgecompress.rehearsal import Rehearsal
 from edgecompress.techniques import cluster_weights, prune_channels, prune_neurons, prune_weights, quantize_aware
+from edgecompress.techniques.structured import removal
 from edgecompress.techniques.structured.scores import WITHOUT_SAMPLES
 
 L = keras.layers
@@ -97,6 +98,29 @@ def test_steps_train_between_the_cuts(small_model, make_context, tmp_path):
     assert [row["epoch"] for row in result.training] == [1, 2]
     assert macs(result.model) <= 0.5 * macs(small_model)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_stage_killed_between_its_cuts_gives_the_bits_of_an_undisturbed_one(small_model, make_context, tmp_path, monkeypatch):
+    config = PruneChannels(macs=0.5, criterion="taylor", round_to=1, steps=2, train=Train(epochs=2))
+    folders = [tmp_path / name for name in ("undisturbed", "killed")]
+    for folder in folders:
+        folder.mkdir()
+    undisturbed = prune_channels.apply(small_model, config, make_context(folder=folders[0]))
+    fit, trainings = removal.fit, []
+
+    def killed_in_the_second(*arguments, **options):
+        trainings.append(arguments)
+        if len(trainings) == 2:
+            raise InterruptedError
+        return fit(*arguments, **options)
+
+    monkeypatch.setattr(removal, "fit", killed_in_the_second)
+    with pytest.raises(InterruptedError):
+        prune_channels.apply(small_model, config, make_context(folder=folders[1]))
+    monkeypatch.setattr(removal, "fit", fit)
+    resumed = prune_channels.apply(small_model, config, make_context(folder=folders[1]))
+    assert all((one == two).all() for one, two in zip(undisturbed.model.get_weights(), resumed.model.get_weights(), strict=True))
+    assert resumed.training == undisturbed.training
 
 
 def test_training_after_the_cut_learns(small_model, make_context):
@@ -229,3 +253,20 @@ def test_a_plan_refuses_what_a_run_would(network):
 def test_a_plan_meets_the_budget(network):
     planned, _ = prune_channels.plan(network, PruneChannels(macs=0.5))  # taylor: without samples, by l1
     assert macs(planned) <= 0.5 * macs(network)
+
+
+def test_the_whole_line_with_a_latency_measured(tmp_path):
+    import edgecompress as ec
+    from edgecompress.recipe import make_recipe
+    from edgecompress.runs import run_recipe
+
+    recipe = make_recipe({
+        "name": "cut", "data": {"source": "digits", "preprocess": {"scale": 1 / 16}},
+        "model": {"source": "builder", "name": "ds_cnn", "width": 24, "train": {"epochs": 1}},
+        "stages": [ec.PruneChannels(macs=0.5, criterion="l1", train=ec.Train(epochs=1))],
+        "export": {"format": "float32"}, "benchmark": {"runs": 50},
+    })  # fmt: skip
+    report = run_recipe(recipe, out=tmp_path / "run").report
+    assert report.stages[1].macs <= 0.5 * report.stages[0].macs
+    assert report.artifact.bytes < 0.7 * report.artifact.baseline_bytes
+    assert {layer.action for layer in report.stages[1].layers} == {"changed", "skipped"}

@@ -59,10 +59,11 @@ def loss_changes(model: keras.Model, graph: ChannelGraph, samples: Split, task: 
         return [_along(gradient * variable, axis) for gradient, variable, axis in zip(gradients, variables, readers, strict=True)]
 
     first, second = [], []
-    for inputs, targets in samples.dataset(BATCH_SIZE):
-        products = changes(inputs, targets)
-        first.append(_collect(graph, readers, [product.numpy() for product, _ in products]))
-        second.append(_collect(graph, readers, [square.numpy() for _, square in products]))
+    with samples.readable():
+        for inputs, targets in samples.dataset(BATCH_SIZE):
+            products = changes(inputs, targets)
+            first.append(_collect(graph, readers, [product.numpy() for product, _ in products]))
+            second.append(_collect(graph, readers, [square.numpy() for _, square in products]))
     return LossChanges(np.stack(first), np.stack(second))
 
 
@@ -105,11 +106,11 @@ def activations(model: keras.Model, graph: ChannelGraph, samples: Split) -> Acti
     probe = keras.Model(model.inputs, tensors)
     predict = tf.function(lambda inputs: probe(inputs, training=False), reduce_retracing=True)
     totals = {id(tensor): np.zeros((2, *tensor.shape[1:])) for tensor in tensors}
-    for inputs, _ in samples.dataset(BATCH_SIZE):
-        given = predict(inputs)
-        for tensor, value in zip(tensors, given if isinstance(given, list | tuple) else [given], strict=True):
-            values = value.numpy()
-            totals[id(tensor)] += np.stack([np.abs(values).sum(0), (values == 0).sum(0)])
+    with samples.readable():
+        for inputs, _ in samples.dataset(BATCH_SIZE):
+            for tensor, value in zip(tensors, tf.nest.flatten(predict(inputs)), strict=True):
+                values = value.numpy()
+                totals[id(tensor)] += np.stack([np.abs(values).sum(0), (values == 0).sum(0)])
     means = [_at_positions(totals[id(axis.source)] / len(samples), layer_at(model, axis.layer), axis) for axis in readers]
     return Activations(*(_mean_over_readers(graph, readers, [mean[row] for mean in means]) for row in (0, 1)))
 

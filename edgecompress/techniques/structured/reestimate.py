@@ -26,10 +26,11 @@ def reestimate_batch_norm(model: keras.Model, samples: Split, *, batch_size: int
         return
     trained = keras.models.clone_model(copy_model(model), clone_function=_without_randomness)
     norms = [layer for layer in trained._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
-    for number, (inputs, _) in enumerate(samples.dataset(batch_size)):
-        for norm in norms:
-            norm.trainable, norm.momentum = True, number / (number + 1)  # the mean over all batches so far
-        trained(inputs, training=True)
+    with samples.readable():
+        for number, (inputs, _) in enumerate(samples.dataset(batch_size)):
+            for norm in norms:
+                norm.trainable, norm.momentum = True, number / (number + 1)  # the mean over all batches so far
+            trained(inputs, training=True)
     ours = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
     for norm, source in zip(ours, norms, strict=True):
         norm.moving_mean.assign(source.moving_mean)

@@ -49,8 +49,9 @@ def saved(model, path: Path) -> Path:
 def test_file_is_translated_and_proved(tmp_path, name):
     model = network(operations=name == "model.keras")
     loaded = read_model(saved(model, tmp_path / name))
-    assert loaded.changes == [f"translated from Keras {KERAS_3.__version__} to Keras 2; largest difference 0 on random inputs"]
-    assert check_equal(model, loaded.model, "loading") == 0.0
+    (change,) = loaded.changes
+    assert change.startswith(f"translated from Keras {KERAS_3.__version__} to Keras 2; largest difference ")
+    assert check_equal(model, loaded.model, "loading") <= 1e-6  # the rounding of float32: the two may order their sums differently
     assert nested_models(loaded.model) == []
     assert [layer.name for layer in loaded.model.layers][:3] == ["image", "scale", "stem"]
     assert loaded.model.get_layer("block_stem").count_params() == 20
@@ -262,7 +263,9 @@ def test_weights_that_do_not_fit_are_a_model_error_of_one_line(tmp_path):
         members = {name: archive.read(name) for name in archive.namelist()}
     (tmp_path / "weights.h5").write_bytes(members["model.weights.h5"])
     with h5py.File(tmp_path / "weights.h5", "r+") as file:
-        del file["layers/stem/vars/0"]
+        kernels: list[str] = []
+        file.visititems(lambda name, item: kernels.append(name) if getattr(item, "shape", None) == (3, 3, 3, 4) else None)
+        del file[kernels[0]]
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in members.items():
             archive.writestr(name, (tmp_path / "weights.h5").read_bytes() if name == "model.weights.h5" else content)

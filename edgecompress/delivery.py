@@ -15,6 +15,7 @@ from edgecompress.backend import keras
 from edgecompress.benchmarking import GOLDEN_FILES, RUN_FILES, benchmark_files, write_golden
 from edgecompress.data import Data
 from edgecompress.evaluation import Evaluation, class_changes, evaluate_keras, evaluate_tflite, verdict
+from edgecompress.evaluation.parity_check import check_parity, compare_outputs
 from edgecompress.export import Conversion, convert
 from edgecompress.goals import judge_goals
 from edgecompress.keeps import Keep
@@ -24,10 +25,12 @@ from edgecompress.progress import Progress
 from edgecompress.recipe.schema import METRIC_RISES, Export, Recipe
 from edgecompress.report.schema import Report, StageReport
 from edgecompress.samples import each
+from edgecompress.shrinking import ShrunkExport, shrink_export
 from edgecompress.store import RunFolder
 from edgecompress.tflite import describe, parse
 
 NUM_GOLDEN_SAMPLES = 16
+NUM_PARITY_SAMPLES = 8
 
 
 @dataclass(frozen=True)
@@ -49,18 +52,19 @@ def deliver(
         ConversionError: a model does not convert, or the target runtime is too old for the result.
     """
     store.remove(["report.json", "report.md", "report.html", *GOLDEN_FILES.values()])  # of an earlier call: they fit its files only
-    conversions = export_models(recipe, data, models, store, progress)
+    conversions, shrunk = export_models(recipe, data, models, store, progress)
     files = {name: store.path / file for name, file in RUN_FILES.items()}
     golden, warnings = _golden(files, data, store.path)
-    file = parse(conversions["final"].content)
+    file = parse(conversions["final"].content)  # before the shrink, which drops the names that lead from layers to constants
     keeps = measure_keeps(models.final, models.keeps, file)
     evaluations = evaluate_models(recipe, data, models, files, progress)
     settings = recipe.benchmark
     entries = [] if settings is None else benchmark_files(
         files, threads=settings.threads, runs=settings.runs, progress=progress, golden=golden
     )  # fmt: skip
-    artifact = _artifact(recipe, conversions)
+    artifact = _artifact(recipe, conversions, shrunk)
     validation = evaluate_tflite(files["final"], data.validation, recipe.task, progress=progress)
+    parity, departures = _parity(recipe, data, models.final, conversions["final"], validation, progress)
     compared = evaluations["baseline", "keras"], evaluations["final", "tflite"]
     judged: dict[str, Any] = {"test": verdict(*compared, recipe.task, seed=recipe.seed), "classes": class_changes(*compared)}
     store.write("manifest.json", manifest(recipe, data, artifact, files))
@@ -71,17 +75,22 @@ def deliver(
         "stages": [*stages[:-1], stages[-1].model_copy(update={"keeps": keeps})],
         "metrics": _metrics(evaluations), "verdict": _verdict(recipe, stages, validation, judged), "artifact": artifact,
         "conversion": {"rung": conversions["final"].rung, "refused": conversions["final"].refused},
-        "layer_bytes": layer_bytes(models.baseline, models.final, file), "benchmark": entries,
+        "parity": parity, "layer_bytes": layer_bytes(models.baseline, models.final, file), "benchmark": entries,
         "goals": judge_goals(recipe.goal, artifact, judged["test"]["drop"], entries),
         "warnings": [
-            *data.warnings, *(warning for stage in stages for warning in stage.warnings), *conversions["final"].warnings, *warnings,
-            *broken(keeps),
+            *data.warnings, *(warning for stage in stages for warning in stage.warnings), *conversions["final"].warnings,
+            *shrunk.warnings, *warnings, *broken(keeps), *departures,
         ],
     })  # fmt: skip
 
 
-def export_models(recipe: Recipe, data: Data, models: Models, store: RunFolder, progress: Progress) -> dict[str, Conversion]:
-    """Converts the three files and writes each under its final name once it has run.
+def export_models(
+    recipe: Recipe, data: Data, models: Models, store: RunFolder, progress: Progress
+) -> tuple[dict[str, Conversion], ShrunkExport]:
+    """Converts the three files and writes each under its final name once it has run. Only the final one is shrunk.
+
+    Returns:
+        The converter's results, and the bytes of the final file.
 
     Raises:
         ConversionError: a model does not convert, or the target runtime is too old for the result.
@@ -92,9 +101,12 @@ def export_models(recipe: Recipe, data: Data, models: Models, store: RunFolder, 
         convert(models.baseline, recipe.export, calibration=samples, progress=progress) if recipe.stages else conversions["final"]
     )
     conversions["baseline"] = convert(models.baseline, Export(format="float32"), calibration=None, progress=progress)
+    with progress.task("shrinking"):
+        final = conversions["final"].content
+        shrunk = shrink_export(final) if recipe.export.shrink else ShrunkExport(final)
     for name, conversion in conversions.items():
-        store.write(RUN_FILES[name], conversion.content)
-    return conversions
+        store.write(RUN_FILES[name], shrunk.content if name == "final" else conversion.content)
+    return conversions, shrunk
 
 
 def _golden(files: Mapping[str, Path], data: Data, folder: Path) -> tuple[dict[str, Path], list[str]]:
@@ -123,12 +135,23 @@ def evaluate_models(
     return evaluations
 
 
-def _artifact(recipe: Recipe, conversions: Mapping[str, Conversion]) -> dict[str, Any]:
+def _parity(
+    recipe: Recipe, data: Data, model: keras.Model, conversion: Conversion, validation: Evaluation, progress: Progress
+) -> tuple[dict[str, Any], list[str]]:
+    """The `parity` section: the last Keras model against the converter's file, and warnings."""
+    before = evaluate_keras(model, data.validation, recipe.task, batch_size=data.batch_size, progress=progress)
+    outputs = compare_outputs(before, validation, recipe.task, seed=recipe.seed)
+    with data.validation.readable():
+        samples, _ = next(iter(data.validation.dataset(NUM_PARITY_SAMPLES)))
+    return check_parity(model, conversion.content, outputs, each(lambda part: part.numpy(), samples), conversion.tensors)
+
+
+def _artifact(recipe: Recipe, conversions: Mapping[str, Conversion], shrunk: ShrunkExport) -> dict[str, Any]:
     """The `artifact` section."""
     sizes = {name: len(conversion.content) for name, conversion in conversions.items()}
     return {
-        **describe(conversions["final"].content), "path": RUN_FILES["final"], "format": recipe.export.format,
-        "baseline_bytes": sizes["baseline"], "plain_bytes": sizes["plain"], "ratio": sizes["baseline"] / sizes["final"],
+        **describe(shrunk.content), "path": RUN_FILES["final"], "format": recipe.export.format, "shrink": shrunk.facts,
+        "baseline_bytes": sizes["baseline"], "plain_bytes": sizes["plain"], "ratio": sizes["baseline"] / len(shrunk.content),
     }  # fmt: skip
 
 
@@ -152,4 +175,6 @@ def _verdict(recipe: Recipe, stages: Sequence[StageReport], validation: Evaluati
 def _data_summary(data: Data) -> dict[str, Any]:
     """The `data` section."""
     splits = {f"num_{name}": len(getattr(data, name)) for name in ("train", "validation", "test", "calibration")}
+    if data.unlabelled is not None:
+        splits["num_unlabelled"] = len(data.unlabelled)
     return {"source": data.source, **splits, "fingerprint": data.fingerprint, "class_names": data.class_names}

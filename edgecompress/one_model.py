@@ -22,6 +22,7 @@ from edgecompress.progress import Progress
 from edgecompress.recipe.load import make_section
 from edgecompress.recipe.schema import Export, Recipe, Target
 from edgecompress.recipe.suggestions import near_path
+from edgecompress.shrinking import ShrunkExport, shrink_export
 from edgecompress.store import write_atomic
 from edgecompress.tflite import describe
 
@@ -33,8 +34,8 @@ PROBE_TIMEOUT_S = 120.0
 
 def convert(
     model: Path, *, format: str = "int8", io: str | None = None, data: Path | None = None,
-    preprocess: Mapping[str, Any] | None = None, runtime: str | None = None, out: Path | None = None, allow_code: bool = False,
-    progress: Progress | None = None,
+    preprocess: Mapping[str, Any] | None = None, runtime: str | None = None, shrink: bool = True, out: Path | None = None,
+    allow_code: bool = False, progress: Progress | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Converts a Keras model file to a .tflite that has run once.
 
@@ -46,6 +47,7 @@ def convert(
             quantize-aware and so has its ranges in it; other formats do not look at it.
         preprocess: `scale`, `mean` and `std` of the data, as in a recipe.
         runtime: what the file must run on, such as "tflite-runtime==2.14.0", as in the `target:` block of a recipe.
+        shrink: make the file smaller without changing one bit of its outputs.
         out: the file to write; absent: beside the model.
 
     Returns:
@@ -67,10 +69,13 @@ def convert(
     calibration = _calibration(keras_model, export, data, preprocess or {})
     samples = calibration.samples if calibration is not None else None
     conversion = exporting.convert(keras_model, export, calibration=samples, progress=progress or Progress(), runtime=target.runtime)
-    write_atomic(path, conversion.content)
+    shrunk = shrink_export(conversion.content) if shrink else ShrunkExport(conversion.content)
+    write_atomic(path, shrunk.content)
     words = calibration.words if calibration is not None and not is_quantize_aware(keras_model) else None
-    facts = {"rung": conversion.rung, "warnings": conversion.warnings, "calibration": words}
-    return {"path": str(path), "format": format, **describe(conversion.content), **facts}
+    facts = {
+        "rung": conversion.rung, "warnings": [*conversion.warnings, *shrunk.warnings], "calibration": words, "shrink": shrunk.facts,
+    }  # fmt: skip
+    return {"path": str(path), "format": format, **describe(shrunk.content), **facts}
 
 
 def _calibration(model: keras.Model, export: Export, data: Path | None, preprocess: Mapping[str, Any]) -> Calibration | None:

@@ -28,6 +28,7 @@ from edgecompress.recipe.model import AnyModel
 from edgecompress.recipe.schema import Recipe
 from edgecompress.recipe.stages import TECHNIQUES, StageConfig
 from edgecompress.record import load_stage, save_stage, stage_report
+from edgecompress.rehearsal import Rehearsal
 from edgecompress.report.schema import Report, StageReport
 from edgecompress.stage import Context, StageResult
 from edgecompress.store import RunFolder, content_key, stage_name
@@ -60,6 +61,11 @@ class Surroundings:
         """Metrics on the validation split, the one that decides."""
         batch_size = self.data.batch_size
         return evaluate_keras(model, self.data.validation, self.recipe.task, batch_size=batch_size, progress=self.progress).metrics
+
+    @property
+    def rehearsal(self) -> Rehearsal:
+        """Makes the file of any model on the way, and times it where the recipe has a benchmark."""
+        return Rehearsal(self.recipe.export, self.data, self.progress, times=self.recipe.benchmark is not None)
 
 
 def run_line(recipe: Recipe, store: RunFolder, progress: Progress, *, allow_code: bool) -> Report:
@@ -146,7 +152,7 @@ def _run_stage(
 
     context = Context(
         f"{index:02d} {technique}", surroundings.data, surroundings.recipe.task, seed, baseline, keeps, folder.begin(), progress,
-        surroundings.evaluate, surroundings.allow_code, teach, warn,
+        surroundings.evaluate, surroundings.allow_code, teach, warn, surroundings.rehearsal,
     )  # fmt: skip
     result = work(context)
     metrics = surroundings.evaluate(result.model)

@@ -78,7 +78,9 @@ def prove(before: bytes, after: bytes, trials: Trials) -> Proof:
         for family in FAMILIES:
             answer = _compare(old, new, family, trials)
             if answer.get("mismatch") is not None and (itself := _compare(old, old, family, trials).get("mismatch")) is not None:
-                raise ModelError(f"the model must run, and give the same outputs each time, to be compared. Received: {itself}.")
+                raise ModelError(
+                    f"the model must run, and give the same outputs each time, to be compared. Received: {itself.rstrip('.')}."
+                )
             proof = _add(proof, family, answer)
             if proof.mismatch is not None:
                 break
@@ -104,10 +106,10 @@ def _add(proof: Proof, family: Kernels, answer: Mapping[str, Any]) -> Proof:
     if answer["refused"] is not None:
         return Proof(proof.runs, {**proof.refused, family: answer["refused"]}, proof.operators_left, proof.largest_difference)
     mismatch = None if answer["mismatch"] is None else f"{family} kernels: {answer['mismatch']}"
-    left = answer.get("operators_left")
-    if mismatch is None and left[1] > left[0]:
-        mismatch = f"{family} kernels: {left[0]} operators without a delegate became {left[1]}"
-    return Proof(
-        {**proof.runs, family: answer.get("runs", 0)}, proof.refused, {**proof.operators_left, family: tuple(left)} if left else proof.operators_left,
-        max(proof.largest_difference, answer.get("largest_difference", 0.0)), mismatch,
-    )  # fmt: skip
+    operators_left = dict(proof.operators_left)
+    if answer.get("operators_left") is not None:
+        before, after = operators_left[family] = tuple(answer["operators_left"])
+        if mismatch is None and after > before:
+            mismatch = f"{family} kernels: {before} operators without a delegate became {after}"
+    largest = max(proof.largest_difference, answer.get("largest_difference", 0.0))
+    return Proof({**proof.runs, family: answer.get("runs", 0)}, proof.refused, operators_left, largest, mismatch)

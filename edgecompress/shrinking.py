@@ -1,11 +1,26 @@
 """`shrink`: a smaller .tflite that computes the same, proved before it counts."""
 
-from dataclasses import dataclass
+from __future__ import annotations
 
-from edgecompress.errors import ModelError
+import tempfile
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgecompress.errors import DataError, ModelError
+from edgecompress.progress import Progress
 from edgecompress.proof import Proof, Trials, prove
+from edgecompress.store import storage_errors, write_atomic
+from edgecompress.tflite import list_operators, parse
 from edgecompress.tflite.shrink import DIET, PassResult, Settings, apply_passes, choose_passes
 from edgecompress.tflite.shrink.sameness import same_graph
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rich.console import RenderableType
+
+CLEARLY_FASTER = 0.98  # of the other file's time; less is noise
 
 
 @dataclass(frozen=True)
@@ -59,7 +74,9 @@ def shrink(content: bytes, settings: Settings | None = None, trials: Trials | No
 def _by_structure(content: bytes, names: list[str], settings: Settings, proof: Proof) -> tuple[bytes, list[PassResult]]:
     """The diet alone, for a file that cannot run here."""
     if not proof.lacks_parts:
-        raise ModelError(f"the model must run to be compared with the smaller one. Received: {next(iter(proof.refused.values()))}.")
+        raise ModelError(
+            f"the model must run to be compared with the smaller one. Received: {next(iter(proof.refused.values())).rstrip('.')}."
+        )
     small, results = apply_passes(content, [name for name in names if name in DIET], settings)
     if not same_graph(content, small):
         raise ModelError("the graph of the .tflite file must stay the same. Received: another one; it is not written.")
@@ -79,3 +96,133 @@ def _find_guilty(content: bytes, names: list[str], settings: Settings, trials: T
         middle = (good + bad) // 2
         good, bad = (good, middle) if fails(middle) else (middle, bad)
     return names[bad - 1]
+
+
+def shrink_file(
+    path: Path, out: Path | None = None, *, settings: Settings | None = None, trials: Trials | None = None, progress: Progress | None = None
+) -> dict[str, Any]:
+    """Shrinks a .tflite file.
+
+    With `settings.round_to`, the smallest file and the one with rounded numbers of channels are timed in turns, and the second one counts
+    only if it is clearly faster.
+
+    Args:
+        path: the file; not changed, unless `out` is the same.
+        out: the file to write; absent: `<name>_shrunk.tflite` beside the model.
+        settings: of the passes.
+        trials: how thoroughly the files are compared.
+        progress: where bars and lines go.
+
+    Returns:
+        path, bytes_before, bytes, ratio, macs_before, macs, round_to, and the keys of `facts`.
+
+    Raises:
+        ModelError: no .tflite file, or one that cannot be shrunk, see `shrink`; nothing is written then.
+        DataError: the inputs of the trials are missing.
+        StorageError: the file cannot be written.
+    """
+    settings, trials, progress = settings or Settings(), trials or Trials(), progress or Progress()
+    content = _read(path)
+    if trials.inputs is not None and not trials.inputs.is_file():
+        raise DataError(f"{trials.inputs}: inputs must be an .npz file. Received: nothing is there.")
+    try:
+        with progress.task("shrinking"):
+            shrunk, round_to = shrink(content, replace(settings, round_to=1), trials), 1
+        if settings.round_to > 1:
+            rounded = shrink(content, settings, trials)
+            if rounded.content != shrunk.content and _is_faster(rounded.content, shrunk.content, progress):
+                shrunk, round_to = rounded, settings.round_to
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from error
+    out = out or path.with_name(f"{path.stem}_shrunk.tflite")
+    write_atomic(out, shrunk.content)
+    sizes = {"bytes_before": len(content), "bytes": len(shrunk.content), "ratio": len(content) / len(shrunk.content)}
+    return {"path": str(out), **sizes, "macs_before": _macs(content), "macs": _macs(shrunk.content), "round_to": round_to, **facts(shrunk)}
+
+
+@dataclass(frozen=True)
+class ShrunkExport:
+    """The last step of an export.
+
+    Attributes:
+        content: the bytes to deliver.
+        facts: what was done; None: nothing.
+        warnings: what could not be done.
+    """
+
+    content: bytes
+    facts: dict[str, Any] | None = None
+    warnings: tuple[str, ...] = ()
+
+
+def shrink_export(content: bytes) -> ShrunkExport:
+    """Shrinks what a converter made. A file that cannot be proved to be the same is left as it is."""
+    try:
+        shrunk = shrink(content)
+    except ModelError as error:
+        return ShrunkExport(content, warnings=(f"the file was not shrunk: {error}",))
+    warnings = tuple(f"{name} of the shrink was left out: {why}" for name, why in shrunk.left_out.items())
+    return ShrunkExport(shrunk.content, {"bytes_before": len(content), **facts(shrunk)}, warnings)
+
+
+def facts(shrunk: Shrunk) -> dict[str, Any]:
+    """What was done, as plain values: passes, left_out, notes, proof."""
+    return {
+        "passes": [{"name": result.name, "changes": result.changes, "bytes_saved": result.bytes_saved} for result in shrunk.passes],
+        "left_out": shrunk.left_out,
+        "notes": [note for result in shrunk.passes for note in result.notes],
+        "proof": {name: value for name, value in asdict(shrunk.proof).items() if name != "mismatch"},
+    }
+
+
+def _read(path: Path) -> bytes:
+    """The file's bytes."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path}: must be a .tflite file. Received: {(error.strerror or str(error)).lower()}.") from error
+
+
+def _macs(content: bytes) -> int:
+    return sum(operator.macs for operator in list_operators(parse(content)))
+
+
+def _is_faster(first: bytes, second: bytes, progress: Progress) -> bool:
+    """Whether the first file is clearly faster than the second on this machine; in doubt, and where either cannot be timed, no."""
+    from edgecompress.benchmarking import benchmark_files
+
+    with storage_errors(Path(tempfile.gettempdir())), tempfile.TemporaryDirectory(prefix="edgecompress-") as folder:
+        paths = {name: Path(folder) / f"{name}.tflite" for name in ("first", "second")}
+        for name, content in (("first", first), ("second", second)):
+            paths[name].write_bytes(content)
+        times = {entry.model: entry.p50_ms for entry in benchmark_files(paths, threads=[1], runs=200, progress=progress)}
+    return bool(times["first"] and times["second"] and times["first"] < CLEARLY_FASTER * times["second"])
+
+
+def shrink_table(found: Mapping[str, Any]) -> RenderableType:
+    """The result of `shrink_file` for the terminal."""
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table()
+    for position, name in enumerate(("pass", "changes", "bytes saved")):
+        table.add_column(name, justify="right" if position else "left")
+    for result in found["passes"]:
+        if result["changes"] or result["bytes_saved"]:
+            table.add_row(result["name"], f"{result['changes']:,}" if result["changes"] else "", f"{result['bytes_saved']:,}")
+    macs = f", {found['macs']:,} MACs instead of {found['macs_before']:,}" if found["macs"] != found["macs_before"] else ""
+    title = f"{found['path']}: {found['bytes']:,} bytes instead of {found['bytes_before']:,} ({found['ratio']:.2f} times smaller){macs}"
+    lines = [_proof_text(found["proof"]), *(f"Left out: {name}: {why}" for name, why in found["left_out"].items()), *found["notes"]]
+    return Group(Text(title, style="bold"), table, *(Text(line) for line in lines))
+
+
+def _proof_text(proof: Mapping[str, Any]) -> str:
+    """What the comparison showed, in one sentence."""
+    if not proof["runs"]:
+        return f"Not run here, only the graphs were compared: {next(iter(proof['refused'].values()))}"
+    where = " and ".join(f"{number} inputs under {family} kernels" for family, number in proof["runs"].items())
+    difference = proof["largest_difference"]
+    same = f"Outputs within {difference:.3g}" if difference else "Outputs bit-identical"
+    refused = "".join(f"; {family} kernels refuse the file as it was" for family in proof["refused"])
+    return f"{same} on {where}{refused}."

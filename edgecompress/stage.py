@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from edgecompress.data import Data, Split
     from edgecompress.recipe.distillation import Distillation
     from edgecompress.recipe.schema import Task
+    from edgecompress.rehearsal import Rehearsal
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,7 @@ class Context:
     allow_code: bool = False  # SavedModels, which run code, may be loaded
     teach: Callable[[keras.Model, Distillation, Context], Lesson] = _nobody_teaches  # for `train.distill`: training knows no technique
     warn: Callable[[str], None] = lambda warning: None  # a sentence for the terminal and the report
+    rehearsal: Rehearsal | None = None  # makes and times the file of a model; None: neither can be asked for
 
     @property
     def outlook(self) -> Outlook:

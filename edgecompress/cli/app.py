@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[Callable[..., Any], str]] = {
     "plan": (recipes.plan, "edgecompress plan recipes/quickstart.yaml"),
     "inspect": (models.inspect, "edgecompress inspect runs/quickstart/model.tflite --json"),
     "convert": (models.convert, "edgecompress convert model.keras --format int8 --data calibration.npz"),
+    "shrink": (models.shrink, "edgecompress shrink model.tflite -o smaller.tflite"),
     "evaluate": (models.evaluate, "edgecompress evaluate runs/quickstart/model.tflite recipes/quickstart.yaml"),
     "benchmark": (models.benchmark, "edgecompress benchmark model.tflite --threads 1,2 --runs 500 --json latency.json"),
     "compare": (runs.compare, "edgecompress compare runs/quickstart runs/trial"),

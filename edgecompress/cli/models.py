@@ -43,6 +43,7 @@ def convert(
     runtime: Annotated[
         str | None, typer.Option(metavar="tflite-runtime==2.14.0", help="What the file must run on.", show_default=False)
     ] = None,
+    shrink: Annotated[bool, typer.Option("--shrink/--no-shrink", help="Make the file smaller, bit for bit the same.")] = True,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Absent: beside the model.", show_default=False)
     ] = None,
@@ -57,13 +58,48 @@ def convert(
         from edgecompress.one_model import convert as convert_model
 
         artifact = convert_model(
-            model, format=format, io=io, data=data, preprocess=preprocess, runtime=runtime, out=output, allow_code=allow_code,
-            progress=visible_progress(),
+            model, format=format, io=io, data=data, preprocess=preprocess, runtime=runtime, shrink=shrink, out=output,
+            allow_code=allow_code, progress=visible_progress(),
         )  # fmt: skip
     for warning in artifact["warnings"]:
         say(f"Warning: {artifact['path']}: {warning}", style="yellow")
     calibration = f", calibrated on {artifact['calibration']}" if artifact["calibration"] else ""
     show_json(artifact) if as_json else show(f"{artifact['path']}: {artifact['format']}, {artifact['bytes']:,} bytes{calibration}")
+
+
+def shrink(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help=".tflite file, also one from elsewhere")],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Absent: MODEL_shrunk.tflite beside the model.", show_default=False),
+    ] = None,
+    keep_names: Annotated[bool, typer.Option("--keep-names", help="Keep the names of tensors inside the graph.")] = False,
+    keep_metadata: Annotated[bool, typer.Option("--keep-metadata", help="Keep the converter's records, description and ranges.")] = False,
+    round_to: Annotated[
+        int,
+        typer.Option(metavar="8", min=1, max=1024, help="Keep numbers of channels at multiples of this, if that is measured to be faster."),
+    ] = 1,
+    tolerance: Annotated[
+        float,
+        typer.Option(metavar="1e-6", min=0, max=0.1, help="Let float outputs differ by this much of the largest. 0: not in one bit."),
+    ] = 0.0,
+    inputs: Annotated[
+        Path | None, typer.Option(metavar="FILE", help=".npz with input_0, input_1, ...: samples to compare on.", show_default=False)
+    ] = None,
+    trials: Annotated[int, typer.Option(metavar="N", min=4, max=10**6, help="Compare on so many made-up inputs at least.")] = 6,
+    as_json: AsJson = False,
+) -> None:
+    """Makes a .tflite smaller without changing one bit of its outputs; no data, no training."""
+    if output is not None:
+        check_place(output)
+    from edgecompress.proof import Trials
+    from edgecompress.shrinking import shrink_file, shrink_table
+    from edgecompress.tflite.shrink import Settings
+
+    settings = Settings(keep_names, keep_metadata, round_to, tolerance)
+    wanted = Trials(least=trials, most=max(trials, Trials.most), inputs=inputs, tolerance=tolerance)
+    found = shrink_file(model, output, settings=settings, trials=wanted, progress=visible_progress())
+    show_json(found) if as_json else show(shrink_table(found))
 
 
 def _preprocess(scale: str | None, mean: str | None, std: str | None) -> dict[str, Any]:

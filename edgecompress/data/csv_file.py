@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import NoReturn
 
 import numpy as np
 
@@ -104,23 +103,21 @@ class Columns:
     def numbers(self, rows: Sequence[Row], columns: Sequence[int]) -> np.ndarray:
         """Fields of some columns as float32 [rows, columns]."""
         try:
-            values = np.asarray([[row[column] for column in columns] for _, row in rows], dtype=np.float64)
+            values = np.asarray([[float(row[column]) for column in columns] for _, row in rows], dtype=np.float64)
         except ValueError:
-            values = np.full(1, np.nan)
+            values = np.full((len(rows), len(columns)), np.nan)
         with np.errstate(over="ignore"):
             numbers = values.astype(np.float32)
         if not np.isfinite(numbers).all():
-            self._refuse(rows, columns)
+            number, column, text = self._first_fault(rows, columns)
+            what = f"column {self.names[column]!r} must hold finite float32 numbers"
+            raise DataError(f"{self.path}:{number}: {what}.{received(text)}")
         return numbers.reshape(len(rows), len(columns))
 
-    def _refuse(self, rows: Sequence[Row], columns: Sequence[int]) -> NoReturn:
-        """Names the first field that is no number."""
-        for number, row in rows:
-            for column in columns:
-                if not _is_number(row[column]):
-                    what = f"column {self.names[column]!r} must hold finite float32 numbers"
-                    raise DataError(f"{self.path}:{number}: {what}.{received(row[column])}")
-        raise DataError(f"{self.path}: features must be finite float32 numbers")
+    def _first_fault(self, rows: Sequence[Row], columns: Sequence[int]) -> tuple[int, int, str]:
+        """Line, column and text of the first field that is no number."""
+        fields = ((number, column, row[column]) for number, row in rows for column in columns)
+        return next(field for field in fields if not _is_number(field[2]))
 
 
 @dataclass

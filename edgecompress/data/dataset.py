@@ -15,7 +15,7 @@ from edgecompress.data.drawing import Rows, compare_groups, draw_splits, normal_
 from edgecompress.data.labels import resolve_class_names
 from edgecompress.data.preprocess import output_shape
 from edgecompress.data.reading import read_source
-from edgecompress.data.source import Source
+from edgecompress.data.source import Part, Source
 from edgecompress.data.split import Split
 from edgecompress.errors import DataError
 from edgecompress.recipe import schema
@@ -38,6 +38,7 @@ class Data:
         source: name of the source.
         augments: whether `train` has something to augment with.
         warnings: what could not be checked.
+        unlabelled: samples without labels, in no other split; None: the recipe names none.
     """
 
     train: Split
@@ -53,6 +54,7 @@ class Data:
     source: str
     augments: bool
     warnings: tuple[str, ...] = ()
+    unlabelled: Split | None = None
 
 
 def load_data(config: schema.Data, task: schema.Task, *, seed: int, allow_code: bool = False) -> Data:
@@ -67,15 +69,14 @@ def load_data(config: schema.Data, task: schema.Task, *, seed: int, allow_code: 
     Raises:
         DataError: missing, damaged or unfit data; the message names the file or array.
     """
-    try:
-        source = read_source(config, task, allow_code=allow_code)
-    except OSError as error:
-        raise DataError(f"{config.path}: must be readable. Received: {error}.") from error
+    source = _read(config, task, allow_code)
     input_shape = each(output_shape, source.train.inputs.sample_shape, config.prepared)
     check_augment(config.augment, input_shape)
     class_names = resolve_class_names(source, config.labels)
     warnings = compare_groups(source)
     drawn = draw_splits(source, config, class_names, seed)
+    if config.unlabelled is not None and config.unlabelled.source != "rest":
+        drawn["rest"] = _unlabelled(config, config.unlabelled, source.train, allow_code)
     normal = normal_labels(config.normal, class_names) if config.normal else None
 
     def split(name: str, augment: schema.Augment | None = None) -> Split:
@@ -88,7 +89,28 @@ def load_data(config: schema.Data, task: schema.Task, *, seed: int, allow_code: 
         input_shape=input_shape, num_outputs=math.prod(input_shape) if task.kind == "autoencoder" else num_columns,
         class_names=class_names, fingerprint=_fingerprint(source, drawn, config, task, seed), preprocess=config.prepared,
         batch_size=config.batch_size, source=config.source, augments=is_active(config.augment), warnings=tuple(warnings),
+        unlabelled=None if config.unlabelled is None else split("rest"),
     )  # fmt: skip
+
+
+def _read(config: schema.Data, task: schema.Task, allow_code: bool) -> Source:
+    """The source of a section."""
+    try:
+        return read_source(config, task, allow_code=allow_code)
+    except OSError as error:
+        raise DataError(f"{config.path}: must be readable. Received: {error}.") from error
+
+
+def _unlabelled(config: schema.Data, unlabelled: schema.Unlabelled, train: Part, allow_code: bool) -> Rows:
+    """The training part of the source of samples without labels, read as an autoencoder's, which needs none."""
+    task = schema.Task(loss="mean_squared_error", metrics=["mean_squared_error"], target="input")
+    update = {"source": unlabelled.source, "path": unlabelled.path, "group_by": None, "exclude": None}
+    part = _read(config.model_copy(update=update), task, allow_code).train
+    expected, received = (each(output_shape, one.inputs.sample_shape, config.prepared) for one in (train, part))
+    if received != expected:
+        expected, received = (each(list, shape) for shape in (expected, received))
+        raise DataError(f"data.unlabelled: samples must have the shape {expected} as in train. Received: {received}.")
+    return Rows(part, np.arange(len(part.inputs)))
 
 
 def _fingerprint(source: Source, drawn: dict[str, Rows], config: schema.Data, task: schema.Task, seed: int) -> str:
@@ -99,7 +121,10 @@ def _fingerprint(source: Source, drawn: dict[str, Rows], config: schema.Data, ta
         hasher.update(part.inputs.content_hash)
         hasher.update(f"{part.labels.dtype} {part.labels.shape}".encode())
         hasher.update(np.ascontiguousarray(part.labels).data)
-    for name in sorted(drawn.keys() - {"calibration"}):
+    unseen = {"calibration"} if config.unlabelled is not None else {"calibration", "rest"}
+    if config.unlabelled is not None:
+        hasher.update(drawn["rest"].part.inputs.content_hash)
+    for name in sorted(drawn.keys() - unseen):
         hasher.update(f"{name} {len(drawn[name].rows)}".encode())
         hasher.update(np.ascontiguousarray(drawn[name].rows).data)
     return hasher.hexdigest()

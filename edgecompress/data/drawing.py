@@ -31,7 +31,7 @@ class Rows:
 
 
 def draw_splits(source: Source, config: schema.Data, class_names: list[str], seed: int) -> dict[str, Rows]:
-    """Samples of train, validation, test and calibration.
+    """Samples of train, validation, test and calibration; and of rest: what `limit` leaves out of train.
 
     Test, then validation are split off from the training part where the source has none of its own; then anomalies are taken
     out of what is left for training, `limit` thins it out, and calibration is chosen from that.
@@ -56,16 +56,17 @@ def draw_splits(source: Source, config: schema.Data, class_names: list[str], see
     trained = normal_labels(config.normal, class_names) if config.normal else list(range(len(class_names)))
     if config.normal:
         train = Rows(train.part, train.rows[np.isin(train.strata, trained)])
+    rest = Rows(train.part, train.rows[:0])
     if config.limit is not None:
         chosen = splits.balanced_selection(train.strata, config.limit, generator(LIMIT_STREAM))
-        train = Rows(train.part, train.rows[chosen])
+        train, rest = Rows(train.part, train.rows[chosen]), Rows(train.part, np.delete(train.rows, chosen))
     _check_classes_present(train, trained, class_names)
 
     def identity(position: int) -> bytes:
         return train.part.inputs.digest(int(train.rows[position]))
 
     chosen = splits.balanced_selection(train.strata, config.calibration, generator(CALIBRATION_STREAM), identity)
-    return drawn | {"train": train, "calibration": Rows(train.part, train.rows[chosen])}
+    return drawn | {"train": train, "calibration": Rows(train.part, train.rows[chosen]), "rest": rest}
 
 
 def _split(whole: Rows, fraction: float, generator: np.random.Generator) -> tuple[Rows, Rows]:

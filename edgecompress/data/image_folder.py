@@ -72,7 +72,8 @@ def _part_folders(root: Path, needs_labels: bool) -> dict[str, Path]:
         raise DataError(f"{root}: data.path must be a folder of images. Received: no such folder.")
     found = _folders(root)
     train = next((folder for folder in found if folder.name == "train"), None)
-    if train is None or not (_folders(train) or (not needs_labels and len(found) <= len(PARTS) and _images(train))):
+    holds_images = not needs_labels and {folder.name for folder in found} <= set(PARTS)
+    if train is None or not (_folders(train) or (holds_images and _images(train))):
         return {"train": root}
     for folder in found:
         if folder.name not in PARTS:

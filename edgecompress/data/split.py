@@ -12,6 +12,7 @@ import numpy as np
 
 from edgecompress.backend import tf
 from edgecompress.data.augment import augment_batch, is_active
+from edgecompress.data.joined_inputs import JoinedInputs
 from edgecompress.data.preprocess import output_shape
 from edgecompress.data.source import Inputs
 from edgecompress.errors import DataError
@@ -50,7 +51,7 @@ class Split:
         self.labels = None if labels is None else labels[rows]
         self.anomalies = None if normal is None or self.labels is None else ~np.isin(self.labels, list(normal))
         self._part_rows = rows
-        self._companion: tf.Tensor | None = None
+        self._companions: dict[str, tf.Tensor] = {}
         self._natural: dict[int, tf.data.Dataset] = {}  # by batch size: tracing costs as much as evaluating some ten thousand small samples
         with tf.device("CPU:0"):
             self._rows = tf.constant(rows)
@@ -59,16 +60,33 @@ class Split:
     def __len__(self) -> int:
         return int(self._rows.shape[0])
 
-    def beside(self, values: np.ndarray) -> Split:
-        """The same samples with inputs that are pairs (inputs, values of the sample).
+    def beside(self, **values: np.ndarray) -> Split:
+        """The same samples with inputs that are pairs (inputs, values of the sample by name).
 
         Args:
-            values: [len(split), ...], in the order of the split.
+            values: [len(split), ...] each, in the order of the split.
         """
         split = copy.copy(self)
+        split._natural = {}
         with tf.device("CPU:0"):
-            split._companion = tf.constant(values)
+            split._companions = self._companions | {name: tf.constant(value) for name, value in values.items()}
         return split
+
+    def with_unlabelled(self, others: Split) -> Split:
+        """These samples, and after them those of `others`; beside each stands `labelled`, bool. What stands for a missing label is 0.
+
+        Args:
+            others: of the same sample shape after preprocessing.
+        """
+        joined = self.beside(labelled=np.arange(len(self) + len(others)) < len(self))
+        joined._inputs = JoinedInputs(self._inputs, others._inputs)
+        joined._part_rows = np.concatenate([self._part_rows, others._part_rows + len(self._inputs)])
+        if self.labels is not None:
+            joined.labels = np.concatenate([self.labels, np.zeros((len(others), *self.labels.shape[1:]), self.labels.dtype)])
+        with tf.device("CPU:0"):
+            joined._rows = tf.constant(joined._part_rows)
+            joined._targets = None if self._targets is None else tf.constant(joined.labels)
+        return joined
 
     def dataset(self, batch_size: int, *, order: np.ndarray | None = None, augment_seed: int | None = None) -> tf.data.Dataset:
         """Batches of the split: (inputs float32 [b, ...], or such arrays by name; targets [b] or [b, ...]).
@@ -145,7 +163,8 @@ class Split:
             if augment and self._augment is not None:
                 inputs = augment_batch(inputs, self._augment, tf.stack([augment_seed, index]))
             targets = inputs if self._targets is None else tf.gather(self._targets, positions)
-            return inputs if self._companion is None else (inputs, tf.gather(self._companion, positions)), targets
+            beside = {name: tf.gather(values, positions) for name, values in self._companions.items()}
+            return (inputs, beside) if beside else inputs, targets
 
         return tf.data.Dataset.range(-(-num_samples // batch_size)).map(batch)
 

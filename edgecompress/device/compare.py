@@ -30,8 +30,9 @@ class _Entry(NamedTuple):
 def compare(job: dict[str, Any], line: Line) -> dict[str, Any]:
     """Runs the files "model" and "other" on the same inputs, one after the other, so that state in variables goes the same way.
 
-    The job may name stored "inputs" (as in a golden file) that come first, then made-up ones: at least "least", and up to "most" as far as
-    "seconds" allow. "tolerance" is the largest difference allowed, relative to the largest output where that is above 1; 0 means equal bits.
+    The job may name stored "inputs" (as in a golden file) that come first, then made-up ones: at least "least", and up to "most" as
+    far as "seconds" allow. "tolerance" is the largest difference allowed, relative to the largest output where that is above 1; 0: equal
+    bits.
 
     Returns:
         refused: why "model" cannot be run at all, else None; then the rest is missing.

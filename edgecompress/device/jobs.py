@@ -6,7 +6,8 @@
     {"job": "compare", "model": path, "other": path, "least": n, "most": n} runs two files on the same inputs, see `compare`
     {"job": "benchmark", "model": path}                                     is told step by step what to time
 
-Every job takes "threads" (1) and "memory_bytes" (no limit), what the process may address. All but "golden" take "kernels" ("xnnpack"), "golden" a list of them.
+Every job takes "threads" (1) and "memory_bytes" (no limit), what the process may address. All but "golden" take "kernels" ("xnnpack"),
+"golden" a list of them.
 """
 
 from __future__ import annotations

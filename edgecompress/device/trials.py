@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -51,12 +51,12 @@ def _values(spec: TensorSpec, number: int, generator: np.random.Generator) -> np
     return values
 
 
-def _cast(values: np.ndarray, dtype: np.dtype[np.generic]) -> np.ndarray:
+def _cast(values: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
     """Real numbers as the type of an input."""
     return (np.round(values) if dtype.kind in "iu" else values >= 1 if dtype.kind == "b" else values).astype(dtype)
 
 
-def _limits(spec: TensorSpec, dtype: np.dtype[np.generic]) -> tuple[float, float, float]:
+def _limits(spec: TensorSpec, dtype: np.dtype[Any]) -> tuple[float, float, float]:
     """The least and the greatest value of an input, and what stands for zero."""
     if dtype.kind in "iu" and dtype.itemsize <= 2:
         return float(np.iinfo(dtype).min), float(np.iinfo(dtype).max), float(spec.zero_point or 0)

@@ -13,6 +13,7 @@ from edgecompress.causes import root_cause
 from edgecompress.errors import ConversionError, StorageError
 from edgecompress.export.chosen_layers import choose_kernels, quantize_kernels
 from edgecompress.export.compatibility import CALIBRATED, check_calibration, check_model, is_quantize_aware
+from edgecompress.export.layer_tensors import layer_tensors
 from edgecompress.export.rungs import RUNGS, Settings, Source, from_concrete_function, has_loop, trace
 from edgecompress.export.verify import verify
 from edgecompress.progress import Progress
@@ -35,6 +36,7 @@ class Conversion:
         refused: one line for each way that was tried before, with the cause.
         seconds: wall time.
         warnings: what the file does that its format does not promise, such as operators left in float.
+        tensors: layer of the model -> index of the tensor of `content` that holds its output.
     """
 
     content: bytes
@@ -42,6 +44,7 @@ class Conversion:
     refused: list[str]
     seconds: float
     warnings: list[str]
+    tensors: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,8 @@ def convert(
     if runtime is not None and (too_new := refuses(parsed, runtime)):
         raise ConversionError(f"target.runtime must know all operators of the file. Received: {runtime}, too old for {', '.join(too_new)}.")
     in_float = float_operators(parsed) if export.format in CALIBRATED else []
-    return Conversion(file.content, file.rung, file.refused, time.monotonic() - started, _warn_of_float(in_float))
+    seconds = time.monotonic() - started
+    return Conversion(file.content, file.rung, file.refused, seconds, _warn_of_float(in_float), layer_tensors(model, parsed))
 
 
 def _trace(model: keras.Model) -> Source:

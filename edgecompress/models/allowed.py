@@ -80,12 +80,14 @@ FUNCTIONS = frozenset({
     *(f"math.{name}" for name in (
         "add", "subtract", "multiply", "divide", "divide_no_nan", "truediv", "floordiv", "mod", "floormod", "pow", "square", "sqrt",
         "rsqrt", "exp", "expm1", "log", "log1p", "abs", "negative", "sign", "reciprocal", "maximum", "minimum", "floor", "ceil",
-        "round", "sigmoid", "tanh", "softplus", "softsign", "erf", "sin", "cos", "l2_normalize", "squared_difference", "cumsum",
+        "round", "sigmoid", "tanh", "softplus",
+        "softsign", "erf", "sin", "cos", "l2_normalize", "squared_difference", "cumsum",
         "reduce_mean", "reduce_sum", "reduce_max", "reduce_min", "reduce_prod", "reduce_std", "reduce_variance", "reduce_logsumexp",
         "argmax", "argmin", "top_k", "equal", "not_equal", "less", "less_equal", "greater", "greater_equal",
         "logical_and", "logical_or", "logical_not")),
     *(f"nn.{name}" for name in (
-        "relu", "relu6", "leaky_relu", "elu", "selu", "silu", "swish", "gelu", "softmax", "log_softmax", "sigmoid", "tanh", "softplus", "softsign",
+        "relu", "relu6", "leaky_relu", "elu", "selu", "silu", "swish", "gelu", "softmax", "log_softmax", "sigmoid", "tanh", "softplus",
+        "softsign",
         "l2_normalize", "bias_add", "max_pool", "max_pool2d", "avg_pool", "avg_pool2d", "depth_to_space", "space_to_depth",
         "conv2d", "depthwise_conv2d", "moments", "batch_normalization")),
     "reshape", "transpose", "concat", "stack", "unstack", "split", "squeeze", "expand_dims", "pad", "tile", "gather", "slice",

@@ -32,12 +32,29 @@ Inputs = Annotated[
 Column = str | int
 
 
+SourceName = Literal[
+    "digits", "mnist", "fashion_mnist", "kmnist", "cifar10", "speech_commands", "npz", "image_folder", "csv", "tfds", "python"
+]
+
+
+class Unlabelled(Section):
+    """Samples whose labels nobody knows, or nobody is to look at; all else is as for the samples with labels."""
+
+    source: Literal["rest"] | SourceName = Field(
+        description="rest: training samples that `limit` leaves out, without their labels; else as in `data`: the whole training part"
+    )
+    path: str | None = Field(default=None, description="folder or file of the source, as in `data`")
+
+
+def _rest(value: Any) -> Any:
+    """`rest` is short for its mapping."""
+    return {"source": "rest"} if value == "rest" else value
+
+
 class Data(Section):
     """Where samples come from and how they are split."""
 
-    source: Literal[
-        "digits", "mnist", "fashion_mnist", "kmnist", "cifar10", "speech_commands", "npz", "image_folder", "csv", "tfds", "python"
-    ] = Field(
+    source: SourceName = Field(
         description="digits: scikit-learn's handwritten digits (embedded); mnist, fashion_mnist, kmnist: the official idx files; "
         "cifar10: the official Python batches; speech_commands: one folder of .wav files per word, or an .npz of features; "
         "npz: arrays x_train, y_train [x_validation, y_validation, x_test, y_test], or x, y; image_folder: one folder per class; "
@@ -69,6 +86,11 @@ class Data(Section):
         default=[], description="anomaly detection (target input): only these classes are trained on, the others are anomalies to detect"
     )
     limit: int | None = Field(default=None, gt=0, le=10**9, description="use at most so many training samples, class-balanced (for trials)")
+    unlabelled: Annotated[
+        Unlabelled | None, BeforeValidator(_rest, json_schema_input_type=Literal["rest"] | Unlabelled | None)
+    ] = Field(
+        default=None, description="samples without labels, on which teachers teach too: rest (what `limit` leaves out), or {source, path}"
+    )  # fmt: skip
     calibration: int = Field(default=200, gt=0, le=10**6, description="training samples for calibration: class-balanced, no duplicates")
     batch_size: int = Field(default=128, gt=0, le=10**6, description="samples per training step")
     preprocess: Preprocess = Preprocess()
@@ -86,6 +108,8 @@ class Data(Section):
             raise ValueError(f"path must be given for source {self.source}. Received: nothing")
         if self.name is None and self.source == "tfds":
             raise ValueError("name must be given for source tfds. Received: nothing")
+        if self.unlabelled is not None and self.unlabelled.source == "rest" and self.limit is None:
+            raise ValueError("limit must be given with unlabelled: rest. Received: nothing")
         for field, sources in FIELD_SOURCES.items():
             value = getattr(self, field)
             if self.source not in sources and value != type(self).model_fields[field].default:

@@ -42,7 +42,7 @@ class KD(Loss):
 
     name = "kd"
     weight: float = Field(default=0.9, ge=0, le=1e9, description="factor of this loss in the sum, alpha in the literature")
-    temperature: float = Field(default=4.0, gt=0, le=1e6, description="T that outputs are divided by: high, small probabilities count too")
+    temperature: float = Field(default=2.0, gt=0, le=1e6, description="T that outputs are divided by: high, small probabilities count too")
 
 
 class DKD(Loss):
@@ -52,7 +52,7 @@ class DKD(Loss):
     """
 
     name = "dkd"
-    temperature: float = Field(default=4.0, gt=0, le=1e6, description="T that outputs are divided by")
+    temperature: float = Field(default=2.0, gt=0, le=1e6, description="T that outputs are divided by")
     target_weight: float = Field(default=1.0, ge=0, le=1e6, description="alpha, of the label's class against the others")
     others_weight: float = Field(default=8.0, ge=0, le=1e6, description="beta, of the other classes among themselves")
 

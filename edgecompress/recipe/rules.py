@@ -42,7 +42,7 @@ def check_recipe(recipe: Recipe, root: Node | None = None) -> list[str]:
     ]
     if problems:
         raise recipe_error(problems, root)
-    return messages([*_untrained(recipe), *_preprocess(recipe), *_released(recipe)], root)
+    return messages([*_untrained(recipe), *_preprocess(recipe), *_unlabelled(recipe), *_released(recipe)], root)
 
 
 def _ids(recipe: Recipe) -> Iterator[Problem]:
@@ -171,6 +171,12 @@ def _preprocess(recipe: Recipe) -> Iterator[Problem]:
     if isinstance(recipe.model, ApplicationModel):
         for sentence in preprocess_warnings(recipe.model.name, recipe.model.weights, recipe.data.preprocess):
             yield Problem(("data", "preprocess"), sentence)
+
+
+def _unlabelled(recipe: Recipe) -> Iterator[Problem]:
+    """Samples without labels teach nobody where there is no teacher."""
+    if recipe.data.unlabelled is not None and not any(True for stage in recipe.stages for _ in _distillations(stage)):
+        yield Problem(("data", "unlabelled"), "no stage of this recipe learns from a teacher, so samples without labels are not used.")
 
 
 def _released(recipe: Recipe) -> Iterator[Problem]:

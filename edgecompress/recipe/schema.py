@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from edgecompress.recipe.data import Data
+from edgecompress.recipe.data import Data, Unlabelled
 from edgecompress.recipe.model import ApplicationModel, BuilderModel, FileModel, Model, PythonModel
 from edgecompress.recipe.preprocess import Augment, Mfcc, Preprocess
 from edgecompress.recipe.section import LAYER_PATTERN, Section, Threads, parse_number
@@ -13,7 +13,8 @@ from edgecompress.recipe.task import METRIC_RISES, Metric, Task
 
 __all__ = [
     "METRIC_RISES", "ApplicationModel", "Augment", "Benchmark", "BuilderModel", "Data", "Export", "FileModel", "Goal", "LatencyGoal",
-    "Metric", "Mfcc", "Model", "Preprocess", "PythonModel", "Recipe", "Section", "Target", "Task", "parse_number",
+    "Metric", "Mfcc", "Model", "Preprocess", "PythonModel", "Recipe", "Section", "Target", "Task", "Unlabelled",
+    "parse_number",
 ]  # fmt: skip
 
 
@@ -27,6 +28,7 @@ class Export(Section):
     io: Literal["int8", "uint8", "float32"] | None = Field(
         default=None, description="type of the in- and outputs; absent: int8 for format int8, else float32"
     )
+    shrink: bool = Field(default=True, description="make the file smaller without changing one bit of its outputs")
     only: list[str] = Field(default=[], description=f"dynamic: quantize only these layers; each {LAYER_PATTERN}")
 
     @property

@@ -17,8 +17,8 @@ from edgecompress.report.words import (
     bytes_text,
     difference_text,
     difference_unit,
-    metric_label,
     metric_text,
+    metric_title,
     ms_text,
     ratio_text,
     short_count_text,
@@ -97,7 +97,7 @@ def _runs(reports: Sequence[Report], *, rank_metrics: bool, rank_latency: bool) 
     for name in dict.fromkeys(name for one in values for name in one):
         found = [one.get(name) for one in values]
         best = _best(found, rises) if name == metric and verdict is not None and rank_metrics else None
-        columns[f">{metric_label(name).capitalize()}"] = _marked(found, [metric_text(name, value) for value in found], best)
+        columns[f">{metric_title(name)}"] = _marked(found, [metric_text(name, value) for value in found], best)
     drops = [report.verdict.test.drop if report.verdict else None for report in reports]
     columns[f">Drop{difference_unit(metric)}"] = [difference_text(metric, drop) for drop in drops]
     columns[">File"] = _marked(sizes, [bytes_text(size) for size in sizes], _best(sizes, False))

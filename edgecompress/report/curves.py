@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from edgecompress.report.canvas import BASELINE, CHARACTER_PIXELS, FINAL, FONT_PIXELS, INK, PLAIN, WIDE, Plot, draw, label
 from edgecompress.report.course import deciding_metric, stage_label
 from edgecompress.report.schema import Report
-from edgecompress.report.words import is_fraction_correct, metric_label
+from edgecompress.report.words import is_fraction_correct, metric_title
 
 SIZE = (WIDE, 220.0)
 MARGINS = (52.0, 14.0, 46.0, 30.0)
@@ -58,7 +58,7 @@ def training_metric(report: Report) -> Plot | None:
     if not metric or not curves:
         return None
     form = (lambda value, _: f"{100 * value:.1f} %") if is_fraction_correct(metric) else (lambda value, _: f"{value:.3g}")
-    return _draw("training_metric", f"{metric_label(metric).capitalize()} while training", curves, form)
+    return _draw("training_metric", f"{metric_title(metric)} while training", curves, form)
 
 
 def training_addends(report: Report) -> Plot | None:

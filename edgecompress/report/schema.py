@@ -9,24 +9,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field
 from typing_extensions import TypedDict
 
-from edgecompress.report.json_file import json_text, json_value, read_json
+from edgecompress.report.json_file import json_text, read_json
+from edgecompress.report.parity_schema import Parity
+from edgecompress.report.section import Section
 from edgecompress.store import storage_errors, write_atomic
 
 REPORT_FILE = "report.json"
-
-
-class Section(BaseModel):
-    """Common rules: more keys are allowed, nothing changes after it was made (`model_copy(update=...)` makes another)."""
-
-    model_config = ConfigDict(extra="allow", frozen=True, protected_namespaces=())
-
-    @model_validator(mode="before")
-    @classmethod
-    def _as_json(cls, values: Any) -> Any:
-        return json_value(values)
 
 
 class Environment(Section):
@@ -51,6 +42,7 @@ class DataSummary(Section):
     num_validation: int
     num_test: int
     num_calibration: int
+    num_unlabelled: int | None = None
     fingerprint: str
     class_names: list[str] = []  # names the entries of per_class metrics
 
@@ -181,6 +173,16 @@ class Tensor(Section):
     zero_point: int | None = None
 
 
+class Shrink(Section):
+    """What the lossless shrink did to the converter's file, and how it was proved."""
+
+    bytes_before: int
+    passes: list[dict[str, Any]] = []  # name, changes, bytes_saved
+    left_out: dict[str, str] = {}  # pass -> why it did not count
+    notes: list[str] = []  # channels that stay for their place only
+    proof: dict[str, Any] = {}  # runs{kernel family: inputs}, refused{}, operators_left{}, largest_difference
+
+
 class Artifact(Section):
     """The final .tflite. `bytes` is the file that runs; `gzip_bytes` matters for transport only."""
 
@@ -192,6 +194,7 @@ class Artifact(Section):
     baseline_bytes: int
     plain_bytes: int
     ratio: float = Field(gt=0)  # baseline_bytes / bytes
+    shrink: Shrink | None = None
     arena_bytes: int | None = None
     bytes_by_type: dict[str, int] = {}
     ops: dict[str, int] = {}
@@ -274,6 +277,7 @@ class Report(Section):
     verdict: Verdict | None = None
     artifact: Artifact
     conversion: Conversion | None = None
+    parity: Parity | None = None
     layer_bytes: list[LayerBytes] = []
     benchmark: list[BenchmarkEntry] = []
     goals: list[GoalResult] = []

@@ -9,7 +9,8 @@ import yaml
 from edgecompress.report.classes import classes_blocks
 from edgecompress.report.course import course_blocks
 from edgecompress.report.document import Block, Cell, Table, make_facts, make_table, split_constant
-from edgecompress.report.schema import BenchmarkEntry, Report, Tensor
+from edgecompress.report.parity import parity_block
+from edgecompress.report.schema import Artifact, BenchmarkEntry, Report, Tensor
 from edgecompress.report.summary import comparison_block, goals_table, model_title
 from edgecompress.report.words import (
     NOT_KNOWN,
@@ -38,6 +39,8 @@ def _blocks(report: Report) -> Iterator[Block]:
     yield from classes_blocks(report)
     yield from course_blocks(report)
     yield _file_block(report)
+    if report.parity is not None:
+        yield parity_block(report.parity)
     if report.benchmark:
         yield _benchmark_block(report)
     yield _data_block(report)
@@ -69,8 +72,18 @@ def _file_block(report: Report) -> Block:
         make_table(("", "Name", "Shape", "Type", ">Scale", ">Zero point"), ends, title="Inputs and outputs: real = scale (q - zero point)"),
         make_table(("Operator", ">Count", ">Version"), ops, title="Operators"),
         make_table(("Type", ">Bytes", ">Share"), types, title="Bytes of the file by type"),
+        _shrink_table(artifact),
     ) if table.rows]  # fmt: skip
     return Block("file", "The file", tables=tuple(tables))
+
+
+def _shrink_table(artifact: Artifact) -> Table:
+    """What each pass of the lossless shrink saved; no rows where it was not done."""
+    passes = artifact.shrink.passes if artifact.shrink is not None else []
+    rows = [
+        (result["name"], count_text(result["changes"]), count_text(result["bytes_saved"])) for result in passes if result["bytes_saved"]
+    ]
+    return make_table(("Pass", ">Changes", ">Bytes saved"), rows, title="Lossless shrink: bit-identical outputs under both kernel families")
 
 
 def _tensor_row(end: str, tensor: Tensor) -> tuple[str, ...]:

@@ -13,8 +13,8 @@ from edgecompress.report.words import (
     bytes_text,
     drop_text,
     interval_text,
-    metric_label,
     metric_text,
+    metric_title,
     ms_text,
     noise_text,
     ratio_text,
@@ -43,7 +43,7 @@ def _quality_card(report: Report) -> Iterator[Card]:
         return
     values = f"{metric_text(verdict.metric, verdict.test.baseline)} → {metric_text(verdict.metric, verdict.test.final)} on the test split"
     detail = ", ".join(part for part in (values, interval_text(verdict), noise_text(verdict)) if part)
-    yield Card(metric_label(verdict.metric).capitalize(), drop_text(verdict), detail)
+    yield Card(metric_title(verdict.metric), drop_text(verdict), detail)
 
 
 def _speed_card(report: Report) -> Iterator[Card]:
@@ -150,8 +150,8 @@ def side_by_side(report: Report) -> Table:
             _faster(first_entry(report, "baseline"), entry),
             metric_text(first, in_keras.get(first)),
         ])  # fmt: skip
-    titles = [f">{metric_label(name).capitalize()}" for name in names]
-    columns = ["Model", *titles, ">File", ">Smaller", ">p50 ms", ">p95 ms", ">Faster", f">{metric_label(first).capitalize()} in Keras"]
+    titles = [f">{metric_title(name)}" for name in names]
+    columns = ["Model", *titles, ">File", ">Smaller", ">p50 ms", ">p95 ms", ">Faster", f">{metric_title(first)} in Keras"]
     return make_table(columns, rows)
 
 
@@ -166,9 +166,10 @@ def comparison_block(report: Report) -> Block:
     """The three models side by side, with the verdict in a sentence."""
     sentences = [] if report.verdict is None else [verdict_sentence(report.verdict)]
     sentences.append("All metrics are of the test split, which was looked at once, at the end.")
+    work = "the stages and the lossless shrink" if report.artifact.shrink else "the stages"
     sentences.append(
         f"The plain converter gives the baseline in the format {report.artifact.format} without any stage: "
-        "the difference between its row and the last one is what the stages did."
+        f"the difference between its row and the last one is what {work} did."
     )
     table = side_by_side(report)
     return Block("models", "Baseline, plain converter, final", tuple(sentences), plots=("tradeoff", "latency"), tables=(table,))

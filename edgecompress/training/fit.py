@@ -19,9 +19,15 @@ from edgecompress.training.class_weights import class_weights
 from edgecompress.training.compiling import keras_loss, keras_metric, keras_optimizer, rises, steering_metric
 
 
-def num_steps_per_epoch(context: Context) -> int:
-    """Optimizer updates in one epoch; the last batch may be smaller."""
-    return -(-len(context.data.train) // context.data.batch_size)
+def num_steps_per_epoch(context: Context, train: Training | None) -> int:
+    """Optimizer updates in one epoch of a stage that trains; the last batch may be smaller. Teachers teach on unlabelled samples too."""
+    data = context.data
+    taught = isinstance(train, Train) and train.distill is not None
+    return _num_batches(len(data.train) + (len(data.unlabelled) if taught and data.unlabelled is not None else 0), context)
+
+
+def _num_batches(num_samples: int, context: Context) -> int:
+    return -(-num_samples // context.data.batch_size)
 
 
 def fit(
@@ -52,10 +58,10 @@ def fit(
         RecipeError: a pattern of `train.freeze` matches no layer.
     """
     metric = steering_metric(context.task)
-    num_steps = num_steps_per_epoch(context)
     if lesson is None and isinstance(train, Train) and train.distill is not None:
         lesson = context.teach(model, train.distill, context)
     trainee, samples = (model, context.data.train) if lesson is None else (lesson.trainee, lesson.samples)
+    num_steps = _num_batches(len(samples), context)
     history = History()
     early_stop = EarlyStop(metric, rises(context.task), train.early_stop, first_best_epoch) if train.early_stop else None
     checkpoint = Checkpoint(context.folder / TRAINING_FILE, history, early_stop, train.epochs)

@@ -40,7 +40,7 @@ def match(model: keras.Model, parts: Mapping[str, Part], config: Match, context:
     }
     teacher = keras.Model(model.inputs, [tensor for call in calls for tensor in (call.args[0], call.outputs[0])])
     student = _Student(teacher, [blocks[call.layer.name] for call in calls])
-    num_steps = config.epochs * num_steps_per_epoch(context)
+    num_steps = config.epochs * num_steps_per_epoch(context, None)
     student.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(config.learning_rate, num_steps)))
     batches = context.data.train.epochs(context.data.batch_size, seed=context.seed, first_epoch=0, augment=False)
     with context.progress.task(f"{context.stage}: matching", num_steps) as bar, context.data.train.readable():

@@ -112,7 +112,7 @@ def test_techniques_lists_all_or_shows_one(capsys):
     output = capsys.readouterr().out
     for words in ("Source: Zhu & Gupta", "a number at least 0 and less than 1", "required", "- prune_weights:\n    sparsity: 0.6"):
         assert words in output
-    assert main(["techniques", "prune"]) == 2
+    assert main(["techniques", "prune_weight"]) == 2
     assert "Did you mean 'prune_weights'?" in capsys.readouterr().err
 
 

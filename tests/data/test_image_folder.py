@@ -217,3 +217,18 @@ def test_an_image_that_breaks_after_the_check_is_named(write_parts, write_images
         damage(tmp_path / f"train/dog/{number:02d}.png")
     with pytest.raises(DataError, match=rf"train/dog/0\d\.png: {reason}"):
         data.train.arrays()
+
+
+def test_an_image_that_breaks_while_training_is_named(write_parts, load, tmp_path, make_context):
+    from edgecompress.backend import keras
+    from edgecompress.recipe.stages import Train
+    from edgecompress.training import fit
+
+    write_parts()
+    data = load(batch_size=4)
+    model = keras.Sequential([keras.Input((6, 5, 3)), keras.layers.Flatten(), keras.layers.Dense(2)])
+    fit(model, Train(epochs=1), make_context(data=data))
+    for path in (tmp_path / "train/cat").iterdir():
+        path.write_bytes(b"cut")
+    with pytest.raises(DataError, match=r"train/cat/0\d\.png: must be a whole image\. Received: "):
+        fit(model, Train(epochs=1), make_context(data=data))

@@ -101,3 +101,17 @@ def test_losses_that_need_classes_are_refused_for_other_tasks(small, name, form)
 def test_fields_of_distill_are_described_once():
     assert "losses.kd.temperature" in {field.name for field in describe_technique("distill").fields}
     assert not any(field.name.startswith("distill.") for field in describe_technique("train").fields)
+
+
+def test_unlabelled_samples_without_a_teacher_are_warned_of(small):
+    from edgecompress.recipe import check_recipe
+
+    text = small.replace("source: digits", "source: digits, limit: 100, unlabelled: rest")
+    idle = load_recipe("r.yaml", text=f"{text}stages:\n  - train: {{epochs: 1}}\n")
+    assert check_recipe(idle) == ["data.unlabelled: no stage of this recipe learns from a teacher, so samples without labels are not used."]
+    assert check_recipe(load_recipe("r.yaml", text=f"{text}stages:\n  - train: {{epochs: 1, distill: true}}\n")) == []
+
+
+def test_rest_without_limit_is_an_error(small):
+    with pytest.raises(RecipeError, match="limit must be given with unlabelled: rest"):
+        load_recipe("r.yaml", text=small.replace("source: digits", "source: digits, unlabelled: rest"))

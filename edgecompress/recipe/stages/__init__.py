@@ -10,6 +10,9 @@ from edgecompress.recipe.stages.config import StageConfig, Train
 from edgecompress.recipe.stages.distill import Distill
 from edgecompress.recipe.stages.factorize import Factorize
 from edgecompress.recipe.stages.merge_linear import MergeLinear
+from edgecompress.recipe.stages.prune_channels import PruneChannels
+from edgecompress.recipe.stages.prune_layers import PruneLayers
+from edgecompress.recipe.stages.prune_neurons import PruneNeurons
 from edgecompress.recipe.stages.prune_weights import PruneWeights
 from edgecompress.recipe.stages.quantize_aware import QuantizeAware
 from edgecompress.recipe.stages.replace_convolutions import Match, ReplaceConvolutions
@@ -22,6 +25,9 @@ __all__ = [
     "Factorize",
     "Match",
     "MergeLinear",
+    "PruneChannels",
+    "PruneLayers",
+    "PruneNeurons",
     "PruneWeights",
     "QuantizeAware",
     "ReplaceConvolutions",
@@ -52,6 +58,9 @@ class Technique:
 
 TECHNIQUES: dict[str, Technique] = {
     "train": Technique(TrainStage, "edgecompress.techniques.train", 1),
+    "prune_channels": Technique(PruneChannels, "edgecompress.techniques.prune_channels", 1),
+    "prune_layers": Technique(PruneLayers, "edgecompress.techniques.prune_layers", 1),
+    "prune_neurons": Technique(PruneNeurons, "edgecompress.techniques.prune_neurons", 1),
     "prune_weights": Technique(PruneWeights, "edgecompress.techniques.prune_weights", 1, releases=("cluster_weights",)),
     "cluster_weights": Technique(ClusterWeights, "edgecompress.techniques.cluster_weights", 1),
     "distill": Technique(Distill, "edgecompress.techniques.distill", 1, plans_with_outlook=True),
@@ -66,6 +75,16 @@ TECHNIQUES: dict[str, Technique] = {
 }
 
 Stage = Annotated[
-    TrainStage | PruneWeights | ClusterWeights | Distill | Factorize | ReplaceConvolutions | MergeLinear | QuantizeAware,
+    TrainStage
+    | PruneChannels
+    | PruneLayers
+    | PruneNeurons
+    | PruneWeights
+    | ClusterWeights
+    | Distill
+    | Factorize
+    | ReplaceConvolutions
+    | MergeLinear
+    | QuantizeAware,
     Field(discriminator="technique"),
 ]

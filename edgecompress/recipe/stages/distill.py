@@ -65,6 +65,8 @@ class Distill(Distillation, StageConfig):
             raise ValueError("student must be given with mutual: copies of the model as it is would be alike. Received: nothing")
         if self.generations > 1:
             raise ValueError(f"generations must be 1 with mutual. Received: {self.generations}")
+        if self.train.freeze:
+            raise ValueError(f"train.freeze must be absent with mutual. Received: {self.train.freeze}")
         if self.teacher != [BaselineTeacher()]:
             raise ValueError("teacher must be absent with mutual: the students teach each other. Received: a teacher")
         if inside := [loss.name for loss in self.losses.chosen if loss.name not in RESPONSE]:

@@ -9,10 +9,10 @@ from edgecompress.recipe.distillation import KD, Loss, label_weight
 from edgecompress.recipe.schema import Task
 from edgecompress.techniques.distill.outputs import as_logits, combine_logits
 from edgecompress.techniques.distill.pairs import layer_output
-from edgecompress.techniques.distill.taught import Taught
+from edgecompress.techniques.distill.taught import Taught, classes, unpack
 from edgecompress.techniques.distill.terms import Sight, make_terms
 
-View = Callable[[tf.Tensor, bool], tuple[tf.Tensor, dict[str, tf.Tensor]]]  # (inputs, training) to (output, features by layer name)
+View = Callable[[Any, bool], tuple[tf.Tensor, dict[str, tf.Tensor]]]  # (inputs, training) to (output, features by layer name)
 
 
 class Distiller(Taught):
@@ -25,7 +25,8 @@ class Distiller(Taught):
 
     The loss is `labels` times the compiled loss, plus each weight times its loss, plus what regularizes the student. Logs hold
     each addend, as loss_labels, loss_kd, ...; validation has the compiled loss alone. In training, inputs may be pairs (inputs,
-    the logits that `ask` gives for them): then no teacher runs, and losses between layers are not possible.
+    values of the samples by name). teacher: logits as `ask` gives them, so that no teacher runs; losses between layers are not
+    possible then. labelled: which samples have a label.
 
     Args:
         student: functional or sequential model; it is trained in place.
@@ -71,19 +72,18 @@ class Distiller(Taught):
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """One update of student and adaptors."""
-        inputs, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        inputs, known = inputs if isinstance(inputs, tuple) else (inputs, None)
-        teacher, teacher_features = self.ask(inputs) if known is None else (known, {})
+        batch = unpack(data)
+        known = batch.beside.get("teacher")
+        teacher, teacher_features = self.ask(batch.inputs) if known is None else (known, {})
         with tf.GradientTape() as tape:
-            outputs, features = self._see_student(inputs, True)
-            sight = Sight(labels, as_logits(outputs, self._task), teacher, features, teacher_features)
+            outputs, features = self._see_student(batch.inputs, True)
+            sight = Sight(classes(batch, teacher), as_logits(outputs, self._task), teacher, features, teacher_features)
             addends = {term.name: term.weight * term.value(sight) for term in self.terms}
             if self._label_weight:
-                addends["labels"] = self._label_weight * self.compiled_loss(labels, outputs, sample_weight)
+                addends["labels"] = self._label_weight * self.label_loss(batch, outputs)
             loss = tf.add_n([*addends.values(), *self.losses])
         self.optimizer.minimize(loss, self.trainable_variables, tape=tape)
-        self.compiled_metrics.update_state(labels, outputs, sample_weight)
-        return self.log(loss, addends)
+        return self.log(batch, outputs, loss, addends)
 
 
 def check_alike(student: keras.Model, teacher: keras.Model, *, resize: bool) -> None:
@@ -92,14 +92,19 @@ def check_alike(student: keras.Model, teacher: keras.Model, *, resize: bool) -> 
     Raises:
         ModelError: other classes or another input shape, with both; where only height and width differ, with the way out.
     """
-    ours, theirs = (tuple(model.outputs[0].shape[1:]) for model in (student, teacher))
+    ours, theirs = ([list(tensor.shape[1:]) for tensor in model.outputs] for model in (student, teacher))
     if ours != theirs:
-        raise ModelError(f"teacher {teacher.name} must have the student's outputs {list(ours)}. Received: {list(theirs)}.")
-    ours, theirs = (tuple(model.inputs[0].shape[1:]) for model in (student, teacher))
-    sizes_alone = len(ours) == len(theirs) == 3 and ours[2] == theirs[2]
+        raise ModelError(f"teacher {teacher.name} must have the student's outputs {_shown(ours)}. Received: {_shown(theirs)}.")
+    ours, theirs = ([list(tensor.shape[1:]) for tensor in model.inputs] for model in (student, teacher))
+    images = len(ours) == len(theirs) == 1 and len(ours[0]) == len(theirs[0]) == 3
+    sizes_alone = images and ours[0][2] == theirs[0][2]
     if ours != theirs and not (resize and sizes_alone):
         hint = " `resize: true` resizes the samples for it." if sizes_alone else ""
-        raise ModelError(f"teacher {teacher.name} must take the student's inputs {list(ours)}. Received: {list(theirs)}.{hint}")
+        raise ModelError(f"teacher {teacher.name} must take the student's inputs {_shown(ours)}. Received: {_shown(theirs)}.{hint}")
+
+
+def _shown(shapes: Sequence[Sequence[int | None]]) -> str:
+    return " and ".join(str(shape) for shape in shapes)
 
 
 def _viewer(model: keras.Model, names: Sequence[str]) -> View:
@@ -108,8 +113,8 @@ def _viewer(model: keras.Model, names: Sequence[str]) -> View:
     taps = keras.Model(model.inputs, [model.outputs[0], *(layer_output(model, name) for name in wanted)])
     shape = model.inputs[0].shape[1:]
 
-    def see(inputs: tf.Tensor, training: bool) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-        if inputs.shape[1:] != shape:
+    def see(inputs: Any, training: bool) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        if len(model.inputs) == 1 and inputs.shape[1:] != shape:
             inputs = tf.image.resize(inputs, shape[:2])
         output, *features = tf.nest.flatten(taps(inputs, training=training))
         return output, dict(zip(wanted, features, strict=True))

@@ -7,12 +7,14 @@ from math import prod
 import numpy as np
 
 from edgecompress.backend import keras, tf
+from edgecompress.data import Split
 from edgecompress.recipe.distillation import RESPONSE, Distillation
 from edgecompress.recipe.schema import Task
 from edgecompress.samples import each
 from edgecompress.stage import Context, Lesson
 from edgecompress.store import WORK_FOLDER, storage_errors, write_atomic
 from edgecompress.techniques.distill.distiller import Distiller
+from edgecompress.techniques.distill.taught import unpack
 from edgecompress.techniques.distill.teachers import Teacher, make_teachers, warn_of_worse
 
 MAX_STORED_BYTES = 1_000_000_000  # of the teachers' outputs; beyond, the teachers run in every step
@@ -33,13 +35,19 @@ def teach(student: keras.Model, distillation: Distillation, context: Context) ->
 
 def make_lesson(student: keras.Model, teachers: Sequence[Teacher], distillation: Distillation, context: Context) -> Lesson:
     """The lesson of these teachers for this student."""
-    samples = context.data.train
+    samples = samples_of(context)
     distiller = make_distiller(student, teachers, distillation, context.task, seed=context.seed)
     num_bytes = FLOAT32_BYTES * len(samples) * prod(student.output_shape[1:])
     if not context.data.augments and num_bytes <= MAX_STORED_BYTES and all(term.name in RESPONSE for term in distiller.terms):
-        samples = samples.beside(_stored_outputs(distiller, context))
+        samples = samples.beside(teacher=_stored_outputs(distiller, samples, context))
     keras.utils.set_random_seed(context.seed)  # whatever making the teachers, or not making them again, has drawn
     return Lesson(distiller, samples)
+
+
+def samples_of(context: Context) -> Split:
+    """What a student learns on: the training samples, and those without labels."""
+    data = context.data
+    return data.train if data.unlabelled is None else data.train.with_unlabelled(data.unlabelled)
 
 
 def make_distiller(
@@ -52,18 +60,17 @@ def make_distiller(
     )  # fmt: skip
 
 
-def _stored_outputs(distiller: Distiller, context: Context) -> np.ndarray:
-    """What the teachers say to each training sample, float32 [n, ...], from the stage's folder or computed now."""
+def _stored_outputs(distiller: Distiller, samples: Split, context: Context) -> np.ndarray:
+    """What the teachers say to each of the samples, float32 [n, ...], from the stage's folder or computed now."""
     path = context.folder / WORK_FOLDER / "teacher_outputs.npy"
     if path.exists():
         return np.asarray(np.load(path, allow_pickle=False))
-    samples = context.data.train
     with context.progress.task(f"{context.stage}: teacher", len(samples)) as bar:
         spec = each(lambda shape: tf.TensorSpec([None, *shape], tf.float32), samples.sample_shape)
         ask = tf.function(lambda inputs: distiller.ask(inputs)[0], input_signature=[spec])
         parts = []
-        for inputs, _ in samples.dataset(context.data.batch_size):
-            parts.append(ask(inputs).numpy())
+        for batch in samples.dataset(context.data.batch_size):
+            parts.append(ask(unpack(batch).inputs).numpy())
             bar.advance(len(parts[-1]))
     outputs, content = np.concatenate(parts), io.BytesIO()
     np.save(content, outputs)

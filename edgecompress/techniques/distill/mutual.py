@@ -7,7 +7,7 @@ from edgecompress.backend import keras, tf
 from edgecompress.recipe.distillation import KD, Loss
 from edgecompress.recipe.schema import Task
 from edgecompress.techniques.distill.outputs import as_logits
-from edgecompress.techniques.distill.taught import Taught
+from edgecompress.techniques.distill.taught import Batch, Taught, classes, unpack
 from edgecompress.techniques.distill.terms import Sight, Term, make_terms
 
 DEFAULT_LOSSES = (KD(temperature=1.0, weight=1.0),)  # the KL of the paper
@@ -37,22 +37,20 @@ class MutualLearning(Taught):
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """One update of all students."""
-        inputs, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        batch, number = unpack(data), len(self.students)
         with tf.GradientTape() as tape:
-            outputs = [student(inputs, training=True) for student in self.students]
+            outputs = [student(batch.inputs, training=True) for student in self.students]
             logits = [as_logits(output, self._task) for output in outputs]
-            addends = {term.name: term.weight * self._taught(term, labels, logits) for term in self.terms}
+            addends = {term.name: term.weight * self._taught(term, batch, logits) for term in self.terms}
             if self._label_weight:
-                own = [self.compiled_loss(labels, output, sample_weight) for output in outputs]
-                addends["labels"] = self._label_weight * tf.add_n(own)
+                addends["labels"] = self._label_weight * tf.add_n([self.label_loss(batch, output) for output in outputs])
             loss = tf.add_n([*addends.values(), *self.losses])
         self.optimizer.minimize(loss, self.trainable_variables, tape=tape)
-        self.compiled_metrics.update_state(labels, outputs[0], sample_weight)
-        number = len(self.students)
-        return self.log(loss / number, {name: addend / number for name, addend in addends.items()})
+        return self.log(batch, outputs[0], loss / number, {name: addend / number for name, addend in addends.items()})
 
     @staticmethod
-    def _taught(term: Term, labels: tf.Tensor, logits: Sequence[tf.Tensor]) -> tf.Tensor:
+    def _taught(term: Term, batch: Batch, logits: Sequence[tf.Tensor]) -> tf.Tensor:
         """The sum over the students of the mean over their teachers."""
-        sights = [Sight(labels, mine, tf.stop_gradient(other), {}, {}) for mine in logits for other in logits if other is not mine]
+        taught = [(mine, tf.stop_gradient(other)) for mine in logits for other in logits if other is not mine]
+        sights = [Sight(classes(batch, teacher), mine, teacher, {}, {}) for mine, teacher in taught]
         return tf.add_n([term.value(sight) for sight in sights]) / (len(logits) - 1)

@@ -9,7 +9,7 @@ from edgecompress.recipe.distillation import Distillation
 from edgecompress.recipe.schema import METRIC_RISES
 from edgecompress.recipe.stages import Distill
 from edgecompress.stage import Context, LayerRecord, Lesson, Outlook, StageResult
-from edgecompress.techniques.distill.lesson import make_distiller, make_lesson
+from edgecompress.techniques.distill.lesson import make_distiller, make_lesson, samples_of
 from edgecompress.techniques.distill.mutual import DEFAULT_LOSSES, MutualLearning
 from edgecompress.techniques.distill.parts import Trained, part_of, train_once
 from edgecompress.techniques.distill.records import lesson_records, student_record
@@ -88,7 +88,7 @@ def _learn_mutually(model: keras.Model, config: Distill, context: Context) -> Tr
     students = [make_student(model, config, graph, context.outlook, seed=seed) for seed in seeds]
     losses = config.losses_for(kind) if config.losses.chosen else DEFAULT_LOSSES
     labels = 1.0 if config.labels is None else config.labels
-    lesson = Lesson(MutualLearning(students, losses, labels=labels, task=context.task), context.data.train)
+    lesson = Lesson(MutualLearning(students, losses, labels=labels, task=context.task), samples_of(context))
     epochs = fit(students[0], config.train, context, lesson=lesson)
     metric = context.task.metrics[0]
     sign = 1 if METRIC_RISES[metric] else -1

@@ -69,7 +69,7 @@ def warn_of_worse(teachers: list[Teacher], student: keras.Model, context: Contex
 
 def at_size_of(student: keras.Model, teacher: keras.Model) -> keras.Model:
     """The teacher, for samples of the student's height and width."""
-    shape, wanted = student.input_shape[1:], teacher.input_shape[1:]
+    shape, wanted = (model.inputs[0].shape[1:] for model in (student, teacher))
     if shape == wanted:
         return teacher
     inputs = keras.Input(shape)

@@ -1,4 +1,4 @@
-"""Cuts channels out of a graph: kernels, biases, scales, constants, shapes. What the channels stood for goes into biases and other channels."""
+"""Cuts channels out of a graph: kernels, biases, scales, constants, shapes. What they stood for goes into biases and other channels."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -78,7 +78,9 @@ def _merged(kernel: Kernel, merges: Mapping[int, int]) -> np.ndarray:
         return kernel.weights
     values = kernel.weights.copy()
     for gone, stays in merges.items():
-        values[:, :, kernel.channels == stays] += kernel.weights[:, :, kernel.channels == gone] - kernel.weights.dtype.type(kernel.zero_point)
+        values[:, :, kernel.channels == stays] += kernel.weights[:, :, kernel.channels == gone] - kernel.weights.dtype.type(
+            kernel.zero_point
+        )
     return values
 
 
@@ -109,7 +111,9 @@ def _write_bias(graph: Graph, kernel: Kernel, bias: np.ndarray, rows: np.ndarray
         index = graph.add_constant(bias.astype(np.float32), schema.TensorType.FLOAT32)
     else:
         is_wide = graph.tensors[kernel.data].type == schema.TensorType.INT16
-        index = graph.add_constant(bias.astype(np.int64 if is_wide else np.int32), schema.TensorType.INT64 if is_wide else schema.TensorType.INT32)
+        index = graph.add_constant(
+            bias.astype(np.int64 if is_wide else np.int32), schema.TensorType.INT64 if is_wide else schema.TensorType.INT32
+        )
         result_scale = kernel.result_step.scale if kernel.result_step else 1.0
         scales = (kernel.multipliers * result_scale).astype(np.float32)
         scales = scales if len(scales) == 1 else scales[rows]

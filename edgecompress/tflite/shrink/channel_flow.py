@@ -205,11 +205,10 @@ def _reshape(channels: Channels, operator: Any, name: str) -> list[int] | None:
     return [source]
 
 
+_FUNCTIONS = """ABS CEIL COS DEQUANTIZE ELU EXP FLOOR GELU HARD_SWISH LEAKY_RELU LOG LOGISTIC NEG QUANTIZE RELU RELU6 RELU_N1_TO_1 ROUND
+RSQRT SIN SQRT SQUARE TANH"""
 HANDLERS: dict[str, Handler] = {
-    **dict.fromkeys(
-        ("ABS", "CEIL", "COS", "DEQUANTIZE", "ELU", "EXP", "FLOOR", "GELU", "HARD_SWISH", "LEAKY_RELU", "LOG", "LOGISTIC", "NEG", "QUANTIZE",
-         "RELU", "RELU6", "RELU_N1_TO_1", "ROUND", "RSQRT", "SIN", "SQRT", "SQUARE", "TANH"), _unary,
-    ),
+    **dict.fromkeys(_FUNCTIONS.split(), _unary),
     **dict.fromkeys(("ADD", "SUB", "MUL", "DIV", "MAXIMUM", "MINIMUM", "SQUARED_DIFFERENCE", "PRELU"), _binary),
     **dict.fromkeys(("AVERAGE_POOL_2D", "MAX_POOL_2D", "MEAN", "PAD", "RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"), _spatial),
     "CONCATENATION": _concatenation,

@@ -57,7 +57,9 @@ class _Choice:
                 self._readers.setdefault(kernel.data, []).append(kernel)
         self._sums = {id(kernel): kernel.weights for kernels in self._readers.values() for kernel in kernels}
         self._labels = channels.classes()
-        self._locked = {label for index in channels.blocked if index in channels.sizes for label in self._labels[channels.places(index)].tolist()}
+        self._locked = {
+            label for index in channels.blocked if index in channels.sizes for label in self._labels[channels.places(index)].tolist()
+        }
         for label in sorted(self._twins(), reverse=True):
             if label not in self._locked:
                 self._try(label)
@@ -105,7 +107,7 @@ class _Choice:
         if kernel.raw.dtype.kind == "f" and not self._tolerant:
             return None
         limits = (-SYMMETRIC_LIMIT, SYMMETRIC_LIMIT) if kernel.raw.dtype == np.int8 else (0, np.iinfo(np.uint8).max)
-        wide = np.array(weights, np.float32 if kernel.raw.dtype.kind == "f" else np.int32)
+        wide: np.ndarray = np.array(weights, np.float32 if kernel.raw.dtype.kind == "f" else np.int32)
         gone, stays = kernel.channels == channel, kernel.channels == target
         wide[:, :, stays] += wide[:, :, gone] - kernel.zero_point
         fits = kernel.raw.dtype.kind == "f" or bool(((wide[:, :, stays] >= limits[0]) & (wide[:, :, stays] <= limits[1])).all())

@@ -21,12 +21,12 @@ def unary_result(name: str, step: Step | None, result: Step | None) -> Compute |
     limits = clamp_limits(_CLAMPS.get(name, 0), result)
     if limits is None or (name not in _CLAMPS and name not in ("QUANTIZE", "DEQUANTIZE")):
         return None
-    if step is None and result is None:
-        return _if_known(lambda value: _clip(value, limits)) if name in _CLAMPS else None
+    if result is None:
+        if step is None:
+            return _if_known(lambda value: _clip(value, limits)) if name in _CLAMPS else None
+        return _if_known(lambda value: float(np.float32(step.scale) * np.float32(value - step.zero_point)))
     if step is None:
         return _if_known(lambda value: _store(value, result, limits))
-    if result is None:
-        return _if_known(lambda value: float(np.float32(step.scale) * np.float32(value - step.zero_point)))
     return _if_known(lambda value: _store((value - step.zero_point) * step.scale, result, limits))
 
 

@@ -99,7 +99,7 @@ def _concatenate(operator: Any, values: list[np.ndarray]) -> np.ndarray | None:
 
 def _gather(operator: Any, values: list[np.ndarray]) -> np.ndarray | None:
     options = options_of(operator, "GatherOptions")
-    in_range = values[1].size and 0 <= values[1].min() and values[1].max() < values[0].shape[options.axis]
+    in_range = values[1].size and values[1].min() >= 0 and values[1].max() < values[0].shape[options.axis]
     return values[0].take(values[1], options.axis) if in_range and not options.batchDims else None
 
 

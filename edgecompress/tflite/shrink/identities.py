@@ -145,7 +145,13 @@ def _pads_itself(graph: Graph, operator: Any, padded: int, shape: list[int], mar
         return False
     options, kernel = options_of(operator, OPTIONS[name]), graph.constant(inputs[1])
     result = integers(graph.tensors[integers(operator.outputs)[0]].shape)
-    if options is not operator.builtinOptions or options.padding != schema.Padding.VALID or kernel is None or kernel.ndim != 4 or len(result) != 4:
+    if (
+        options is not operator.builtinOptions
+        or options.padding != schema.Padding.VALID
+        or kernel is None
+        or kernel.ndim != 4
+        or len(result) != 4
+    ):
         return False
     strides = {HEIGHT: options.strideH, WIDTH: options.strideW}
     dilations = {HEIGHT: options.dilationHFactor, WIDTH: options.dilationWFactor}

@@ -15,7 +15,7 @@ from edgecompress.tflite.shrink.quantized import Step, clamp_limits, rescale, ta
 OPTIONS = {"CONV_2D": "Conv2DOptions", "DEPTHWISE_CONV_2D": "DepthwiseConv2DOptions", "FULLY_CONNECTED": "FullyConnectedOptions"}
 _AXIS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0}  # of the outputs in the stored kernel
 
-_INTEGERS = {schema.TensorType.INT8: np.int8, schema.TensorType.UINT8: np.uint8, schema.TensorType.INT16: np.int16}
+_INTEGERS: dict[int, Any] = {schema.TensorType.INT8: np.int8, schema.TensorType.UINT8: np.uint8, schema.TensorType.INT16: np.int16}
 _FLOAT = schema.TensorType.FLOAT32
 
 
@@ -78,17 +78,17 @@ class Kernel:
             known: bool [channels of `data`], those that are constant.
             values: [channels of `data`], their stored values; anything elsewhere.
         """
-        known, offsets = known[self.channels], np.where(known, self.offsets(values), 0)[self.channels]
-        per_output = (lambda flags: flags[:, None]) if self.is_depthwise else (lambda flags: flags[None, :])
+        per_output = (slice(None), None) if self.is_depthwise else (None, slice(None))  # against [outputs, columns]
+        offsets = np.where(known, self.offsets(values), 0)[self.channels][per_output]
+        known, adds = known[self.channels][per_output], offsets != 0
         nonzero = self.nonzero()
         touched = nonzero.any(axis=1)  # [outputs, columns]
         at_edges = nonzero[:, self.outside].any(axis=1)
-        adds = per_output(offsets != 0)
-        varies = (touched & per_output(~known)) | (at_edges & adds)
+        varies = (touched & ~known) | (at_edges & adds)
         if self.raw.dtype.kind == "f" or self.is_hybrid:  # only a sum of zeros is sure in float
             sure = ~(varies | (touched & adds)).any(axis=1)
             return sure, np.clip(self.bias, *self.limits).astype(np.float32)
-        accumulators = self.bias + (self.sums() * per_output(offsets)).sum(axis=1)
+        accumulators = self.bias + (self.sums() * offsets).sum(axis=1)
         zero_point = self.result_step.zero_point if self.result_step else 0
         results, sure = rescale(accumulators, self.multipliers, zero_point, self.limits)
         return ~varies.any(axis=1) & sure, results
@@ -130,7 +130,7 @@ def read_kernel(graph: Graph, operator: Any) -> Kernel | None:
         return None
     options = options_of(operator, OPTIONS[name])
     raw, data, result = graph.constant(inputs[1]), graph.tensors[inputs[0]], graph.tensors[outputs[0]]
-    if raw is None or raw.ndim != (2 if name == "FULLY_CONNECTED" else 4) or 0 in raw.shape or getattr(options, "weightsFormat", 0):
+    if raw is None or raw.ndim != (2 if name == "FULLY_CONNECTED" else 4) or 0 in raw.shape or getattr(options, "weightsFormat", False):
         return None
     if name == "DEPTHWISE_CONV_2D" and raw.shape[0] != 1:
         return None
@@ -174,7 +174,10 @@ def _channels(name: str, weights: np.ndarray, shape: list[int]) -> np.ndarray | 
     """The channel of the data that each column (depthwise: each output) reads; None where they do not match."""
     depth = shape[-1] if shape else 0
     if name == "DEPTHWISE_CONV_2D":
-        fits, channels = depth > 0 and weights.shape[0] % depth == 0, np.arange(weights.shape[0]) // max(1, weights.shape[0] // max(1, depth))
+        fits, channels = (
+            depth > 0 and weights.shape[0] % depth == 0,
+            np.arange(weights.shape[0]) // max(1, weights.shape[0] // max(1, depth)),
+        )
     elif name == "CONV_2D":
         fits, channels = weights.shape[2] == depth, np.arange(weights.shape[2])
     else:  # the data are flattened; a column reads the same channel at another place

@@ -84,9 +84,7 @@ def _same_signatures(one: Any, two: Any, pairs: list[dict[int, int] | None]) -> 
     return len(first) == len(second) and all(
         text(a.signatureKey) == text(b.signatureKey)
         and a.subgraphIndex == b.subgraphIndex
-        and all(
-            _entries(getattr(a, which), pairs[a.subgraphIndex]) == _entries(getattr(b, which), None) for which in ("inputs", "outputs")
-        )
+        and all(_entries(getattr(a, which), pairs[a.subgraphIndex]) == _entries(getattr(b, which), None) for which in ("inputs", "outputs"))
         for a, b in zip(first, second, strict=True)
     )
 

@@ -16,14 +16,16 @@ L, ops = KERAS_3.layers, KERAS_3.ops
 # Class of the operation: what is done with one tensor [batch, 4, 6].
 EXAMPLES = {
     "Add": lambda x: x + 2, "Subtract": lambda x: 1.5 - x, "Multiply": lambda x: x * x, "Divide": lambda x: ops.divide(x, 255.0),
-    "TrueDivide": lambda x: x / 3, "Power": lambda x: x**2, "Maximum": lambda x: ops.maximum(x, 0.1), "Minimum": lambda x: ops.minimum(x, 9.0),
+    "TrueDivide": lambda x: x / 3, "Power": lambda x: x**2, "Maximum": lambda x: ops.maximum(x, 0.1),
+    "Minimum": lambda x: ops.minimum(x, 9.0),
     "Matmul": lambda x: ops.matmul(x, ops.transpose(x, (0, 2, 1))), "Equal": lambda x: ops.cast(ops.equal(ops.floor(x), 0), "float32"),
     "NotEqual": lambda x: ops.cast(ops.not_equal(ops.floor(x), 0), "float32"),
     "Negative": lambda x: -x, "Absolute": ops.absolute, "Sign": ops.sign, "Square": ops.square, "Sqrt": ops.sqrt,
     "Rsqrt": lambda x: ops.rsqrt(x + 2), "Reciprocal": lambda x: ops.reciprocal(x + 2), "Exp": lambda x: ops.exp(x / 100),
     "Expm1": lambda x: ops.expm1(x / 100), "Log": ops.log, "Log1p": ops.log1p, "Sin": ops.sin, "Cos": ops.cos, "Floor": ops.floor,
     "Ceil": ops.ceil, "Erf": ops.erf,
-    "Mean": lambda x: ops.mean(x, axis=1), "Sum": lambda x: ops.sum(x, axis=(1, 2), keepdims=True), "Prod": lambda x: ops.prod(x / 99, axis=-1),
+    "Mean": lambda x: ops.mean(x, axis=1), "Sum": lambda x: ops.sum(x, axis=(1, 2), keepdims=True),
+    "Prod": lambda x: ops.prod(x / 99, axis=-1),
     "Max": lambda x: ops.max(x, axis=-1), "Amax": lambda x: ops.amax(x, axis=1), "Min": lambda x: ops.min(x, axis=2, keepdims=True),
     "Amin": lambda x: ops.amin(x, axis=1), "Var": lambda x: ops.var(x, axis=1), "Std": lambda x: ops.std(x, axis=-1, keepdims=True),
     "Reshape": lambda x: ops.reshape(x, (-1, 8, 3)), "Transpose": lambda x: ops.transpose(x, (0, 2, 1)),

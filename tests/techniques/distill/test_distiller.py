@@ -53,6 +53,11 @@ def compiled(distiller, rate=1e-3):
     return distiller
 
 
+def heard(lesson):
+    """What the teacher said."""
+    return np.concatenate([beside["teacher"] for (_, beside), _ in lesson.samples.dataset(64)])
+
+
 def same(one, other):
     return all((a == b).all() for a, b in zip(one.get_weights(), other.get_weights(), strict=True))
 
@@ -104,7 +109,9 @@ def test_known_teacher_outputs_give_the_training_that_asking_gives(student, smal
     distillation = Distillation.model_validate({"losses": {"kd": {}, "dkd": {}}})
     context = make_context(baseline=small_model)
     lesson = teach(known, distillation, context)
-    assert isinstance(lesson.samples.dataset(8).element_spec[0], tuple)
+    assert set(lesson.samples.dataset(8).element_spec[0][1]) == {"teacher"}
+    again = teach(known, distillation, context)  # from the file
+    np.testing.assert_array_equal(heard(lesson), heard(again))
     compiled(lesson.trainee).fit(lesson.samples.dataset(64), epochs=2, verbose=0)
     keras.utils.set_random_seed(context.seed)
     compiled(ec.Distiller(asked, small_model, [ec.KD(), ec.DKD()], seed=context.seed)).fit(samples.dataset(64), epochs=2, verbose=0)
@@ -126,9 +133,9 @@ def test_outputs_are_stored_only_where_samples_do_not_change(student, small_mode
     assert not stores({"kd": {}, "hints": {}}, False)
 
 
-@pytest.mark.parametrize("losses", [{"kd": {}}, {"kd": {}, "hints": {"weight": 0.1}}])
-def test_resumed_training_with_a_teacher_gives_the_bits_of_an_undisturbed_one(student, small_model, make_context, tmp_path, losses):
-    train = ec.Train(epochs=4, early_stop=3, distill=Distillation.model_validate({"losses": losses}))
+def test_resumed_training_with_a_teacher_gives_the_bits_of_an_undisturbed_one(student, small_model, make_context, tmp_path):
+    losses = {"kd": {}, "hints": {"weight": 0.1}}  # the adaptors go on too
+    train = ec.Train(epochs=3, early_stop=3, distill=Distillation.model_validate({"losses": losses}))
     undisturbed, killed, resumed = (copy_model(student) for _ in range(3))
     for name in "ab":
         (tmp_path / name).mkdir()
@@ -204,3 +211,32 @@ def test_regression_and_autoencoder_learn_the_values(digits):
     distiller.compile("adam", "mse")
     logs = distiller.fit(x, x, epochs=1, batch_size=64, verbose=0).history
     assert set(logs) == {"loss", "loss_mse"}
+
+
+def test_unlabelled_samples_teach_but_have_no_part_in_label_loss_and_metrics(student, small_model, digits):
+    x, y = (array[:64] for array in digits.train.arrays())
+    labelled = np.arange(64) % 4 == 0
+    for layer in student.layers:
+        layer.trainable = False  # BatchNormalization then looks at each sample alone
+    student.get_layer("dropout").rate = 0.0
+
+    def logs(inputs, labels):
+        distiller = compiled(ec.Distiller(student, small_model, [ec.KD(), ec.DKD()], labels=1.0))
+        return distiller.train_on_batch(inputs, labels, return_dict=True)
+
+    wrong = np.where(labelled, y, (y + 1) % 10)
+    some = logs((x, {"labelled": labelled}), wrong)
+    only = logs(x[labelled], y[labelled])
+    everything = logs(x, y)
+    assert some["loss_labels"] == pytest.approx(only["loss_labels"], rel=1e-5)
+    assert some["accuracy"] == pytest.approx(only["accuracy"])
+    assert some["loss_kd"] == pytest.approx(everything["loss_kd"], rel=1e-5)
+    assert some["loss_dkd"] != pytest.approx(everything["loss_dkd"], rel=1e-3)  # the teacher's choice stands for the label
+
+
+def test_batch_without_any_label_has_a_label_loss_of_0(student, small_model, digits):
+    x, y = (array[:8] for array in digits.train.arrays())
+    distiller = compiled(ec.Distiller(student, small_model, labels=1.0))
+    logs = distiller.train_on_batch((x, {"labelled": np.zeros(8, bool)}), y, return_dict=True)
+    assert logs["loss_labels"] == 0
+    assert np.isfinite(logs["loss"])

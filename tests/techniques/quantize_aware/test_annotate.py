@@ -133,9 +133,12 @@ def test_whole_numbers_that_only_an_embedding_reads_are_not_quantized():
         (lambda x: layers.Activation("elu", name="layer")(x), "the converter has no 8-bit form of elu"),
         (lambda x: layers.ReLU(threshold=0.5, name="layer")(x), "there is no 8-bit scheme for ReLU"),
         (lambda x: tf.math.sin(x, name="layer"), "there is no 8-bit scheme for the operator math.sin"),
-        (lambda x: layers.MultiHeadAttention(1, 2, name="layer")(x, x), "the products inside it are one layer to Keras, without a range each"),
+        (
+            lambda x: layers.MultiHeadAttention(1, 2, name="layer")(x, x),
+            "the products inside it are one layer to Keras, without a range each",
+        ),
     ],
-)  # fmt: skip
+)
 def test_float_layers_say_why(image, build, reason):
     reasons = {annotation.reason for annotation in annotated(image, build(image)).values() if annotation.role is Role.FLOAT}
     assert reasons == {reason}

@@ -43,7 +43,8 @@ def image_network():
     x = layers.UpSampling2D(interpolation="bilinear", name="up")(layers.PReLU(shared_axes=[1, 2], name="prelu")(x))
     x = layers.AveragePooling2D((16, 16), name="mean")(x)
     x = layers.Dense(16, use_bias=False, name="hidden")(layers.Flatten(name="flat")(x))
-    x = layers.Subtract(name="difference")([layers.BatchNormalization(name="norm_of_dense")(x), 0.5 * layers.Dense(16, name="side")(x)])
+    x = layers.BatchNormalization(name="norm_of_dense")(x)
+    x = layers.Subtract(name="difference")([x, 0.5 * layers.Dense(16, name="side")(x)])
     return keras.Model(inputs, layers.Dense(10, activation="softmax", name="classes")(x))
 
 

@@ -108,14 +108,17 @@ def compare_layers(model: keras.Model, file: Path, samples: Samples, tensors: Ma
 def _without_false_tensors(measure: Callable[[Mapping[str, int]], list[LayerParity]], tensors: Mapping[str, int]) -> list[LayerParity]:
     """Leaves out tensors that are not what they are called, such as that of a layer whose last step went into the next operator.
 
-    A wrong layer departs alone, as the layers after it are fed with what it gave. A wrong tensor makes the next layer depart too,
-    and both agree once it is left out.
+    A wrong layer departs alone, as the layers after it are fed with what it gave: without its tensor the next one would depart in its
+    place. A false tensor makes the next layer depart too; without it there are no more that do.
     """
     parities = measure(tensors)
-    for parity in [parity for parity in parities if parity.departs][:MOST_SUSPECTS]:
-        fewer = {layer: index for layer, index in tensors.items() if layer != parity.layers[-1]}
+    order = [parity.layers[-1] for parity in parities]
+    for suspect in [parity.layers[-1] for parity in parities if parity.departs][:MOST_SUSPECTS]:
+        later = set(order[order.index(suspect) + 1 :])
+        fewer = {layer: index for layer, index in tensors.items() if layer != suspect}
         others = measure(fewer)
-        if sum(other.departs for other in others) <= sum(known.departs for known in parities) - 2:
+        before, after = (sum(parity.departs and parity.layers[-1] in later for parity in found) for found in (parities, others))
+        if 0 < before >= after:
             tensors, parities = fewer, others
     return parities
 

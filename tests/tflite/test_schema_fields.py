@@ -28,7 +28,7 @@ def test_defaults_and_formats_are_those_of_the_schema():
 
 def test_vectors_have_the_element_size_that_the_generated_code_writes():
     class Builder:
-        def StartVector(self, size, number, alignment):  # noqa: N802 (the generated code calls it so)
+        def StartVector(self, size, number, alignment):  # the generated code calls it so
             self.size = size
 
     for table in TABLES:

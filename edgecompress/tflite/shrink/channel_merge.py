@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
+from edgecompress.tflite.shrink.channel_counts import let_stay
 from edgecompress.tflite.shrink.channel_cut import cut_channels
 from edgecompress.tflite.shrink.channel_flow import follow_channels
-from edgecompress.tflite.shrink.channel_counts import let_stay
 from edgecompress.tflite.shrink.channels import Channels
 from edgecompress.tflite.shrink.graph import graphs_of
 from edgecompress.tflite.shrink.kernels import Kernel

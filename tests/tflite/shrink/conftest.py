@@ -6,13 +6,13 @@ from ai_edge_litert import schema_py_generated as schema
 
 from edgecompress.tflite.pack import pack
 
-VERSIONS = {"CONV_2D": 3, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 4, "ADD": 2, "CONCATENATION": 2, "MAX_POOL_2D": 2, "AVERAGE_POOL_2D": 2,
-            "PAD": 2, "RELU": 2, "MEAN": 2, "QUANTIZE": 2, "DEQUANTIZE": 2, "MUL": 2, "RESHAPE": 1, "TRANSPOSE": 2}  # fmt: skip
+VERSIONS = {"CONV_2D": 3, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 4}
+VERSIONS |= dict.fromkeys("ADD CONCATENATION MAX_POOL_2D AVERAGE_POOL_2D PAD RELU MEAN QUANTIZE DEQUANTIZE MUL TRANSPOSE".split(), 2)
 ACTIVATIONS = {None: 0, "relu": 1, "relu_n1": 2, "relu6": 3}
 
 
 class Net:
-    """Layers return the number of the tensor that they write; `x` is one. Kernels are integers as stored, scales are powers of two or not."""
+    """Layers return the number of the tensor that they write; `x` is one. Kernels are integers as stored."""
 
     def __init__(self, shape, dtype="INT8", scale=0.05, zero_point=-3):
         self.model = schema.ModelT()

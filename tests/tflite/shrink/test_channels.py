@@ -132,7 +132,7 @@ def test_equal_channels_whose_weights_would_not_fit_stay(make_net):
 
 def test_a_tensor_keeps_one_channel_when_all_are_dead(make_net, same_outputs):
     net = make_net([1, 4, 4, 2])
-    x = net.conv(net.input, np.zeros((3, 1, 1, 2)), [0, 0, 0])
+    x = net.conv(net.input, np.zeros((3, 1, 1, 2), int), [0, 0, 0])
     before = net.finish(net.conv(x, np.arange(1, 7).reshape(2, 1, 1, 3), [3, 4]))
     after, _ = shrunk(before)
     assert shapes(after) == [(1, 1, 1, 2), (2, 1, 1, 1)]
@@ -141,7 +141,7 @@ def test_a_tensor_keeps_one_channel_when_all_are_dead(make_net, same_outputs):
 
 def test_outputs_of_the_graph_stay_whole(make_net):
     net = make_net([1, 4, 4, 2])
-    before = net.finish(net.conv(net.input, np.zeros((3, 1, 1, 2)), [0, 0, 0]))
+    before = net.finish(net.conv(net.input, np.zeros((3, 1, 1, 2), int), [0, 0, 0]))
     after, results = shrunk(before)
     assert shapes(after) == shapes(before)
     assert notes(results) == ["CONV_2D 0: 3 of 3 channels are constant and stay for an output"]

@@ -40,7 +40,10 @@ def random_bias(generator, kernel, axis):
 def random_net(make_net, seed):
     """Convolutions, depthwise convolutions, residual additions, concatenations, pools, then a dense layer."""
     generator = np.random.default_rng(seed)
-    pick = lambda *choices: choices[generator.integers(0, len(choices))]
+
+    def pick(*choices):
+        return choices[generator.integers(0, len(choices))]
+
     net = make_net([1, 8, 8, 3])
     width = int(generator.integers(3, 7))
 
@@ -48,7 +51,7 @@ def random_net(make_net, seed):
         size = size or pick(1, 1, 3)
         kernel = random_kernel(generator, (outputs, size, size, net.shape(x)[3]), 0)
         return net.conv(
-            x, kernel, random_bias(generator, kernel, 0), activation=pick(None, "relu", "relu6"), stride=1, same=pick(True, True, size == 1),
+            x, kernel, random_bias(generator, kernel, 0), activation=pick(None, "relu", "relu6"), same=pick(True, True, size == 1),
             zero_point=int(pick(-128, -5, 7)), scales=np.full(outputs, 0.02) * pick(1.0, 1.7, 0.3),
         )  # fmt: skip
 

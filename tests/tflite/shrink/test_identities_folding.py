@@ -22,7 +22,9 @@ def conv(net, x, seed=0):
 
 def transpose(net, x, order):
     shape = [net.shape(x)[axis] for axis in order]
-    return net.operator("TRANSPOSE", [x, net.constant(np.array(order, np.int32), "INT32")], [net.same_step(x, shape)], schema.TransposeOptionsT())
+    return net.operator(
+        "TRANSPOSE", [x, net.constant(np.array(order, np.int32), "INT32")], [net.same_step(x, shape)], schema.TransposeOptionsT()
+    )
 
 
 def requantize(net, x, scale=None, zero_point=None):
@@ -31,7 +33,8 @@ def requantize(net, x, scale=None, zero_point=None):
 
 
 @pytest.mark.parametrize("identity", [
-    lambda net, x: net.reshape(x, net.shape(x)), lambda net, x: transpose(net, x, [0, 1, 2, 3]), lambda net, x: net.pad(x, [[0, 0], [0, 0]]),
+    lambda net, x: net.reshape(x, net.shape(x)), lambda net, x: transpose(net, x, [0, 1, 2, 3]),
+    lambda net, x: net.pad(x, [[0, 0], [0, 0]]),
     requantize, lambda net, x: net.concat(x),
 ])  # fmt: skip
 @pytest.mark.parametrize("is_last", [True, False])
@@ -57,7 +60,8 @@ def test_what_is_quantized_right_after_it_was_read_goes(make_net, same_outputs):
 
 
 @pytest.mark.parametrize("other", [
-    lambda net, x: requantize(net, x, scale=0.07), lambda net, x: requantize(net, x, zero_point=9), lambda net, x: transpose(net, x, [0, 2, 1, 3]),
+    lambda net, x: requantize(net, x, scale=0.07), lambda net, x: requantize(net, x, zero_point=9),
+    lambda net, x: transpose(net, x, [0, 2, 1, 3]),
     lambda net, x: net.pad(x, [[0, 0], [1, 0]]),
 ])  # fmt: skip
 def test_operators_that_change_something_stay(make_net, other):
@@ -73,7 +77,8 @@ def test_an_identity_from_input_to_output_stays(make_net, same_outputs):
 
 
 @pytest.mark.parametrize(("margins", "stride", "folds"), [
-    ([[1, 1], [1, 1]], 1, True), ([[0, 1], [0, 1]], 2, True), ([[1, 1], [1, 1]], 2, False), ([[2, 2], [2, 2]], 1, False), ([[1, 1], [0, 0]], 1, False),
+    ([[1, 1], [1, 1]], 1, True), ([[0, 1], [0, 1]], 2, True), ([[1, 1], [1, 1]], 2, False), ([[2, 2], [2, 2]], 1, False),
+    ([[1, 1], [0, 0]], 1, False),
 ])  # fmt: skip
 @pytest.mark.parametrize("depthwise", [True, False])
 def test_a_pad_that_the_convolution_can_do_goes(make_net, same_outputs, margins, stride, folds, depthwise):
@@ -100,7 +105,9 @@ def test_a_shape_that_never_changes_is_computed_at_once(make_net, same_outputs):
     """SHAPE, one element of it, packed with a constant: the target of a RESHAPE."""
     net = make_net([1, 4, 4, 2])
     x = conv(net, net.input)
-    shape = net.operator("SHAPE", [x], [net.tensor([4], "INT32", name="shape")], schema.ShapeOptionsT())
+    options = schema.ShapeOptionsT()
+    options.outType = schema.TensorType.INT32
+    shape = net.operator("SHAPE", [x], [net.tensor([4], "INT32", name="shape")], options)
     ends = [net.constant(np.array([value], np.int32), "INT32") for value in (0, 1, 1)]
     options = schema.StridedSliceOptionsT()
     options.shrinkAxisMask = 1

@@ -11,7 +11,7 @@ INT8 = Step(0.1, -5, -128, 127)
 
 
 def fixed_point(accumulator: int, multiplier: float, *, half_up: bool) -> int:
-    """The built-in kernels: a 31-bit multiplier, rounded, then a shift, rounded again; vector code rounds halves up, scalar code away from 0."""
+    """The built-in kernels: a 31-bit multiplier, then a shift, both rounded; vector code rounds halves up, scalar code away from 0."""
     fraction, exponent = np.frexp(multiplier)
     mantissa = round(float(fraction) * 2**31)
     left, right = max(0, int(exponent)), max(0, -int(exponent))

@@ -28,9 +28,11 @@ from edgecompress.samples import each
 from edgecompress.shrinking import ShrunkExport, shrink_export
 from edgecompress.store import RunFolder
 from edgecompress.tflite import describe, parse
+from edgecompress.tflite.c_array import c_array
 
 NUM_GOLDEN_SAMPLES = 16
 NUM_PARITY_SAMPLES = 8
+C_FILES = ("model.h", "model.cc")  # of `export: {also: c_array}`
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,9 @@ def deliver(
     Raises:
         ConversionError: a model does not convert, or the target runtime is too old for the result.
     """
-    store.remove(["report.json", "report.md", "report.html", *GOLDEN_FILES.values()])  # of an earlier call: they fit its files only
+    store.remove(
+        ["report.json", "report.md", "report.html", *GOLDEN_FILES.values(), *C_FILES]
+    )  # of an earlier call: they fit its files only
     conversions, shrunk = export_models(recipe, data, models, store, progress)
     files = {name: store.path / file for name, file in RUN_FILES.items()}
     golden, warnings = _golden(files, data, store.path)
@@ -106,6 +110,9 @@ def export_models(
         shrunk = shrink_export(final) if recipe.export.shrink else ShrunkExport(final)
     for name, conversion in conversions.items():
         store.write(RUN_FILES[name], shrunk.content if name == "final" else conversion.content)
+    if recipe.export.also == "c_array":
+        for name, text in c_array(shrunk.content, recipe.name).items():
+            store.write(name, text)
     return conversions, shrunk
 
 

@@ -29,6 +29,8 @@ def judge_goals(goal: Goal, artifact: Mapping[str, Any], drop: float | None, ent
         if limit is not None:
             entry = _entry(entries, limit)
             results.append(_judge(name, limit.limit, getattr(entry, name) if entry else None))
+    if goal.arena_kb is not None:
+        results.append(_judge("arena_kb", goal.arena_kb, None if artifact["arena_bytes"] is None else artifact["arena_bytes"] / 1000))
     if goal.peak_rss_kb is not None:
         peaks = [entry.peak_rss_kb for entry in entries if entry.model == "final" and entry.peak_rss_kb is not None]
         results.append(_judge("peak_rss_kb", goal.peak_rss_kb, max(peaks, default=None)))

@@ -11,7 +11,7 @@ from edgecompress.model_file import TFLITE_SIGNATURE, model_format
 UNKNOWN = "unknown"  # the number of MACs of a layer without a formula
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from rich.console import RenderableType
 
@@ -22,7 +22,8 @@ def inspect(path: str | Path, *, allow_code: bool = False) -> dict[str, Any]:
     """Describes a .tflite, .h5, .keras or SavedModel.
 
     Returns:
-        kind ("tflite" or "keras"), bytes, and for a .tflite the keys of the report's `artifact` and `operators`; for a Keras
+        kind ("tflite" or "keras"), bytes, and for a .tflite the keys of the report's `artifact`, `bytes_by_kind`, `channels` (total,
+        constant, equal), `entropy_bytes` (order-0 entropy of the weights, a floor for any coding of them) and `operators`; for a Keras
         model parameters, nonzero_parameters, macs and `layers`; `macs` of a layer without a formula, and so the total, is None.
 
     Raises:
@@ -46,10 +47,19 @@ def has_tflite_content(path: Path) -> bool:
 def _inspect_tflite(path: Path) -> dict[str, Any]:
     """A .tflite, without TensorFlow."""
     from edgecompress.tflite import describe, list_operators, parse
+    from edgecompress.tflite.byte_map import bytes_by_kind
+    from edgecompress.tflite.entropy import entropy_bytes
+    from edgecompress.tflite.shrink.census import count_channels
 
     content = path.read_bytes()
-    operators = [asdict(info) for info in list_operators(parse(content, path))]
-    return {"kind": "tflite", "path": str(path), **describe(content), "operators": operators}
+    tflite = parse(content, path)
+    operators = [{**asdict(info), "intensity": info.intensity} for info in list_operators(tflite)]
+    try:
+        kinds, channels = bytes_by_kind(content), asdict(count_channels(content))
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from error
+    floor = {"entropy_bytes": entropy_bytes(tflite), "bytes_by_kind": kinds, "channels": channels}
+    return {"kind": "tflite", "path": str(path), **describe(content), **floor, "operators": operators}
 
 
 def _inspect_keras(path: Path, allow_code: bool) -> dict[str, Any]:
@@ -82,27 +92,58 @@ def inspection_table(facts: dict[str, Any]) -> RenderableType:
             for layer in facts["layers"]
         )
         return _table(title, ("layer", "type", "output", "parameters", "MACs"), rows)
-    kinds = ", ".join(f"{kind} {size:,}" for kind, size in facts["bytes_by_type"].items())
-    title = f"{facts['path']}: {facts['bytes']:,} bytes ({kinds}), runs from TensorFlow Lite {facts['min_runtime_version']} on"
+    return _tflite_table(facts)
+
+
+def _tflite_table(facts: dict[str, Any]) -> RenderableType:
+    """The bytes by kind, and the operators."""
+    from rich.console import Group
+    from rich.text import Text
+
+    title = f"{facts['path']}: {facts['bytes']:,} bytes, runs from TensorFlow Lite {facts['min_runtime_version']} on"
+    kinds = ((kind, _count(size), f"{100 * size / facts['bytes']:.1f} %") for kind, size in facts["bytes_by_kind"].items())
     operators = (
-        (item["name"], str(item["version"]), _types(item["outputs"]), _count(item["weight_bytes"]), _count(item["macs"]))
+        (item["name"], str(item["version"]), _types(item["outputs"]), _count(item["weight_bytes"]), _count(item["moved_bytes"]),
+         _count(item["macs"]), f"{item['intensity']:.1f}" if item["macs"] else "")
         for item in facts["operators"]
     )  # fmt: skip
-    return _table(title, ("operator", "version", "outputs", "weight bytes", "MACs"), operators)
+    headers = ("operator", "version", "outputs", "weight bytes", "bytes moved", "MACs", "MACs per byte")
+    return Group(
+        _table(title, ("bytes of", "bytes", "share"), kinds, numbers=2),
+        *(Text(sentence) for sentence in floor_sentences(facts)),
+        _table("", headers, operators, numbers=4),
+    )
 
 
-def _table(title: str, headers: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> RenderableType:
-    """A title and a table whose last two columns are numbers."""
+def floor_sentences(facts: Mapping[str, Any]) -> list[str]:
+    """How much of a .tflite is there for nothing, in words."""
+    channels, sentences = facts["channels"], []
+    if facts["entropy_bytes"]:
+        sentences.append(
+            f"The weights hold {facts['entropy_bytes']:,.0f} bytes of order-0 entropy; "
+            f"the file is {facts['bytes'] / facts['entropy_bytes']:.2f} times that."
+        )
+    if channels["total"]:
+        sentences.append(
+            f"Of {channels['total']:,} channels {channels['constant']:,} never change, and {channels['equal']:,} equal another one."
+        )
+    if facts["arena_bytes"] is not None:
+        sentences.append(f"Its tensors take {facts['arena_bytes']:,} bytes of memory when they share it.")
+    return sentences
+
+
+def _table(title: str, headers: tuple[str, ...], rows: Iterable[tuple[str, ...]], *, numbers: int = 2) -> RenderableType:
+    """A title and a table whose last columns, so many, are numbers."""
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
     table = Table()
     for position, header in enumerate(headers):
-        table.add_column(header, justify="right" if position >= len(headers) - 2 else "left", overflow="fold")
+        table.add_column(header, justify="right" if position >= len(headers) - numbers else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
-    return Group(Text(title, style="bold"), table)
+    return Group(Text(title, style="bold"), table) if title else table
 
 
 def _types(tensors: Iterable[dict[str, Any]]) -> str:

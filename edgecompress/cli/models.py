@@ -14,13 +14,26 @@ from edgecompress.progress import visible_progress
 from edgecompress.quiet import without_noise
 
 
-def inspect(model: ModelFile, allow_code: AllowCode = False, as_json: AsJson = False) -> None:
+def inspect(
+    model: ModelFile,
+    allow_code: AllowCode = False,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw a .tflite as a page: treemap of its bytes, operators.", show_default=False)
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """Shows the layers or operators of a model: shapes, parameters, MACs, types, bytes."""
+    if html is not None:
+        check_place(html)
     with without_noise():
         from edgecompress.inspection import inspect as inspect_model
         from edgecompress.inspection import inspection_table
 
         found = inspect_model(model, allow_code=allow_code)
+    if html is not None:
+        from edgecompress.report.lens import write_lens
+
+        write_lens(found, html)
     show_json(found) if as_json else show(inspection_table(found))
 
 

@@ -22,7 +22,8 @@ class Settings:
         io_type: int8, uint8 or float32.
         samples: [n, ...] to calibrate with, by name for a model of several inputs; None: without calibration.
         on_sample: called after each of them.
-        per_tensor_dense: one scale for all of a Dense kernel, which older runtimes need in the format dynamic.
+        per_tensor_dense: one scale for all of a Dense kernel, which older runtimes need in the format dynamic, and
+            TensorFlow Lite Micro in all.
     """
 
     format: str
@@ -96,8 +97,7 @@ def _convert(converter: tf.lite.TFLiteConverter, settings: Settings) -> bytes:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if settings.format == "float16":
         converter.target_spec.supported_types = [tf.float16]
-    if settings.format == "dynamic":
-        converter._experimental_disable_per_channel_quantization_for_dense_layers = settings.per_tensor_dense
+    converter._experimental_disable_per_channel_quantization_for_dense_layers = settings.per_tensor_dense
     if settings.samples is not None:
         converter.representative_dataset = partial(_samples, settings.samples, settings.on_sample)
         # TFLITE_BUILTINS lets an operator without an int16 kernel stay in float; int8 has that already.

@@ -29,6 +29,9 @@ class Export(Section):
         default=None, description="type of the in- and outputs; absent: int8 for format int8, else float32"
     )
     shrink: bool = Field(default=True, description="make the file smaller without changing one bit of its outputs")
+    also: Literal["c_array"] | None = Field(
+        default=None, description="c_array: the model as C++ source for TensorFlow Lite Micro too, with its operators and arena size"
+    )
     only: list[str] = Field(default=[], description=f"dynamic: quantize only these layers; each {LAYER_PATTERN}")
 
     @property
@@ -41,6 +44,8 @@ class Export(Section):
             raise ValueError(f"only must be absent for format {self.format}; it works with dynamic. Received: {self.only}")
         if self.io_type != "float32" and self.format != "int8":
             raise ValueError(f"io must be float32 for format {self.format}; other types need int8. Received: {self.io_type!r}")
+        if self.also == "c_array" and self.format not in ("float32", "int8", "int16x8"):
+            raise ValueError(f"format must be float32, int8 or int16x8 for a c_array. Received: {self.format!r}")
         return self
 
 
@@ -90,6 +95,7 @@ class Goal(Section):
     size_kb: float | None = Field(default=None, gt=0, description="bytes of the running .tflite / 1000")
     p50_ms: Latency | None = Field(default=None, description="median time of one invoke; a number, or {limit, host, threads}")
     p95_ms: Latency | None = Field(default=None, description="95th percentile of the times, like p50_ms; needs benchmark.runs >= 200")
+    arena_kb: float | None = Field(default=None, gt=0, description="memory that the file's tensors take when they share it / 1000 bytes")
     peak_rss_kb: float | None = Field(default=None, gt=0, description="largest resident memory of the benchmark process / 1000 bytes")
 
 

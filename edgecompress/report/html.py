@@ -1,13 +1,16 @@
-"""A report as one HTML page that loads nothing: words, tables, drawings and styles are all in the file."""
+"""A report, or the lens on a file, as one HTML page that loads nothing: words, tables, drawings and styles are all in it."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
+from edgecompress.report.canvas import Plot
+from edgecompress.report.document import Block, Card
 from edgecompress.report.plots import plots
 from edgecompress.report.schema import Report
 from edgecompress.report.sections import blocks
@@ -24,7 +27,7 @@ def _template() -> Template:
     loader = PackageLoader("edgecompress.report")
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["together"] = _together
-    return environment.get_template("report.html.j2")
+    return environment.get_template("page.html.j2")
 
 
 def _together(text: str) -> str:
@@ -34,15 +37,34 @@ def _together(text: str) -> str:
 
 def render_html(report: Report) -> str:
     """The whole page."""
-    # Matplotlib and `canvas` escape what comes from the report.
-    drawings = {name: (plot.title, Markup(plot.svg)) for name, plot in plots(report).items()}
+    byline = [
+        date_text(report.started_at),
+        f"took {seconds_text(report.seconds)}",
+        f"seed {report.seed}",
+        f"version {report.edgecompress_version}",
+    ]
+    return render_page(
+        "edgecompress report", report.name, byline, cards(report), blocks(report), plots(report), status=report.status,
+        num_warnings=len(report.warnings),
+    )  # fmt: skip
+
+
+def render_page(
+    kind: str, name: str, byline: Sequence[str], cards: Sequence[Card], blocks: Sequence[Block], drawings: Mapping[str, Plot], *,
+    status: str = "done", num_warnings: int = 0,
+) -> str:  # fmt: skip
+    """Any document as a page.
+
+    Args:
+        kind, name, byline: its head.
+        cards: headline numbers.
+        blocks: its sections.
+        drawings: what the blocks name; their makers escape what comes from outside.
+        status, num_warnings: what the head must not hide.
+    """
+    shown = {key: (plot.title, Markup(plot.svg)) for key, plot in drawings.items()}
     return _template().render(
-        report=report,
-        cards=cards(report),
-        blocks=blocks(report),
-        drawings=drawings,
-        started=date_text(report.started_at),
-        took=seconds_text(report.seconds),
+        kind=kind, name=name, byline=byline, cards=cards, blocks=blocks, drawings=shown, status=status, num_warnings=num_warnings
     )
 
 

@@ -5,6 +5,7 @@ import hashlib
 from collections import Counter
 from typing import Any
 
+from edgecompress.tflite.arena import plan_arena
 from edgecompress.tflite.model import Tensor, Tflite
 from edgecompress.tflite.parse import parse
 from edgecompress.tflite.runtime_versions import least_runtime_version, operator_versions
@@ -17,14 +18,15 @@ def describe(content: bytes) -> dict[str, Any]:
 
     Returns:
         bytes, gzip_bytes (level 6, like the gzip command), sha256, bytes_by_type (its values add up to `bytes`), ops (name -> how many),
-        op_versions (name -> newest version used), min_runtime_version, inputs and outputs of the main subgraph, arena_bytes (None: not
-        measured).
+        op_versions (name -> newest version used), min_runtime_version, inputs and outputs of the main subgraph, arena_bytes (see
+        `arena`; None: too many tensors to plan).
 
     Raises:
         ModelError: not a .tflite file, or a damaged one.
     """
     tflite = parse(content)
     main = tflite.subgraphs[0]
+    plan = plan_arena(tflite)
     versions: dict[str, int] = {}
     for name, version in operator_versions(tflite):
         versions[name] = max(version, versions.get(name, version))
@@ -38,7 +40,7 @@ def describe(content: bytes) -> dict[str, Any]:
         "min_runtime_version": str(least_runtime_version(tflite)),
         "inputs": [describe_tensor(main.tensors[index]) for index in main.inputs],
         "outputs": [describe_tensor(main.tensors[index]) for index in main.outputs],
-        "arena_bytes": None,
+        "arena_bytes": None if plan is None else plan.total,
     }
 
 

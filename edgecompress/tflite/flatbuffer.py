@@ -139,3 +139,14 @@ class Table:
         self.file.check(start + 4, 4 * length)
         places = range(start + 4, start + 4 + 4 * length, 4)
         return [self.file.table(place + self.file.unpack(_UNSIGNED, place)[0]) for place in places]
+
+    def extent(self) -> tuple[int, int, int, int]:
+        """Start and bytes of the table, start and bytes of its list of fields."""
+        list_at = self.position - self.file.unpack(_SIGNED, self.position)[0]
+        list_bytes, table_bytes = self.file.unpack(_PAIR, list_at)
+        return self.position, table_bytes, list_at, list_bytes
+
+    def vector_extent(self, number: int, dtype: str) -> tuple[int, int]:
+        """Start and bytes of a vector, its length included; of no bytes where it is absent."""
+        start = self._follow(number)
+        return (0, 0) if start is None else (start, 4 + self.array(number, dtype).nbytes)

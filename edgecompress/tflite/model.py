@@ -45,6 +45,7 @@ class Tensor:
         buffer: index into the file's buffers.
         quantization: None for a tensor that is not quantized.
         is_sparse: its buffer holds only the non-zero part.
+        is_variable: it keeps its value from one invoke to the next.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Tensor:
     buffer: int
     quantization: Quantization | None
     is_sparse: bool
+    is_variable: bool
 
 
 @dataclass(frozen=True)

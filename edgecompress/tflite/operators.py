@@ -4,6 +4,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from edgecompress.tflite.model import Operator, Subgraph, Tensor, Tflite
 
 TRANSLATORS = ("QUANTIZE", "DEQUANTIZE")
@@ -30,6 +32,7 @@ class OperatorInfo:
         inputs, outputs: tensors; optional inputs that are left out are not listed.
         macs: multiply-accumulates of one run, of convolutions and fully connected operators; 0 for all others.
         weight_bytes: stored bytes of its constant inputs (a constant that two operators share counts for both).
+        moved_bytes: weight_bytes, and those of the tensors that it reads and writes, once each.
     """
 
     name: str
@@ -39,6 +42,15 @@ class OperatorInfo:
     outputs: tuple[TensorInfo, ...]
     macs: int
     weight_bytes: int
+    moved_bytes: int
+
+    @property
+    def intensity(self) -> float:
+        """Multiply-accumulates per byte moved: low means that memory, not arithmetic, sets the speed.
+
+        Source: Williams, Waterman, Patterson, Roofline: An Insightful Visual Performance Model (2009), with bytes in place of DRAM traffic.
+        """
+        return self.macs / self.moved_bytes if self.moved_bytes else 0.0
 
 
 def list_operators(tflite: Tflite) -> list[OperatorInfo]:
@@ -61,6 +73,8 @@ def _describe(tflite: Tflite, index: int, subgraph: Subgraph, operator: Operator
     inputs = [subgraph.tensors[number] for number in operator.inputs if number >= 0]
     outputs = [subgraph.tensors[number] for number in operator.outputs if number >= 0]
     code = tflite.operator_codes[operator.code]
+    weight_bytes = sum(tflite.buffers[buffer].size for buffer in {tensor.buffer for tensor in inputs})
+    computed = {number for number in (*operator.inputs, *operator.outputs) if number >= 0 and not tflite.has_data(subgraph.tensors[number])}
     return OperatorInfo(
         name=code.name,
         version=code.version,
@@ -68,8 +82,21 @@ def _describe(tflite: Tflite, index: int, subgraph: Subgraph, operator: Operator
         inputs=tuple(_info(tensor) for tensor in inputs),
         outputs=tuple(_info(tensor) for tensor in outputs),
         macs=operator_macs(code.name, [tensor.shape for tensor in inputs], [tensor.shape for tensor in outputs]),
-        weight_bytes=sum(tflite.buffers[buffer].size for buffer in {tensor.buffer for tensor in inputs}),
+        weight_bytes=weight_bytes,
+        moved_bytes=weight_bytes + sum(tensor_bytes(subgraph.tensors[number]) for number in computed),
     )
+
+
+def tensor_bytes(tensor: Tensor) -> int:
+    """Bytes of a tensor in memory; 0 for one of a shape or type that does not tell."""
+    bits = {"int4": 4, "uint4": 4, "int2": 2, "bfloat16": 16}.get(tensor.dtype)
+    if bits is None:
+        try:
+            bits = 8 * np.dtype(tensor.dtype).itemsize
+        except TypeError:  # string, resource, variant
+            return 0
+    known = len(tensor.shape) <= MAX_RANK and min(tensor.shape, default=1) >= 0
+    return -(-math.prod(tensor.shape) * bits // 8) if known else 0
 
 
 def _info(tensor: Tensor) -> TensorInfo:

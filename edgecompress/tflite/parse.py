@@ -106,6 +106,7 @@ def _tensor(table: Table) -> Tensor:
         name=table.text(3),
         quantization=None if quantization is None else _quantization(quantization),
         is_sparse=table.child(6) is not None,
+        is_variable=bool(table.number(5, "<?")),
         shape_signature=table.integers(7),
     )
 

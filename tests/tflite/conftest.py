@@ -65,6 +65,17 @@ def add_metadata(model: schema.ModelT, name: str, content: bytes) -> None:
 
 
 @pytest.fixture(scope="session")
+def model_contents(data_folder):
+    """Path -> bytes of every model file of the real data that has a subgraph, by content: many are named .bin."""
+    found = {}
+    for path in sorted(path for path in data_folder.rglob("*") if path.is_file()):
+        with open(path, "rb") as file:
+            if file.read(8)[4:] == b"TFL3" and path.name != "0_subgraphs.bin":
+                found[str(path.relative_to(data_folder))] = path.read_bytes()
+    return found
+
+
+@pytest.fixture(scope="session")
 def by_hand():
     """The functions of this file, under one name (test folders are not packages)."""
     from types import SimpleNamespace

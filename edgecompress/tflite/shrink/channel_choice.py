@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from edgecompress.tflite.shrink.channel_counts import let_stay
 from edgecompress.tflite.shrink.channel_cut import cut_channels
 from edgecompress.tflite.shrink.channel_flow import follow_channels
 from edgecompress.tflite.shrink.channels import Channels
@@ -32,7 +33,7 @@ def remove_dead_channels(model: Any, *, round_to: int = 1, tolerant: bool = Fals
             channels = follow_channels(graph)
             labels = channels.classes()
             why = _needed(channels, labels, tolerant)
-            keep = _round_up(channels, labels, _masks(channels, labels, why), round_to)
+            keep = let_stay(channels, labels, _masks(channels, labels, why), round_to)
             cut = _count_cut(channels, keep)
             if not cut:
                 notes += _stay_for_place(channels, labels, why)
@@ -66,25 +67,6 @@ def _masks(channels: Channels, labels: np.ndarray, why: dict[int, str]) -> dict[
         if not needed[places].any():
             needed[places[0]] = True
     return {index: needed[labels[channels.places(index)]] for index in channels.sizes}
-
-
-def _round_up(channels: Channels, labels: np.ndarray, keep: dict[int, np.ndarray], multiple: int) -> dict[int, np.ndarray]:
-    """Lets channels stay until each kernel has a multiple of them again."""
-    if multiple == 1:
-        return keep
-    stay = np.zeros(channels.num_places, bool)
-    for index, mask in keep.items():
-        stay[channels.places(index)] = mask
-    for kernel in channels.kernels:
-        places = channels.places(kernel.result)
-        missing = -int(stay[places].sum()) % multiple if len(places) % multiple == 0 else 0
-        cut = np.unique(labels[places[~stay[places]]])
-        for label in cut:
-            if missing > 0:
-                members = labels == label
-                missing -= int(members[places].sum())
-                stay |= members
-    return {index: stay[channels.places(index)] for index in keep}
 
 
 def _count_cut(channels: Channels, keep: dict[int, np.ndarray]) -> int:

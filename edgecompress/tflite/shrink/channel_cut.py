@@ -26,7 +26,7 @@ def cut_channels(channels: Channels, keep: Keep, merges: Merges) -> None:
         merges: channels that go because another one is equal, and not because they are constant or not needed.
     """
     for kernel in channels.kernels:
-        _cut_kernel(channels, kernel, keep, merges.get(kernel.data, {}))
+        _cut_kernel(channels, kernel, keep, {} if kernel.is_depthwise else merges.get(kernel.data, {}))
     for follower in channels.followers:
         values = channels.graph.constant(integers(follower.operator.inputs)[follower.position])
         if values is not None:

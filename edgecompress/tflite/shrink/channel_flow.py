@@ -65,7 +65,9 @@ def _equal_outputs(channels: Channels, kernel: Kernel) -> np.ndarray:
     scales = np.broadcast_to(kernel.multipliers, kernel.num_outputs)
     sources = read if kernel.is_depthwise else np.zeros(kernel.num_outputs)
     return np.array([
-        channels.number((id(kernel.operator), kernel.weights[row].tobytes(), kernel.bias[row], scales[row], sources[row]))
+        channels.number((
+            id(kernel.operator), kernel.weights[row].tobytes(), kernel.bias[row], scales[row], sources[row], row < kernel.num_grouped
+        ))
         for row in range(kernel.num_outputs)
     ])  # fmt: skip
 

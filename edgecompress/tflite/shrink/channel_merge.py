@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from edgecompress.tflite.shrink.channel_counts import let_stay
 from edgecompress.tflite.shrink.channel_cut import cut_channels
 from edgecompress.tflite.shrink.channel_flow import follow_channels
 from edgecompress.tflite.shrink.channels import Channels
@@ -63,6 +64,7 @@ class _Choice:
         for label in sorted(self._twins(), reverse=True):
             if label not in self._locked:
                 self._try(label)
+        self._let_stay()
 
     def _twins(self) -> set[int]:
         """Classes with a channel, in front of a kernel, that is not the first with its value number."""
@@ -87,14 +89,32 @@ class _Choice:
                         return
                     sums[id(kernel)] = added
                 pairs.append((index, channel, target))
-        if not pairs:
+        gone = {index: self._labels[self._channels.places(index)] == label for index in self.keep}
+        if not pairs or any(not (mask & ~gone[index]).any() for index, mask in self.keep.items()):  # at least one channel stays
             return
         self._sums = sums
         for index, channel, target in pairs:
             self.merges.setdefault(index, {})[channel] = target
             self._locked.add(int(self._labels[self._channels.first[index] + target]))
         for index, mask in self.keep.items():
-            mask[self._labels[self._channels.places(index)] == label] = False
+            mask[gone[index]] = False
+
+    def _let_stay(self) -> None:
+        """Takes merges back until numbers of channels are right; all of them, if the sums of the rest do not fit."""
+        self.keep = let_stay(self._channels, self._labels, self.keep)
+        kept = {index: {gone: stays for gone, stays in pairs.items() if not self.keep[index][gone]} for index, pairs in self.merges.items()}
+        if kept == self.merges:
+            return
+        self.merges = kept
+        for index, pairs in kept.items():
+            for kernel in self._readers[index]:
+                weights: np.ndarray | None = kernel.weights
+                for gone, stays in pairs.items():
+                    weights = None if weights is None else self._add(kernel, weights, gone, stays)
+                if weights is None:
+                    self.merges = {}
+                    self.keep = {tensor: np.ones_like(mask) for tensor, mask in self.keep.items()}
+                    return
 
     def _target(self, index: int, channel: int, label: int) -> int | None:
         """The first channel of a tensor that equals another one and stays."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgecompress.tflite.pack import pack
+from edgecompress.tflite.shrink.appended import find_appended, move_appended
 from edgecompress.tflite.shrink.channel_choice import remove_dead_channels
 from edgecompress.tflite.shrink.channel_merge import merge_duplicate_channels
 from edgecompress.tflite.shrink.diet import drop_metadata, drop_names
@@ -88,10 +89,11 @@ def apply_passes(content: bytes, names: Collection[str], settings: Settings) -> 
     """
     model = unpack(content)
     packed = pack(model)
-    results = [PassResult("write_once", 0, len(content) - len(packed))]
+    appended = find_appended(content)
+    results = [PassResult("write_once", 0, (len(content) if appended is None else appended) - len(packed))]
     for name, run in PASSES.items():
         if name in names:
             changes, notes = run(model, settings)
             before, packed = packed, pack(model) if changes else packed
             results.append(PassResult(name, changes, len(before) - len(packed), notes))
-    return packed, results
+    return packed + move_appended(content, len(packed)), results

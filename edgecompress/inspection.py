@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgecompress.errors import ModelError
 from edgecompress.model_file import TFLITE_SIGNATURE, model_format
 
 UNKNOWN = "unknown"  # the number of MACs of a layer without a formula

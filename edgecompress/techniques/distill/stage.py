@@ -17,6 +17,8 @@ from edgecompress.techniques.distill.students import make_student
 from edgecompress.techniques.distill.teachers import Teacher, make_teachers, untrained_teachers, warn_of_worse
 from edgecompress.training import fit
 
+UNTRAINED = ("builder", "scale")  # students that know nothing before they learn
+
 
 def apply(model: keras.Model, config: Distill, context: Context) -> StageResult:
     """Trains a student. It takes the place of `model`, and keeps of that hold only where the student is a copy of it."""
@@ -61,7 +63,7 @@ def _learn(model: keras.Model, config: Distill, context: Context, keeps: Sequenc
     """Generation after generation; the epochs of all."""
     teachers, epochs = make_teachers(config, context), []
     graph = teachers[0].model
-    if config.student is None or config.student.source == "file":
+    if config.student is None or config.student.source not in UNTRAINED:
         warn_of_worse(teachers, make_student(model, config, graph, context.outlook, seed=0), context)
     for generation in range(config.generations - 1):
         part = part_of(context, "generation", generation)

@@ -17,13 +17,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import tensorflow as tf
 import tf_keras as keras
 from tf_keras.src.applications.convnext import LayerScale, StochasticDepth
+from tf_keras.src.applications.inception_resnet_v2 import CustomScaleLayer
 
 # Generators with a visible state make Dropout repeatable from any epoch; see `training`.
 keras.backend.experimental.enable_tf_random_generator()
 
-
 # Layers that tf_keras.applications is made of and tf_keras does not find by name, as a saved model asks for them.
-OWN_LAYERS = {"LayerScale": LayerScale, "StochasticDepth": StochasticDepth}
+OWN_LAYERS = {"LayerScale": LayerScale, "StochasticDepth": StochasticDepth, "CustomScaleLayer": CustomScaleLayer}
 keras.utils.get_custom_objects().update(OWN_LAYERS)
 
 

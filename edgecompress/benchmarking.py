@@ -15,7 +15,9 @@ from edgecompress.device.child import run_job
 from edgecompress.errors import ModelError
 from edgecompress.inspection import has_tflite_content
 from edgecompress.progress import Progress, visible_progress
+from edgecompress.recipe.suggestions import near_path
 from edgecompress.report.schema import BenchmarkEntry
+from edgecompress.samples import Samples, each, names_in_file, ordered
 from edgecompress.tflite import parse
 
 if TYPE_CHECKING:
@@ -54,12 +56,12 @@ def benchmark(
     return benchmark_files(models, threads=threads, runs=runs, progress=progress, timeout_s=timeout_s)
 
 
-def write_golden(model: Path, inputs: np.ndarray, path: Path) -> str | None:
+def write_golden(model: Path, inputs: Samples, path: Path) -> str | None:
     """Stores what `model` gives for `inputs` under each kernel family; a device is compared with it before it is timed.
 
     Args:
-        model: a .tflite with one input.
-        inputs: float32 [n, ...], preprocessed samples.
+        model: a .tflite.
+        inputs: float32 [n, ...], preprocessed samples; by name for a model of several inputs.
         path: the .npz to write.
 
     Returns:
@@ -67,7 +69,8 @@ def write_golden(model: Path, inputs: np.ndarray, path: Path) -> str | None:
     """
     with TemporaryDirectory(prefix="edgecompress-") as folder:
         stored = Path(folder) / "inputs.npz"
-        np.savez(stored, input_0=inputs)
+        names = names_in_file(model, each(lambda values: values.shape[1:], inputs))
+        np.savez(stored, **{f"input_{position}": values for position, values in enumerate(ordered(inputs, names))})
         try:
             run_job({"job": "golden", "model": str(model), "inputs": str(stored), "output": str(path)}, timeout_s=TIMEOUT_S)
         except DeviceFault as fault:
@@ -123,8 +126,8 @@ def benchmark_path(
 def _check_content(path: Path) -> None:
     """Raises ModelError for what is no .tflite: that is no failure of the device."""
     if not path.is_file():
-        received = "a folder" if path.is_dir() else "nothing is there"
-        raise ModelError(f"{path}: must be a .tflite file or a run folder. Received: {received}.")
+        received = "a folder." if path.is_dir() else f"nothing is there.{near_path(path)}"
+        raise ModelError(f"{path}: must be a .tflite file or a run folder. Received: {received}")
     if not has_tflite_content(path):
         raise ModelError(f"{path}: must be a .tflite file. Received: a file of another format, or a damaged one.")
     parse(path.read_bytes(), path)

@@ -12,15 +12,15 @@ import numpy as np
 
 from edgecompress.backend import tf
 from edgecompress.data.array_inputs import INPUT_TYPES, check_finite
-from edgecompress.data.image_folder import SUFFIXES, decode
-from edgecompress.data.npz import READ_ERRORS
+from edgecompress.data.image_folder import SUFFIXES, check_image, decode
+from edgecompress.data.npz import opened
 from edgecompress.data.preprocess import output_shape, preprocess_batch
 from edgecompress.errors import DataError
 from edgecompress.recipe.load import make_section
 from edgecompress.recipe.schema import Data, Preprocess
+from edgecompress.samples import Samples, Shapes, num_samples
 
 MAX_SAMPLES = 200
-ARRAYS = ("x_train", "x")  # the first one that the file holds
 FOLDER_SCALE = "1/255"  # pixels are whole numbers up to 255, and most models take them as fractions of it
 COLOURS = {1: "grayscale", 3: "rgb"}  # by number of channels
 
@@ -30,32 +30,38 @@ class Calibration:
     """Samples as the model takes them.
 
     Attributes:
-        samples: float32 [n, ...], at most 200.
+        samples: float32 [n, ...], at most 200; by name for a model of several inputs.
         words: what they are and what was done to them, such as "200 samples of photos, scaled by 1/255".
     """
 
-    samples: np.ndarray
+    samples: Samples
     words: str
 
 
-def read_calibration(path: Path, input_shape: tuple[int, ...], preprocess: Mapping[str, Any]) -> Calibration:
+def read_calibration(path: Path, input_shape: Shapes, preprocess: Mapping[str, Any]) -> Calibration:
     """Reads up to 200 samples, spread evenly over the file or folder.
 
     Args:
-        path: an .npz file with an array x_train or x [n, ...]; or a folder of images, or of folders of images.
-        input_shape: of the model, without the batch. Images get its size and channels.
-        preprocess: `scale`, `mean` and `std` as in a recipe; the scale of images is 1/255 if it is absent.
+        path: an .npz file with an array x_train or x [n, ...], or one of each input's name; or a folder of images, or of folders of
+            images.
+        input_shape: of the model, without the batch; by name for a model of several inputs. Images get its size and channels.
+        preprocess: `scale`, `mean` and `std` as in a recipe, for a model of one input; the scale of images is 1/255 if it is absent.
 
     Raises:
         DataError: missing, damaged, NaN, or of another shape than the model's input.
         RecipeError: a value of `preprocess`.
     """
     settings = {"scale": FOLDER_SCALE, **preprocess} if path.is_dir() else dict(preprocess)
-    if path.is_dir():
+    samples: Samples
+    if isinstance(input_shape, Mapping) and (path.is_dir() or preprocess):
+        received = f"{'a folder' if path.is_dir() else 'scale, mean or std'} for {', '.join(input_shape)}"
+        raise DataError(f"{path}: samples of several inputs must be arrays of an .npz, preprocessed. Received: {received}.")
+    if path.is_dir() and not isinstance(input_shape, Mapping):
         samples = _read_images(path, _checked(path, {**settings, **_image_settings(path, input_shape)}))
     else:
         samples = _read_npz(path, input_shape, _checked(path, settings))
-    return Calibration(samples, f"{len(samples)} {'sample' if len(samples) == 1 else 'samples'} of {path}, {_treatment(settings)}")
+    number = num_samples(samples)
+    return Calibration(samples, f"{number} {'sample' if number == 1 else 'samples'} of {path}, {_treatment(settings)}")
 
 
 def _checked(path: Path, settings: Mapping[str, Any]) -> Preprocess:
@@ -81,10 +87,23 @@ def _spread(num_samples: int) -> np.ndarray:
     return np.arange(num_chosen) * num_samples // num_chosen
 
 
-def _read_npz(path: Path, input_shape: tuple[int, ...], settings: Preprocess) -> np.ndarray:
-    """Samples of an array that fits the model, preprocessed."""
-    name, array = _read_array(path)
-    where = f"{name} in {path}"
+def _read_npz(path: Path, input_shapes: Shapes, settings: Preprocess) -> Samples:
+    """Samples of the array, or of each named array, that fits the model, preprocessed."""
+    with opened(path) as arrays:
+        if not isinstance(input_shapes, Mapping):
+            return _read_array(path, arrays, "x", input_shapes, settings)
+        samples = {name: _read_array(path, arrays, name, shape, settings) for name, shape in input_shapes.items()}
+    if len(lengths := {len(values) for values in samples.values()}) > 1:
+        raise DataError(f"{path}: arrays of several inputs must have the same number of samples. Received: {sorted(lengths)}.")
+    return samples
+
+
+def _read_array(path: Path, arrays: Mapping[str, np.ndarray], name: str, input_shape: tuple[int, ...], settings: Preprocess) -> np.ndarray:
+    """Samples of one input."""
+    found = next((each for each in (f"{name}_train", name) if each in arrays), None)
+    if found is None:
+        raise DataError(f"{path}: must hold the array {name} or {name}_train. Received: {', '.join(arrays) or 'no arrays'}.")
+    array, where = arrays[found], f"{found} in {path}"
     if array.dtype.name not in INPUT_TYPES:
         raise DataError(f"{where}: samples must be numbers of at most 64 bits. Received: {array.dtype}.")
     if array.ndim < 2 or 0 in array.shape:
@@ -94,26 +113,9 @@ def _read_npz(path: Path, input_shape: tuple[int, ...], settings: Preprocess) ->
     if array.shape[1:] != input_shape:
         raise DataError(f"{where}: samples must have the model's input shape {list(input_shape)}. Received: {list(array.shape[1:])}.")
     check_finite(array, where)
+    settings = settings.model_copy(update={"channel_axis": "none"})  # the model has said which axes there are
     output_shape(input_shape, settings)  # refuses a mean or std that does not fit the channels
     return preprocess_batch(tf.constant(array[_spread(len(array))].astype(np.float32)), settings).numpy()
-
-
-def _read_array(path: Path) -> tuple[str, np.ndarray]:
-    """Name and values of the array that holds the samples."""
-    try:
-        archive = np.load(path, allow_pickle=False)
-    except READ_ERRORS as error:
-        raise DataError(f"{path}: must be a whole .npz file without pickled objects, or a folder of images. Received: {error}.") from error
-    if not isinstance(archive, np.lib.npyio.NpzFile):
-        raise DataError(f"{path}: must be an .npz file. Received: a single array.")
-    with archive:
-        name = next((name for name in ARRAYS if name in archive.files), None)
-        if name is None:
-            raise DataError(f"{path}: must hold the array x or x_train. Received: {', '.join(archive.files) or 'no arrays'}.")
-        try:
-            return name, np.asarray(archive[name])
-        except READ_ERRORS as error:
-            raise DataError(f"{name} in {path}: must be a whole array without pickled objects. Received: {error}.") from error
 
 
 def _image_settings(folder: Path, input_shape: tuple[int, ...]) -> dict[str, Any]:
@@ -142,9 +144,5 @@ def _list_images(folder: Path) -> list[Path]:
 
 def _read_image(path: Path, settings: Preprocess) -> np.ndarray:
     """One image as a batch of 1."""
-    try:
-        image = decode(tf.constant(os.fsencode(path)))
-    except tf.errors.OpError as error:
-        reason = error.message.partition("}} ")[2].partition(" [Op:")[0] or error.message
-        raise DataError(f"{path}: must be a whole image. Received: {reason.rstrip('.')}.") from error
-    return preprocess_batch(image[tf.newaxis], settings).numpy()
+    check_image(path)
+    return preprocess_batch(decode(tf.constant(os.fsencode(path)))[tf.newaxis], settings).numpy()

@@ -14,7 +14,8 @@ from edgecompress import __version__, versions
 from edgecompress.backend import keras
 from edgecompress.benchmarking import GOLDEN_FILES, RUN_FILES, benchmark_files, write_golden
 from edgecompress.data import Data
-from edgecompress.evaluation import Evaluation, evaluate_keras, evaluate_tflite, verdict
+from edgecompress.evaluation import Evaluation, class_changes, evaluate_keras, evaluate_tflite, verdict
+from edgecompress.evaluation.parity_check import check_parity, compare_outputs
 from edgecompress.export import Conversion, convert
 from edgecompress.goals import judge_goals
 from edgecompress.keeps import Keep
@@ -23,12 +24,14 @@ from edgecompress.manifest import manifest
 from edgecompress.progress import Progress
 from edgecompress.recipe.schema import METRIC_RISES, Export, Recipe
 from edgecompress.report.schema import Report, StageReport
+from edgecompress.samples import each
 from edgecompress.shrinking import ShrunkExport, shrink_export
 from edgecompress.store import RunFolder
 from edgecompress.tflite import describe, parse
 from edgecompress.tflite.c_array import c_array
 
 NUM_GOLDEN_SAMPLES = 16
+NUM_PARITY_SAMPLES = 8
 C_FILES = ("model.h", "model.cc")  # of `export: {also: c_array}`
 
 
@@ -65,7 +68,9 @@ def deliver(
     )  # fmt: skip
     artifact = _artifact(recipe, conversions, shrunk)
     validation = evaluate_tflite(files["final"], data.validation, recipe.task, progress=progress)
-    judged = verdict(evaluations["baseline", "keras"], evaluations["final", "tflite"], recipe.task, seed=recipe.seed)
+    parity, departures = _parity(recipe, data, models.final, conversions["final"], validation, progress)
+    compared = evaluations["baseline", "keras"], evaluations["final", "tflite"]
+    judged: dict[str, Any] = {"test": verdict(*compared, recipe.task, seed=recipe.seed), "classes": class_changes(*compared)}
     store.write("manifest.json", manifest(recipe, data, artifact, files))
     return Report.model_validate({
         "name": recipe.name, "seed": recipe.seed, "started_at": started_at.isoformat(timespec="seconds"),
@@ -74,9 +79,12 @@ def deliver(
         "stages": [*stages[:-1], stages[-1].model_copy(update={"keeps": keeps})],
         "metrics": _metrics(evaluations), "verdict": _verdict(recipe, stages, validation, judged), "artifact": artifact,
         "conversion": {"rung": conversions["final"].rung, "refused": conversions["final"].refused},
-        "layer_bytes": layer_bytes(models.baseline, models.final, file), "benchmark": entries,
-        "goals": judge_goals(recipe.goal, artifact, judged["drop"], entries),
-        "warnings": [*conversions["final"].warnings, *shrunk.warnings, *warnings, *broken(keeps)],
+        "parity": parity, "layer_bytes": layer_bytes(models.baseline, models.final, file), "benchmark": entries,
+        "goals": judge_goals(recipe.goal, artifact, judged["test"]["drop"], entries),
+        "warnings": [
+            *data.warnings, *(warning for stage in stages for warning in stage.warnings), *conversions["final"].warnings,
+            *shrunk.warnings, *warnings, *broken(keeps), *departures,
+        ],
     })  # fmt: skip
 
 
@@ -110,7 +118,7 @@ def export_models(
 
 def _golden(files: Mapping[str, Path], data: Data, folder: Path) -> tuple[dict[str, Path], list[str]]:
     """Golden files by model name, and a warning for each that could not be made."""
-    inputs = data.calibration.arrays()[0][:NUM_GOLDEN_SAMPLES]
+    inputs = each(lambda values: values[:NUM_GOLDEN_SAMPLES], data.calibration.arrays()[0])
     golden, warnings = {}, []
     for name, path in files.items():
         stored = folder / GOLDEN_FILES[name]
@@ -132,6 +140,17 @@ def evaluate_models(
     for name in ("baseline", "plain", "final"):
         evaluations[name, "tflite"] = evaluate_tflite(files[name], data.test, recipe.task, progress=progress)
     return evaluations
+
+
+def _parity(
+    recipe: Recipe, data: Data, model: keras.Model, conversion: Conversion, validation: Evaluation, progress: Progress
+) -> tuple[dict[str, Any], list[str]]:
+    """The `parity` section: the last Keras model against the converter's file, and warnings."""
+    before = evaluate_keras(model, data.validation, recipe.task, batch_size=data.batch_size, progress=progress)
+    outputs = compare_outputs(before, validation, recipe.task, seed=recipe.seed)
+    with data.validation.readable():
+        samples, _ = next(iter(data.validation.dataset(NUM_PARITY_SAMPLES)))
+    return check_parity(model, conversion.content, outputs, each(lambda part: part.numpy(), samples), conversion.tensors)
 
 
 def _artifact(recipe: Recipe, conversions: Mapping[str, Conversion], shrunk: ShrunkExport) -> dict[str, Any]:
@@ -157,10 +176,12 @@ def _verdict(recipe: Recipe, stages: Sequence[StageReport], validation: Evaluati
     before, after = stages[0].metrics["validation"][metric], validation.metrics[metric]
     rises = METRIC_RISES[metric]
     on_validation = {"baseline": before, "final": after, "drop": before - after if rises else after - before}
-    return {"metric": metric, "direction": "rises" if rises else "falls", "validation": on_validation, "test": judged}
+    return {"metric": metric, "direction": "rises" if rises else "falls", "validation": on_validation, **judged}
 
 
 def _data_summary(data: Data) -> dict[str, Any]:
     """The `data` section."""
     splits = {f"num_{name}": len(getattr(data, name)) for name in ("train", "validation", "test", "calibration")}
+    if data.unlabelled is not None:
+        splits["num_unlabelled"] = len(data.unlabelled)
     return {"source": data.source, **splits, "fingerprint": data.fingerprint, "class_names": data.class_names}

@@ -31,8 +31,6 @@ def inspect(path: str | Path, *, allow_code: bool = False) -> dict[str, Any]:
         ModelError: missing, damaged, or neither.
     """
     path = Path(path)
-    if not path.exists():
-        raise ModelError(f"{path}: must be a model file. Received: nothing is there.")
     return _inspect_tflite(path) if is_tflite(path) else _inspect_keras(path, allow_code)
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Literal
 
 from edgecompress.errors import ModelError
+from edgecompress.recipe.suggestions import near_path
 
 ModelFormat = Literal["h5", "keras", "saved_model", "tflite"]
 
@@ -35,6 +36,8 @@ def model_format(path: Path, *, expected: str = "a model: .h5, .keras, .tflite o
             raise ModelError(f"{path}: must be a file. Received: a device or a pipe.")
         with open(path, "rb") as file:
             start = file.read(len(HDF5_SIGNATURE))
+    except FileNotFoundError as error:
+        raise ModelError(f"{path}: must be {expected}. Received: nothing is there.{near_path(path)}") from error
     except OSError as error:
         raise ModelError(f"{path}: model file cannot be read: {error.strerror}.") from error
     if start.startswith(HDF5_SIGNATURE):

@@ -12,14 +12,16 @@ from edgecompress.calibration import Calibration, read_calibration
 from edgecompress.data import load_data
 from edgecompress.device import DeviceFault
 from edgecompress.device.child import run_job
-from edgecompress.errors import ConversionError, DataError, ModelError, StorageError
+from edgecompress.errors import DataError, ModelError, StorageError
 from edgecompress.evaluation import evaluate_keras, evaluate_tflite
 from edgecompress.export.compatibility import CALIBRATED, check_model, is_quantize_aware
 from edgecompress.inspection import is_tflite
+from edgecompress.model_file import model_format
 from edgecompress.models import load_model
 from edgecompress.progress import Progress
 from edgecompress.recipe.load import make_section
 from edgecompress.recipe.schema import Export, Recipe, Target
+from edgecompress.recipe.suggestions import near_path
 from edgecompress.shrinking import ShrunkExport, shrink_export
 from edgecompress.store import write_atomic
 from edgecompress.tflite import describe
@@ -58,7 +60,7 @@ def convert(
     export = make_section(Export, "export", {"format": format, "io": io})
     target = make_section(Target, "target", {"runtime": runtime})
     if data is not None and not data.exists():
-        raise DataError(f"{data}: data must be an .npz file or a folder of images. Received: nothing is there.")
+        raise DataError(f"{data}: data must be an .npz file or a folder of images. Received: nothing is there.{near_path(data)}")
     keras_model = load_model(model, allow_code=allow_code)
     path = out or (model.resolve() if model.is_dir() else model).with_suffix(".tflite")
     if path.exists() and path.samefile(model):
@@ -80,11 +82,10 @@ def _calibration(model: keras.Model, export: Export, data: Path | None, preproce
     """The samples, if the format has a use for them."""
     if export.format not in CALIBRATED or (data is None and is_quantize_aware(model)):
         return None
-    if len(model.inputs) != 1:
-        raise ConversionError(f"a model for the format {export.format} must have one input. Received: {len(model.inputs)} inputs.")
     if data is None:
         raise DataError(f"format {export.format} needs real samples for calibration: name them with --data. Received: none.")
-    return read_calibration(data, tuple(model.inputs[0].shape[1:]), preprocess)
+    shapes = {name: tuple(tensor.shape[1:]) for name, tensor in zip(model.input_names, model.inputs, strict=True)}
+    return read_calibration(data, shapes if len(shapes) > 1 else tuple(model.inputs[0].shape[1:]), preprocess)
 
 
 def evaluate(model: Path, recipe: Recipe, *, allow_code: bool = False, progress: Progress | None = None) -> dict[str, Any]:
@@ -96,10 +97,9 @@ def evaluate(model: Path, recipe: Recipe, *, allow_code: bool = False, progress:
     Raises:
         EdgeCompressError: the model, the data, or a model that does not fit the data.
     """
-    if not model.exists():
-        raise ModelError(f"{model}: must be a model file. Received: nothing is there.")
+    model_format(model)  # what is no model is told before the data are read
     progress = progress or Progress()
-    data = load_data(recipe.data, recipe.task, seed=recipe.seed)
+    data = load_data(recipe.data, recipe.task, seed=recipe.seed, allow_code=allow_code)
     if is_tflite(model):
         _probe(model)
         found = evaluate_tflite(model, data.test, recipe.task, progress=progress)

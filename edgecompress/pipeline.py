@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import Any
 
 import numpy as np
+from pydantic import BaseModel
 
 from edgecompress import versions
 from edgecompress.backend import keras, set_threads
@@ -23,14 +24,17 @@ from edgecompress.evaluation import evaluate_keras
 from edgecompress.keeps import Keep
 from edgecompress.plan import plan_stages
 from edgecompress.progress import Progress
+from edgecompress.recipe.model import AnyModel
 from edgecompress.recipe.schema import Recipe
 from edgecompress.recipe.stages import TECHNIQUES, StageConfig
 from edgecompress.record import load_stage, save_stage, stage_report
+from edgecompress.rehearsal import Rehearsal
 from edgecompress.report.schema import Report, StageReport
 from edgecompress.stage import Context, StageResult
 from edgecompress.store import RunFolder, content_key, stage_name
 from edgecompress.techniques import baseline as baseline_stage
 from edgecompress.techniques.baseline import make_model
+from edgecompress.techniques.distill import teach
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,11 @@ class Surroundings:
         batch_size = self.data.batch_size
         return evaluate_keras(model, self.data.validation, self.recipe.task, batch_size=batch_size, progress=self.progress).metrics
 
+    @property
+    def rehearsal(self) -> Rehearsal:
+        """Makes the file of any model on the way, and times it where the recipe has a benchmark."""
+        return Rehearsal(self.recipe.export, self.data, self.progress, times=self.recipe.benchmark is not None)
+
 
 def run_line(recipe: Recipe, store: RunFolder, progress: Progress, *, allow_code: bool) -> Report:
     """Runs a recipe in an open run folder; everything is written there but the report itself.
@@ -68,9 +77,10 @@ def run_line(recipe: Recipe, store: RunFolder, progress: Progress, *, allow_code
     started_at = datetime.now(UTC)
     threads = set_threads(recipe.threads)
     with progress.task("loading data and model"):
-        data = load_data(recipe.data, recipe.task, seed=recipe.seed)
+        data = load_data(recipe.data, recipe.task, seed=recipe.seed, allow_code=allow_code)
         # What a later stage would refuse is said now, before anything is trained.
-        plan_stages(recipe, make_model(recipe.model, recipe.task, data, seed=recipe.seed, allow_code=allow_code), data)
+        model = make_model(recipe.model, recipe.task, data, seed=recipe.seed, allow_code=allow_code)
+        plan_stages(recipe, model, data, allow_code=allow_code)
     surroundings = Surroundings(recipe, data, store, progress, threads, allow_code)
     store.write("recipe.lock.yaml", versions.lock(recipe, data.fingerprint, threads))
     state, stage = run_baseline(surroundings)
@@ -104,8 +114,19 @@ def run_technique(
     """One stage of the recipe, on the model that the stage before it left."""
     name = config.technique  # type: ignore[attr-defined]  # each Config declares its own
     apply: Callable[..., StageResult] = import_module(TECHNIQUES[name].module).apply
-    key = content_key(state.key, index, name, TECHNIQUES[name].version, config.model_dump(mode="json", exclude={"id"}))
+    key = content_key(
+        state.key, index, name, TECHNIQUES[name].version, config.model_dump(mode="json", exclude={"id"}), _file_hashes(config),
+        surroundings.recipe.data.calibration,  # a stage may look at the calibration samples, which the data's fingerprint leaves out
+    )  # fmt: skip
     return _run_stage(surroundings, index, name, config.id, key, partial(apply, state.model, config), state.keeps, baseline)
+
+
+def _file_hashes(config: Any) -> list[str | None]:
+    """Of the model files that a stage names, at any depth: another file under the same name is another stage."""
+    if isinstance(config, AnyModel):
+        return [baseline_stage.file_hash(config)]
+    parts = config if isinstance(config, list) else [part for _, part in config] if isinstance(config, BaseModel) else []
+    return [digest for part in parts for digest in _file_hashes(part)]
 
 
 def _run_stage(
@@ -123,13 +144,20 @@ def _run_stage(
     seed = int(np.random.SeedSequence([surroundings.recipe.seed, index]).generate_state(1)[0])
     keras.utils.set_random_seed(seed)
     keras.backend.reset_uids()  # names such as quantize_layer_3 would count what this process did before, and stand in the file
+    warnings: list[str] = []
+
+    def warn(warning: str) -> None:
+        warnings.append(warning)
+        progress.say(f"warning: {warning}")
+
     context = Context(
         f"{index:02d} {technique}", surroundings.data, surroundings.recipe.task, seed, baseline, keeps, folder.begin(), progress,
-        surroundings.evaluate,
+        surroundings.evaluate, surroundings.allow_code, teach, warn, surroundings.rehearsal,
     )  # fmt: skip
     result = work(context)
     metrics = surroundings.evaluate(result.model)
     report = stage_report(index, technique, identifier, result, metrics, time.monotonic() - started)
+    report = report.model_copy(update={"warnings": warnings})
     save_stage(folder, result, report)
     gc.collect()  # the graphs and the optimizer of a training are cyclic garbage
     progress.say(_one_line(report))

@@ -13,9 +13,13 @@ from edgecompress.graph.layers import ModelTotals, describe_layers, layer_variab
 from edgecompress.graph.selection import select_layers
 from edgecompress.progress import Progress
 from edgecompress.recipe.schema import Export, Recipe
-from edgecompress.recipe.stages import TECHNIQUES, Train
-from edgecompress.stage import LayerRecord
+from edgecompress.recipe.stages import TECHNIQUES
+from edgecompress.recipe.training import Training
+from edgecompress.samples import each
+from edgecompress.stage import LayerRecord, Outlook
 from edgecompress.techniques.baseline import make_model
+from edgecompress.techniques.distill import plan_lesson
+from edgecompress.training import check_class_weights
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -62,24 +66,27 @@ def plan(recipe: Recipe, *, allow_code: bool = False) -> Plan:
     Raises:
         EdgeCompressError: what a run would refuse before its first training: data, model, patterns that match nothing.
     """
-    data = load_data(recipe.data, recipe.task, seed=recipe.seed)
-    return plan_stages(recipe, make_model(recipe.model, recipe.task, data, seed=recipe.seed, allow_code=allow_code), data)
+    data = load_data(recipe.data, recipe.task, seed=recipe.seed, allow_code=allow_code)
+    model = make_model(recipe.model, recipe.task, data, seed=recipe.seed, allow_code=allow_code)
+    return plan_stages(recipe, model, data, allow_code=allow_code)
 
 
-def plan_stages(recipe: Recipe, model: keras.Model, data: Data) -> Plan:
+def plan_stages(recipe: Recipe, model: keras.Model, data: Data, *, allow_code: bool = False) -> Plan:
     """What each stage would do to `model`, which is not changed. A run calls it before it trains anything.
 
     Raises:
-        EdgeCompressError: a pattern of `layers`, `skip`, `freeze` or `export.only` that matches nothing, a model that a
-            stage or the export cannot take, or a target runtime that is too old for the file.
+        EdgeCompressError: a pattern of `layers`, `skip`, `freeze` or `export.only` that matches nothing, a class to be weighted
+            that the data do not have, a model that a stage or the export cannot take, or a target runtime that is too old for the file.
     """
+    check_class_weights(recipe, data)
     check_model(model, Export(format="float32"))  # the baseline's own file
     baseline_bytes = _weight_bytes(model, "float32")
+    outlook = Outlook(data, recipe.task, model, allow_code)
     stages = [StagePlan(0, "baseline", total(describe_layers(model)), [])]
     _check_frozen(model, recipe.model.train)
     for index, config in enumerate(recipe.stages, start=1):
         _check_frozen(model, config.train)
-        model, records = _plan_stage(model, config)
+        model, records = _plan_stage(model, config, outlook)
         stages.append(StagePlan(index, config.technique, total(describe_layers(model)), records))
     check_model(model, recipe.export)
     if recipe.export.only:
@@ -97,20 +104,23 @@ def _check_target(recipe: Recipe, model: keras.Model, data: Data) -> None:
     """
     quantize_aware = any(stage.technique == "quantize_aware" for stage in recipe.stages)
     export = Export(format="float32") if quantize_aware else recipe.export
-    samples = data.calibration.arrays()[0][:NUM_SAMPLES]
+    samples = each(lambda values: values[:NUM_SAMPLES], data.calibration.arrays()[0])
     convert(model, export, calibration=samples, progress=Progress(), runtime=recipe.target.runtime)
 
 
-def _check_frozen(model: keras.Model, train: Train | None) -> None:
+def _check_frozen(model: keras.Model, train: Training | None) -> None:
     """The patterns of `freeze` must match; nothing is frozen."""
     if train is not None and train.freeze:
         select_layers([(layer.name, type(layer).__name__) for layer in model.layers], train.freeze, field="freeze")
 
 
-def _plan_stage(model: keras.Model, config: Any) -> tuple[keras.Model, list[LayerRecord]]:
-    """What one technique says of itself."""
-    planned: tuple[keras.Model, list[LayerRecord]] = import_module(TECHNIQUES[config.technique].module).plan(model, config)
-    return planned
+def _plan_stage(model: keras.Model, config: Any, outlook: Outlook) -> tuple[keras.Model, list[LayerRecord]]:
+    """What one technique says of itself, and who teaches in its training."""
+    technique = TECHNIQUES[config.technique]
+    planned = import_module(technique.module).plan(model, config, *([outlook] if technique.plans_with_outlook else []))
+    model, records = planned
+    distillation = getattr(config.train, "distill", None)
+    return model, records if distillation is None else records + plan_lesson(model, distillation, outlook)
 
 
 def _weight_bytes(model: keras.Model, export_format: str) -> int:

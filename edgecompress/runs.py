@@ -6,6 +6,7 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -124,7 +125,9 @@ def compress(
 
     Args:
         model: Functional or Sequential model of tf_keras or Keras 3; it is not changed.
-        data: (x [n, ...], y [n]) as the model takes them, or a finite tf.data.Dataset of such pairs, batched or not.
+        data: (x [n, ...], y [n]) as the model takes them, or a finite tf.data.Dataset of such pairs, batched or not. x is a
+            mapping of names to arrays for a model of several inputs; y is None where an autoencoder has no labels. Samples must
+            fit in memory: a dataset is read to its end, and takes twice its size meanwhile. Larger data: a recipe with image_folder.
         test_data: like `data`; absent: a fifth of `data`.
         stages: in order, such as `[ec.PruneWeights(sparsity=0.6)]`.
         export: a format, or the `export:` block of a recipe.
@@ -141,39 +144,73 @@ def compress(
     Raises:
         EdgeCompressError: the model does not fit the data or the task, or a stage cannot work on it; see `errors`.
     """
-    import numpy as np
+    from edgecompress.models import adopt_model
 
-    from edgecompress.models import adopt_model, save_given_model
-    from edgecompress.techniques.baseline import last_activation
-
+    progress = Progress() if quiet else visible_progress()
     adopted = adopt_model(model).model  # what cannot come in is said before anything is written
-    folder = Path(out) if out is not None else Path(tempfile.mkdtemp(prefix="edgecompress-"))
-    inputs = folder / "inputs"
-    with storage_errors(inputs):
-        inputs.mkdir(parents=True, exist_ok=True)
-        names = ("x", "y") if test_data is None else ("x_train", "y_train", "x_test", "y_test")
-        arrays = [*_arrays(data, adopted), *(_arrays(test_data, adopted) if test_data is not None else ())]
-        np.savez(inputs / "data.npz", **dict(zip(names, arrays, strict=True)))
-    path = save_given_model(model, inputs)
-    recipe = make_recipe({
-        "name": name, "seed": seed, "data": {"source": "npz", "path": str(inputs / "data.npz")},
-        "model": {"source": "file", "path": str(path)}, "stages": list(stages),
-        "task": dict(task) if task is not None else {"from_logits": last_activation(adopted) != "softmax"},
-        "export": {"format": export} if isinstance(export, str) else dict(export), "benchmark": dict(benchmark or {}),
-    })  # fmt: skip
-    finished = run_recipe(recipe, out=folder, progress=Progress() if quiet else visible_progress())
+    with ExitStack() as on_failure:
+        folder = Path(out) if out is not None else Path(tempfile.mkdtemp(prefix="edgecompress-"))
+        if out is None:
+            on_failure.callback(shutil.rmtree, folder, ignore_errors=True)
+        sections = _write_inputs(model, adopted, data, test_data, folder / "inputs", progress)
+        recipe = make_recipe({
+            "name": name, "seed": seed, **sections, "task": _task(adopted) if task is None else dict(task), "stages": list(stages),
+            "export": {"format": export} if isinstance(export, str) else dict(export), "benchmark": dict(benchmark or {}),
+        })  # fmt: skip
+        finished = run_recipe(recipe, out=folder, progress=progress)
+        on_failure.pop_all()
     if out is None:
         weakref.finalize(finished, shutil.rmtree, folder, ignore_errors=True)
     return finished
 
 
-def _arrays(samples: Samples, model: keras.Model) -> tuple[np.ndarray, np.ndarray]:
-    """Samples as two arrays; a dataset is read to its end."""
+def _task(model: keras.Model) -> dict[str, Any]:
+    """Classification, of logits or probabilities as the last layer shows."""
+    from edgecompress.techniques.baseline import last_activation
+
+    return {"from_logits": last_activation(model) != "softmax"}
+
+
+def _write_inputs(
+    model: Any, adopted: keras.Model, data: Samples, test_data: Samples | None, folder: Path, progress: Progress
+) -> dict[str, dict[str, Any]]:
+    """Stores a user's model and samples, which are held in memory here and nowhere later; the recipe's sections that name them."""
     import numpy as np
 
-    if not hasattr(samples, "as_numpy_iterator"):
-        x, y = samples
-        return np.asarray(x), np.asarray(y)
-    xs, ys = zip(*samples.as_numpy_iterator(), strict=True)
-    join = np.concatenate if np.ndim(xs[0]) == len(model.input_shape) else np.stack
-    return join(xs), join(ys)
+    from edgecompress.models import save_given_model
+
+    suffix = "" if test_data is None else "_train"
+    arrays = _arrays(data, "data", suffix, adopted, progress)
+    if test_data is not None:
+        arrays |= _arrays(test_data, "test_data", "_test", adopted, progress)
+    path = folder / "data.npz"
+    with storage_errors(path):
+        folder.mkdir(parents=True, exist_ok=True)
+        np.savez(path, **arrays)  # type: ignore[arg-type]  # numpy's stub misses **arrays
+    return {
+        "data": {"source": "npz", "path": str(path), **_layout(adopted, arrays, suffix)},
+        "model": {"source": "file", "path": str(save_given_model(model, folder))},
+    }
+
+
+def _arrays(samples: Samples, place: str, suffix: str, model: keras.Model, progress: Progress) -> dict[str, np.ndarray]:
+    """Samples as arrays, by the names that an .npz has."""
+    from edgecompress.data.given import part_arrays
+
+    def is_batched(x: Any, _: Any) -> bool:
+        spec = x[model.input_names[0]] if isinstance(x, Mapping) else x
+        return bool(spec.shape.rank == len(model.inputs[0].shape))
+
+    return part_arrays(samples, suffix, place, is_batched, progress)
+
+
+def _layout(model: keras.Model, arrays: Mapping[str, np.ndarray], suffix: str) -> dict[str, Any]:
+    """The fields of `data:` that say how the arrays become what the model takes: as they are, but for a channel axis that they lack."""
+
+    def preprocess(name: str, rank: int) -> dict[str, str]:
+        return {"channel_axis": "add" if name in arrays and arrays[name].ndim == rank - 1 else "none"}
+
+    ranks = [len(tensor.shape) for tensor in model.inputs]
+    if f"x{suffix}" in arrays:
+        return {"preprocess": preprocess(f"x{suffix}", ranks[0])}
+    return {"inputs": {name: preprocess(name + suffix, rank) for name, rank in zip(model.input_names, ranks, strict=True)}}

@@ -7,13 +7,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from edgecompress.errors import ModelError
 from edgecompress.keeps import Keep
 from edgecompress.progress import Progress
 
 if TYPE_CHECKING:
     from edgecompress.backend import keras
-    from edgecompress.data import Data
+    from edgecompress.data import Data, Split
+    from edgecompress.recipe.distillation import Distillation
     from edgecompress.recipe.schema import Task
+    from edgecompress.rehearsal import Rehearsal
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,29 @@ class StageResult:
 
 
 @dataclass(frozen=True)
+class Outlook:
+    """What is known before anything trains: a plan may look at it."""
+
+    data: Data
+    task: Task
+    baseline: keras.Model
+    allow_code: bool
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What a training with a teacher trains in place of the bare model, and on what."""
+
+    trainee: keras.Model  # its `call` is the model's
+    samples: Split
+
+
+def _nobody_teaches(model: keras.Model, distillation: Distillation, context: Context) -> Lesson:
+    """Where a context was made without a way to teach."""
+    raise ModelError(f"stage {context.stage}: train.distill must be absent where nobody teaches. Received: {distillation}.")
+
+
+@dataclass(frozen=True)
 class Context:
     """Read-only surroundings of a stage."""
 
@@ -53,3 +79,18 @@ class Context:
     folder: Path  # the stage's own folder, for what a killed training continues from
     progress: Progress
     evaluate: Callable[[keras.Model], dict[str, float]]  # metrics on the validation split
+    allow_code: bool = False  # SavedModels, which run code, may be loaded
+    teach: Callable[[keras.Model, Distillation, Context], Lesson] = _nobody_teaches  # for `train.distill`: training knows no technique
+    warn: Callable[[str], None] = lambda warning: None  # a sentence for the terminal and the report
+    rehearsal: Rehearsal | None = None  # makes and times the file of a model; None: neither can be asked for
+
+    @property
+    def outlook(self) -> Outlook:
+        """What was known before anything trained.
+
+        Raises:
+            ModelError: while the baseline itself is made.
+        """
+        if self.baseline is None:
+            raise ModelError(f"stage {self.stage}: must have a baseline before it. Received: none.")
+        return Outlook(self.data, self.task, self.baseline, self.allow_code)

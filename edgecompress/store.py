@@ -18,6 +18,7 @@ from edgecompress.errors import RunLocked, StorageError
 LOCK_FILE, LOG_FILE, STAGES = ".lock", "run.log", "stages"
 KEY_FILE = "key"
 TRAINING_FILE = "training.npz"  # the state of a training after its last whole epoch
+WORK_FOLDER = "work"  # in the folder of a stage: what only a continuation needs beside that, such as a finished teacher
 STORAGE_ERRORS = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
@@ -101,6 +102,7 @@ class StageFolder:
             os.replace(self.partial, self.final)
         for name in (KEY_FILE, TRAINING_FILE):
             (self.final / name).unlink(missing_ok=True)
+        shutil.rmtree(self.final / WORK_FOLDER, ignore_errors=True)
 
 
 def _read_text(path: Path) -> str | None:

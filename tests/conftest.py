@@ -74,13 +74,18 @@ def digits():
 
 @pytest.fixture
 def make_context(digits, tmp_path):
-    """A stage's surroundings on the digits: `make_context(keeps=..., seed=..., folder=..., data=...)`."""
+    """A stage's surroundings on the digits: `make_context(keeps=..., seed=..., folder=..., data=..., baseline=..., warn=...)`."""
+    from edgecompress.evaluation import evaluate_keras
     from edgecompress.progress import Progress
     from edgecompress.recipe.schema import Task
     from edgecompress.stage import Context
+    from edgecompress.techniques.distill import teach
 
-    def make(*, keeps=(), seed=1, folder=tmp_path, data=digits, task=None):
-        return Context("01 test", data, task or Task(), seed, None, tuple(keeps), folder, Progress(), lambda model: {})
+    def make(*, keeps=(), seed=1, folder=tmp_path, data=digits, task=None, baseline=None, warn=lambda warning: None):
+        def evaluate(model):
+            return evaluate_keras(model, data.validation, task or Task(), batch_size=data.batch_size, progress=Progress()).metrics
+
+        return Context("01 test", data, task or Task(), seed, baseline, tuple(keeps), folder, Progress(), evaluate, teach=teach, warn=warn)
 
     return make
 
@@ -100,3 +105,17 @@ def small_model():
     x = layers.Conv2D(24, 1, activation="relu", name="conv2")(x)
     x = layers.Flatten(name="flatten")(layers.Dropout(0.2, name="dropout")(x))
     return keras.Model(inputs, layers.Dense(10, name="logits")(x))
+
+
+@pytest.fixture
+def probe_in_this_process(monkeypatch):
+    """Converted files run once without a child process, which would take most of a conversion's time."""
+    import numpy as np
+
+    from edgecompress.device.runtime import TfliteModel
+
+    def run_here(job, *, timeout_s):
+        model = TfliteModel(job["model"])
+        model.invoke([np.zeros(spec.shape, spec.dtype) for spec in model.inputs])
+
+    monkeypatch.setattr("edgecompress.export.verify.run_job", run_here)

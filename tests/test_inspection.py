@@ -48,9 +48,10 @@ def test_names_are_shown_as_they_are(saved):
     assert "model [b].h5:" in printed(inspection_table(inspect(saved(keras.layers.Dense(1, input_shape=(1,))))))
 
 
-@pytest.mark.parametrize("name", ["no.tflite", "no.h5"])
-def test_missing_file_is_named(tmp_path, name):
-    with pytest.raises(ModelError, match=rf"{name}: must be a model file\. Received: nothing is there\."):
+@pytest.mark.parametrize(("name", "hint"), [("no.tflite", ""), ("modle.h5", r" Did you mean 'model\.h5'\?")])
+def test_missing_file_is_named_and_a_near_name_too(tmp_path, name, hint):
+    (tmp_path / "model.h5").touch()
+    with pytest.raises(ModelError, match=rf"{name}: must be a model: .* Received: nothing is there\.{hint}$"):
         inspect(tmp_path / name)
 
 

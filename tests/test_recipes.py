@@ -38,7 +38,7 @@ def test_recipe_runs(path, tmp_path, request):
 def test_header_says_what_it_reached_what_it_cost_and_when(path):
     header = "".join(line for line in path.read_text().splitlines(keepends=True) if line.startswith("#"))
     assert re.search(r"Measured \d{4}-\d{2}-\d{2}", header)
-    assert re.search(r"accuracy \d+\.\d+ %", header)
+    assert re.search(r"accuracy \d+\.\d+ %|AUC 0\.\d+", header)
     assert re.search(r"\d[\d,]* bytes", header)
     assert re.search(r"Cost: .*(second|minute)", header)
 

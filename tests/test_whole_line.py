@@ -181,7 +181,7 @@ def test_compress_reads_tf_data_and_continues_in_its_folder(small_model, digits,
     ],
 )
 def test_what_a_later_stage_refuses_is_said_before_training_and_leaves_nothing(tmp_path, settings, message, monkeypatch):
-    monkeypatch.setattr("edgecompress.data.idx.download", lambda family: None)
+    monkeypatch.setattr("edgecompress.data.keras_download.download", lambda family, class_names: None)
     with pytest.raises(ec.EdgeCompressError, match=message):
         ec.run(RECIPE, overrides=settings, out=tmp_path / "run", quiet=True)
     assert not (tmp_path / "run").exists()

@@ -16,7 +16,7 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY.PATH=VALUE", help="Override a value; stages by id or index: stages.cut.epochs=1. Repeatable."),
 ]
-AllowCode = Annotated[bool, typer.Option("--allow-code", help="Load SavedModels, which run code.")]
+AllowCode = Annotated[bool, typer.Option("--allow-code", help="Run code of the recipe's own: SavedModels, sources python.")]
 AllowEnv = Annotated[list[str] | None, typer.Option("--allow-env", metavar="NAME", help="Let ${env:NAME} read this variable. Repeatable.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 

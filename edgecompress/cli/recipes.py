@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -23,6 +24,7 @@ def run(
     allow_code: AllowCode = False,
     allow_env: AllowEnv = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Runs a recipe: train, compress, convert, evaluate, benchmark, report. Continues a run that died.
 
@@ -35,7 +37,10 @@ def run(
 
     progress = Progress() if quiet else visible_progress()
     finished = run_recipe(checked, out=out, fresh=fresh, allow_code=allow_code, progress=progress)
-    show(summary_table(finished.report), f"Report: {finished.folder / 'report.html'}")
+    if as_json:
+        show_json(finished.report.model_dump(mode="json"))
+    else:
+        show(summary_table(finished.report), f"Report: {finished.folder / 'report.html'}")
     raise_for_outcome(finished.report)
 
 
@@ -43,16 +48,25 @@ def check(
     recipes: Annotated[list[str], typer.Argument(metavar="RECIPE...", help="YAML files, or builtin:NAME.yaml")],
     settings: Settings = None,
     allow_env: AllowEnv = None,
+    as_json: AsJson = False,
 ) -> None:
     """Validates recipes and lists their stages, in a moment: without TensorFlow, data or model."""
     from edgecompress.cli.tables import recipe_table
 
     codes = [0]
+    found: list[dict[str, Any]] = []
     for path in recipes:
         try:
-            show(recipe_table(path, checked_recipe(path, settings, allow_env)))
+            checked = checked_recipe(path, settings, allow_env)
         except EdgeCompressError as error:
             codes.append(report_failure(error, debug=False))
+            found.append({"path": path, "error": str(error)})
+        else:
+            found.append({"path": path, "recipe": checked.model_dump(mode="json")})
+            if not as_json:
+                show(recipe_table(path, checked))
+    if as_json:
+        show_json({"recipes": found})
     raise typer.Exit(max(codes))
 
 
@@ -75,11 +89,17 @@ def plan(
 
 def techniques(
     name: Annotated[str | None, typer.Argument(metavar="NAME", help="One technique, in full.", show_default=False)] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Lists every technique; with NAME its fields, ranges, defaults, source and an example."""
     from edgecompress.cli.tables import technique_view, techniques_table
+    from edgecompress.recipe.describe import describe_technique, describe_techniques
 
-    show(technique_view(name) if name is not None else techniques_table())
+    if as_json:
+        described = describe_techniques() if name is None else [describe_technique(name)]
+        show_json({"techniques": [asdict(technique) for technique in described]})
+    else:
+        show(technique_view(name) if name is not None else techniques_table())
 
 
 def schema() -> None:
@@ -92,7 +112,7 @@ def schema() -> None:
 def init(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help=".keras or .h5 file, or SavedModel folder")],
     data: Annotated[
-        Path | None, typer.Option(metavar="PATH", help=".npz file, or folder with one folder per class", show_default=False)
+        Path | None, typer.Option(metavar="PATH", help=".npz, .csv or .py file, or folder with one folder per class", show_default=False)
     ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The recipe to write.")] = Path("recipe.yaml"),
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,

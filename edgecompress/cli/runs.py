@@ -8,17 +8,21 @@ from typing import Annotated
 import typer
 
 from edgecompress.cli.failures import NOT_RANKED
-from edgecompress.cli.output import say, show
+from edgecompress.cli.options import AsJson
+from edgecompress.cli.output import say, show, show_json
 
 
-def compare(runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN...", help="Run folders, two or more")]) -> None:
+def compare(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN...", help="Run folders, two or more")], as_json: AsJson = False
+) -> None:
     """Shows runs side by side. Exit code 6: some of it must not be ranked, and why."""
     if len(runs) < 2:
         raise typer.BadParameter("compare needs two runs or more.")
-    from edgecompress.report import Report, comparison_table
+    from edgecompress.report import Report, comparison, comparison_table, not_ranked
 
-    table, reasons = comparison_table([Report.load(run) for run in runs])
-    show(table)
+    reports = [Report.load(run) for run in runs]
+    show_json(comparison(reports)) if as_json else show(comparison_table(reports))
+    reasons = not_ranked(reports)
     for reason in reasons:
         say(reason, style="yellow")
     if reasons:

@@ -8,6 +8,7 @@ import numpy as np
 
 from edgecompress.backend import tf
 from edgecompress.data.preprocess import preprocess_batch
+from edgecompress.data.source import RawShape
 from edgecompress.errors import DataError
 from edgecompress.recipe.schema import Preprocess
 
@@ -19,7 +20,7 @@ class ArrayInputs:
     """Samples of one array. The array is copied into a tensor once; let go of it afterwards.
 
     Args:
-        array: [n, features], [n, height, width] (a channel axis is added) or [n, height, width, channels]; numbers.
+        array: [n, ...]; numbers.
         name: of the array and its file, for messages.
 
     Raises:
@@ -33,9 +34,7 @@ class ArrayInputs:
             raise DataError(f"{name}: inputs must be an array [samples, ...] that is not empty. Received: shape {list(array.shape)}.")
         check_finite(array, name)
         array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
-        if array.ndim == 3:
-            array = array[..., np.newaxis]
-        self.sample_shape: tuple[int | None, ...] = array.shape[1:]
+        self.sample_shape: RawShape = array.shape[1:]
         self.content_hash = hashlib.sha256(f"{array.dtype} {array.shape}".encode() + hashlib.sha256(array.data).digest()).digest()
         with tf.device("CPU:0"):
             self._values = tf.constant(array)
@@ -50,6 +49,10 @@ class ArrayInputs:
     def digest(self, row: int) -> bytes:
         """Hash of one sample."""
         return hashlib.sha256(self._values[row].numpy()).digest()
+
+    def fault(self, rows: np.ndarray) -> str | None:
+        """What is in memory can be read."""
+        return None
 
 
 def check_finite(array: np.ndarray, name: str) -> None:

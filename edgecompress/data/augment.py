@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from edgecompress.backend import tf
 from edgecompress.errors import DataError
 from edgecompress.recipe.schema import Augment
+from edgecompress.samples import Shapes
 
 
 def augment_batch(images: tf.Tensor, settings: Augment, seed: tf.Tensor) -> tf.Tensor:
@@ -12,7 +15,7 @@ def augment_batch(images: tf.Tensor, settings: Augment, seed: tf.Tensor) -> tf.T
 
     Args:
         images: float32 [b, height, width, channels].
-        settings: `shift`: whole pixels up to this fraction of height and width, both ways, each amount equally likely;
+        settings: `shift`: whole pixels up to these fractions of height and width, both ways, each amount equally likely;
             what is uncovered repeats the edge. `flip`: mirrors left and right with probability 0.5.
         seed: int64 [2].
 
@@ -20,9 +23,9 @@ def augment_batch(images: tf.Tensor, settings: Augment, seed: tf.Tensor) -> tf.T
     """
     num_images = tf.shape(images)[0]
     vertical_seed, horizontal_seed, flip_seed = tf.unstack(tf.random.split(seed, 3))
-    if settings.shift > 0:
-        for axis, axis_seed in ((1, vertical_seed), (2, horizontal_seed)):
-            largest = largest_shift(int(images.shape[axis]), settings.shift)
+    for axis, fraction, axis_seed in zip((1, 2), settings.shift, (vertical_seed, horizontal_seed), strict=True):
+        if fraction > 0:
+            largest = largest_shift(int(images.shape[axis]), fraction)
             offsets = tf.random.stateless_uniform([num_images], axis_seed, minval=-largest, maxval=largest + 1, dtype=tf.int32)
             images = _shifted(images, offsets, axis)
     if settings.flip == "horizontal":
@@ -45,17 +48,19 @@ def _shifted(images: tf.Tensor, offsets: tf.Tensor, axis: int) -> tf.Tensor:
 
 def is_active(settings: Augment) -> bool:
     """Whether the settings change anything."""
-    return settings.shift > 0 or settings.flip != "none"
+    return any(settings.shift) or settings.flip != "none"
 
 
-def check_augment(settings: Augment, input_shape: tuple[int, ...]) -> None:
+def check_augment(settings: Augment, input_shape: Shapes) -> None:
     """Refuses settings that cannot work on samples of this shape.
 
     Raises:
         DataError: no images, or a shift of less than half a pixel.
     """
-    if is_active(settings) and len(input_shape) != 3:
+    if not is_active(settings):
+        return
+    if isinstance(input_shape, Mapping) or len(input_shape) != 3:
         raise DataError(f"data.augment: needs images [height, width, channels]. Received: samples of shape {list(input_shape)}.")
-    if settings.shift > 0 and not any(largest_shift(size, settings.shift) for size in input_shape[:2]):
+    if any(settings.shift) and not any(largest_shift(size, part) for size, part in zip(input_shape, settings.shift, strict=False)):
         size = " x ".join(str(pixels) for pixels in input_shape[:2])
         raise DataError(f"data.augment.shift: must be at least half a pixel of images of {size}. Received: {settings.shift}.")

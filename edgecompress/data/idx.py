@@ -5,14 +5,12 @@ from __future__ import annotations
 import gzip
 import io
 import math
-import sys
 import zlib
-from contextlib import redirect_stdout
 from pathlib import Path
 
 import numpy as np
 
-from edgecompress.backend import keras
+from edgecompress.data import keras_download
 from edgecompress.data.array_inputs import ArrayInputs
 from edgecompress.data.source import Part, Source
 from edgecompress.errors import DataError
@@ -45,7 +43,8 @@ def read(folder: Path, family: str) -> Source:
     names = [pattern.format(part=part) for part in (TRAIN, TEST) for pattern in (IMAGES, LABELS)]
     paths = {name: path for name in names if (path := _find(folder, name)) is not None}
     if missing := [name for name in names if name not in paths]:
-        if not paths and (downloaded := download(family)) is not None:  # a folder with some of them was meant to have all
+        downloaded = None if paths else keras_download.download(family, CLASS_NAMES[family])  # a folder with some was meant to have all
+        if downloaded is not None:
             return downloaded
         wanted = ", ".join(f"{name}[.gz]" for name in missing)
         raise DataError(f"{folder}: the folder must hold the official idx files of {family}. Missing: {wanted}.")
@@ -54,20 +53,6 @@ def read(folder: Path, family: str) -> Source:
         expected, given = list(train.inputs.sample_shape), list(test.inputs.sample_shape)
         raise DataError(f"{paths[IMAGES.format(part=TEST)]}: images must have the shape {expected} as in train. Received: {given}.")
     return Source(train=train, test=test, class_names=CLASS_NAMES[family])
-
-
-def download(family: str) -> Source | None:
-    """The family as Keras' own downloader keeps it; None where Keras does not have it, or there is no network."""
-    loader = getattr(keras.datasets, family, None)
-    if loader is None:
-        return None
-    try:
-        with redirect_stdout(sys.stderr):  # Keras prints a bar where only results may stand
-            train, test = loader.load_data()
-    except Exception:  # Keras raises a bare Exception when it cannot reach the files
-        return None
-    parts = [Part(ArrayInputs(images, family), labels.astype(np.int64), family) for images, labels in (train, test)]
-    return Source(train=parts[0], test=parts[1], class_names=CLASS_NAMES[family])
 
 
 def _find(folder: Path, name: str) -> Path | None:

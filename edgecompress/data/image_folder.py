@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from edgecompress.backend import tf
-from edgecompress.data.preprocess import preprocess_batch
-from edgecompress.data.source import Part, Source
+from edgecompress.data.files import FileInputs, num_cores
+from edgecompress.data.source import Part, RawShape, Source
 from edgecompress.errors import DataError
 from edgecompress.recipe.schema import Preprocess
 from edgecompress.recipe.suggestions import did_you_mean
@@ -19,41 +18,6 @@ from edgecompress.recipe.suggestions import did_you_mean
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
 PARTS = ("train", "validation", "test")
 NUM_CHECKED = 256  # images between two looks at the result while all images are checked
-
-
-class ImageFiles:
-    """Images on disk, read and decoded inside tf.data, each time that they are drawn.
-
-    Args:
-        root: folder that names of images are shown and hashed under.
-        paths: of the images.
-        sample_shape: (height, width, channels); None where images differ.
-    """
-
-    def __init__(self, root: Path, paths: Sequence[Path], sample_shape: tuple[int | None, ...]) -> None:
-        self.sample_shape = sample_shape
-        hasher = hashlib.sha256()
-        for path in paths:
-            facts = path.stat()
-            hasher.update(f"{path.relative_to(root).as_posix()}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode(errors="surrogateescape"))
-        self.content_hash = hasher.digest()
-        with tf.device("CPU:0"):
-            self._paths = tf.constant([os.fsencode(path) for path in paths])
-
-    def __len__(self) -> int:
-        return int(self._paths.shape[0])
-
-    def batch(self, rows: tf.Tensor, preprocess: Preprocess) -> tf.Tensor:
-        """Preprocessed images, float32 [b, height, width, channels], for `rows`, int64 [b]."""
-
-        def image(row: tf.Tensor) -> tf.Tensor:
-            return preprocess_batch(decode(self._paths[row])[tf.newaxis], preprocess)[0]
-
-        return tf.map_fn(image, rows, fn_output_signature=tf.float32, parallel_iterations=_num_cores())
-
-    def digest(self, row: int) -> bytes:
-        """Hash of the file."""
-        return hashlib.sha256(tf.io.read_file(self._paths[row]).numpy()).digest()
 
 
 def decode(path: tf.Tensor) -> tf.Tensor:
@@ -70,7 +34,7 @@ def decode(path: tf.Tensor) -> tf.Tensor:
     return tf.ensure_shape(image, [None, None, None])
 
 
-def read(root: Path, preprocess: Preprocess) -> Source:
+def read(root: Path, preprocess: Preprocess, *, needs_labels: bool = True) -> Source:
     """The parts of `root/train/CLASS`, `root/test/CLASS` [, `root/validation/CLASS`], or of `root/CLASS` alone.
 
     Classes are the folder names in sorted order, images follow in sorted order; hidden files and folders and files that
@@ -80,29 +44,36 @@ def read(root: Path, preprocess: Preprocess) -> Source:
     Args:
         root: the folder.
         preprocess: says whether images may differ in size (`resize`) and channels (`channels`).
+        needs_labels: False: images may also stand in the folder of a part itself; they have no labels then.
 
     Raises:
         DataError: no such folder, a class without images, an image that cannot be decoded, or images that differ.
     """
-    folders = _part_folders(root)
+    folders = _part_folders(root, needs_labels)
     class_names = [folder.name for folder in _folders(folders["train"])]
-    if not class_names:
+    if class_names:
+        listed = {name: _list_classes(folder, class_names) for name, folder in folders.items()}
+    elif not needs_labels and _images(folders["train"]):
+        listed = {name: _list_unlabelled(folder) for name, folder in folders.items()}
+    else:
         raise DataError(f"{folders['train']}: must hold one folder of images per class. Received: no folders.")
-    listed = {name: _list_images(folder, class_names) for name, folder in folders.items()}
     paths = [path for part_paths, _ in listed.values() for path in part_paths]
     sample_shape = _common_shape(paths, _read_shapes(paths), preprocess)
     parts = {
-        name: Part(ImageFiles(root, part_paths, sample_shape), labels, str(folders[name])) for name, (part_paths, labels) in listed.items()
+        name: Part(FileInputs(root, part_paths, sample_shape, decode=decode, check=check_image), labels, str(folders[name]))
+        for name, (part_paths, labels) in listed.items()
     }
-    return Source(parts["train"], parts.get("validation"), parts.get("test"), class_names)
+    return Source(parts["train"], parts.get("validation"), parts.get("test"), class_names or None)
 
 
-def _part_folders(root: Path) -> dict[str, Path]:
-    """Which folder holds the classes of which part."""
+def _part_folders(root: Path, needs_labels: bool) -> dict[str, Path]:
+    """Which folder holds the classes, or the images, of which part."""
     if not root.is_dir():
         raise DataError(f"{root}: data.path must be a folder of images. Received: no such folder.")
     found = _folders(root)
-    if not any(folder.name == "train" and _folders(folder) for folder in found):
+    train = next((folder for folder in found if folder.name == "train"), None)
+    holds_images = not needs_labels and {folder.name for folder in found} <= set(PARTS)
+    if train is None or not (_folders(train) or (holds_images and _images(train))):
         return {"train": root}
     for folder in found:
         if folder.name not in PARTS:
@@ -116,7 +87,21 @@ def _folders(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
-def _list_images(folder: Path, class_names: list[str]) -> tuple[list[Path], np.ndarray]:
+def _images(folder: Path) -> list[Path]:
+    """Images inside, sorted."""
+    found = (path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and not path.name.startswith("."))
+    return sorted(path for path in found if path.is_file())
+
+
+def _list_unlabelled(folder: Path) -> tuple[list[Path], np.ndarray]:
+    """Images of a part without classes, and labels without columns."""
+    paths = _images(folder)
+    if not paths:
+        raise DataError(f"{folder}: must hold images ({', '.join(SUFFIXES)}). Received: none.")
+    return paths, np.zeros((len(paths), 0), np.float32)
+
+
+def _list_classes(folder: Path, class_names: list[str]) -> tuple[list[Path], np.ndarray]:
     """Images of all classes of a part, class by class, and their labels, int64."""
     paths: list[Path] = []
     labels: list[int] = []
@@ -126,10 +111,7 @@ def _list_images(folder: Path, class_names: list[str]) -> tuple[list[Path], np.n
                 f"{class_folder}: must be one of the classes of train: {', '.join(class_names)}."
                 f" Received: {class_folder.name!r}.{did_you_mean(class_folder.name, class_names)}"
             )
-        images = sorted(
-            path for path in class_folder.iterdir()
-            if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
-        )  # fmt: skip
+        images = _images(class_folder)
         if not images:
             raise DataError(f"{class_folder}: must hold images of its class ({', '.join(SUFFIXES)}). Received: none.")
         paths += images
@@ -142,22 +124,26 @@ def _list_images(folder: Path, class_names: list[str]) -> tuple[list[Path], np.n
 def _read_shapes(paths: Sequence[Path]) -> np.ndarray:
     """Decodes every image; returns (height, width, channels) of each, int [n, 3]."""
     names = tf.data.Dataset.from_tensor_slices([os.fsencode(path) for path in paths])
-    shapes = names.map(lambda path: tf.shape(decode(path)), num_parallel_calls=_num_cores()).batch(NUM_CHECKED)
+    shapes = names.map(lambda path: tf.shape(decode(path)), num_parallel_calls=num_cores()).batch(NUM_CHECKED)
     found: list[np.ndarray] = []
     try:
         for batch in shapes.as_numpy_iterator():
             found.append(batch)
     except tf.errors.OpError as error:
         for path in paths[NUM_CHECKED * len(found) :][:NUM_CHECKED]:
-            _check_image(path)
+            check_image(path)
         raise DataError(f"{paths[0].parent.parent}: images must be readable. Received: {error.message}.") from error
     return np.concatenate(found)
 
 
-def _check_image(path: Path) -> None:
-    """Decodes one image, to tell which one is broken."""
+def check_image(path: Path) -> RawShape:
+    """Decodes one image; returns its height, width and channels.
+
+    Raises:
+        DataError: it is broken; the message names it.
+    """
     try:
-        decode(tf.constant(os.fsencode(path)))
+        return tuple(decode(tf.constant(os.fsencode(path))).shape)
     except tf.errors.OpError as error:
         reason = error.message.partition("}} ")[2].partition(" [Op:")[0] or error.message
         raise DataError(f"{path}: must be a whole image. Received: {reason.rstrip('.')}.") from error
@@ -176,7 +162,3 @@ def _common_shape(paths: Sequence[Path], shapes: np.ndarray, preprocess: Preproc
                 f"data.preprocess.{cure}: must be given where images differ (height x width x channels). Received: {first}, {second}."
             )
     return tuple(int(sizes[0]) if (sizes == sizes[0]).all() else None for sizes in shapes.T)
-
-
-def _num_cores() -> int:
-    return os.cpu_count() or 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from edgecompress.backend import tf
+from edgecompress.data.mfcc import mfcc_batch, mfcc_shape
 from edgecompress.errors import DataError
 from edgecompress.recipe.schema import Preprocess
 
@@ -13,15 +14,20 @@ LUMINANCE = (0.299, 0.587, 0.114)
 
 
 def preprocess_batch(inputs: tf.Tensor, settings: Preprocess) -> tf.Tensor:
-    """Colour channels, then size, then `(resized * scale - mean) / std`.
+    """Cepstrum of sound, then colour channels, then size, then `(resized * scale - mean) / std`.
 
     Args:
         inputs: [b, ...] of any number type; images are [b, height, width, channels].
-        settings: `channels`: rgb repeats a grey channel and drops an alpha channel; grayscale is the luminance of
-            ITU-R BT.601. `resize`: bilinear between pixel centres, without antialiasing, as `tf.image.resize` does it.
+        settings: `channel_axis`: add makes [b, m, n, 1] of [b, m, n]. `channels`: rgb repeats a grey channel and drops an alpha
+            channel; grayscale is the luminance of ITU-R BT.601. `resize`: bilinear between pixel centres, without antialiasing,
+            as `tf.image.resize` does it.
 
     Returns: float32 [b, ...] of the shape that `output_shape` says.
     """
+    if settings.mfcc is not None:
+        inputs = mfcc_batch(inputs, settings.mfcc)
+    elif len(inputs.shape) == 3 and settings.channel_axis == "add":
+        inputs = inputs[..., tf.newaxis]
     if inputs.dtype != tf.uint8:  # `tf.image.resize` takes bytes as they are, and a photo as float32 is four times as large
         inputs = tf.cast(inputs, tf.float32)
     if settings.channels != "keep":
@@ -52,6 +58,10 @@ def output_shape(sample_shape: tuple[int | None, ...], settings: Preprocess) -> 
     Raises:
         DataError: `settings` does not fit such samples.
     """
+    if settings.mfcc is not None:
+        sample_shape = mfcc_shape(sample_shape, settings.mfcc)
+    elif len(sample_shape) == 2 and settings.channel_axis == "add":
+        sample_shape = (*sample_shape, 1)
     if len(sample_shape) != 3 and (settings.resize is not None or settings.channels != "keep"):
         raise DataError(
             f"data.preprocess: resize and channels need images [height, width, channels]. Received: samples of shape {list(sample_shape)}."

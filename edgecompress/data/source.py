@@ -2,34 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
 from edgecompress.backend import tf
-from edgecompress.recipe.schema import Preprocess
+
+RawShape: TypeAlias = tuple[int | None, ...]  # of one sample before preprocessing; None where samples differ
 
 
 class Inputs(Protocol):
-    """The inputs of a part, in memory or on disk.
+    """The inputs of a part, in memory or on disk. Several of them by name are `NamedInputs`.
 
     Attributes:
-        sample_shape: of one sample before preprocessing, with channels; None where samples differ.
+        sample_shape: of one sample.
         content_hash: sha256 that changes when the samples change.
     """
 
-    sample_shape: tuple[int | None, ...]
-    content_hash: bytes
+    @property
+    def sample_shape(self) -> RawShape | Mapping[str, RawShape]: ...
+    @property
+    def content_hash(self) -> bytes: ...
 
     def __len__(self) -> int: ...
 
-    def batch(self, rows: tf.Tensor, preprocess: Preprocess) -> tf.Tensor:
-        """Preprocessed samples, float32 [b, ...], for `rows`, int64 [b]. Runs inside tf.data."""
+    def batch(self, rows: tf.Tensor, preprocess: Any) -> Any:
+        """Preprocessed samples, float32 [b, ...], for `rows`, int64 [b], with a `Preprocess`. Runs inside tf.data."""
         ...
 
     def digest(self, row: int) -> bytes:
         """Equal for two rows only if their samples are identical."""
+        ...
+
+    def fault(self, rows: np.ndarray) -> str | None:
+        """Which of the samples at `rows`, int64 [b], can no longer be read, and why; None: all can."""
         ...
 
 
@@ -39,7 +47,7 @@ class Part:
 
     Attributes:
         inputs: n samples.
-        labels: int64 [n] classes, or float32 [n, columns] values.
+        labels: int64 [n] classes, or float32 [n, columns] values; no columns where the samples have no labels.
         name: of the labels, for messages.
         groups: any type [n]; samples of one group must stay in one split.
     """
@@ -51,7 +59,7 @@ class Part:
 
     @property
     def has_classes(self) -> bool:
-        """Whether labels are classes, not values."""
+        """Whether labels are classes, not values or nothing."""
         return self.labels.ndim == 1
 
 

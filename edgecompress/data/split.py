@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
-from collections.abc import Iterator
-from typing import Literal
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Literal
 
 import numpy as np
 
 from edgecompress.backend import tf
 from edgecompress.data.augment import augment_batch, is_active
+from edgecompress.data.joined_inputs import JoinedInputs
 from edgecompress.data.preprocess import output_shape
 from edgecompress.data.source import Inputs
+from edgecompress.errors import DataError
 from edgecompress.recipe.schema import Augment, Preprocess
+from edgecompress.samples import Samples, Shapes, each
 
 NUM_PREFETCHED = 2  # batches that are ready while one is in use
 NUM_ARRAY_BATCH = 256  # samples per batch when a whole split becomes an array
@@ -25,19 +30,28 @@ class Split:
         inputs: of the part that the split is drawn from.
         labels: of that part: int64 [n] or float32 [n, columns]; None where it has none and `target` is input.
         rows: int64 [len(split)], which samples of the part are in the split.
-        preprocess: applied to each batch.
+        preprocess: applied to each batch; by name where the inputs are.
         target: label, or input (an autoencoder).
         augment: for batches that ask for it; None: never.
+        normal: labels of the classes that are no anomalies; None: there are none to detect.
+
+    Attributes:
+        labels: of the samples, like the argument.
+        anomalies: bool [len(split)], which samples are some; None without `normal`.
+        sample_shape: of a sample after preprocessing; by name where the inputs are.
     """
 
     def __init__(
-        self, inputs: Inputs, labels: np.ndarray | None, rows: np.ndarray, *, preprocess: Preprocess,
-        target: Literal["label", "input"] = "label", augment: Augment | None = None,
+        self, inputs: Inputs, labels: np.ndarray | None, rows: np.ndarray, *, preprocess: Preprocess | Mapping[str, Preprocess],
+        target: Literal["label", "input"] = "label", augment: Augment | None = None, normal: Collection[int] | None = None,
     ) -> None:  # fmt: skip
         self._inputs, self._preprocess = inputs, preprocess
         self._augment = augment if augment is not None and is_active(augment) else None
-        self._shape = output_shape(inputs.sample_shape, preprocess)
+        self.sample_shape: Shapes = each(output_shape, inputs.sample_shape, preprocess)
         self.labels = None if labels is None else labels[rows]
+        self.anomalies = None if normal is None or self.labels is None else ~np.isin(self.labels, list(normal))
+        self._part_rows = rows
+        self._companions: dict[str, tf.Tensor] = {}
         self._natural: dict[int, tf.data.Dataset] = {}  # by batch size: tracing costs as much as evaluating some ten thousand small samples
         with tf.device("CPU:0"):
             self._rows = tf.constant(rows)
@@ -46,8 +60,36 @@ class Split:
     def __len__(self) -> int:
         return int(self._rows.shape[0])
 
+    def beside(self, **values: np.ndarray) -> Split:
+        """The same samples with inputs that are pairs (inputs, values of the sample by name).
+
+        Args:
+            values: [len(split), ...] each, in the order of the split.
+        """
+        split = copy.copy(self)
+        split._natural = {}
+        with tf.device("CPU:0"):
+            split._companions = self._companions | {name: tf.constant(value) for name, value in values.items()}
+        return split
+
+    def with_unlabelled(self, others: Split) -> Split:
+        """These samples, and after them those of `others`; beside each stands `labelled`, bool. What stands for a missing label is 0.
+
+        Args:
+            others: of the same sample shape after preprocessing.
+        """
+        joined = self.beside(labelled=np.arange(len(self) + len(others)) < len(self))
+        joined._inputs = JoinedInputs(self._inputs, others._inputs)
+        joined._part_rows = np.concatenate([self._part_rows, others._part_rows + len(self._inputs)])
+        if self.labels is not None:
+            joined.labels = np.concatenate([self.labels, np.zeros((len(others), *self.labels.shape[1:]), self.labels.dtype)])
+        with tf.device("CPU:0"):
+            joined._rows = tf.constant(joined._part_rows)
+            joined._targets = None if self._targets is None else tf.constant(joined.labels)
+        return joined
+
     def dataset(self, batch_size: int, *, order: np.ndarray | None = None, augment_seed: int | None = None) -> tf.data.Dataset:
-        """Batches of the split: (inputs float32 [b, ...], targets [b] or [b, ...]).
+        """Batches of the split: (inputs float32 [b, ...], or such arrays by name; targets [b] or [b, ...]).
 
         Args:
             batch_size: samples per batch; the last batch holds what is left.
@@ -90,21 +132,39 @@ class Split:
         plans = tf.data.Dataset.from_generator(plan, output_signature=signature)
         return plans.flat_map(batches).apply(num_batches).prefetch(NUM_PREFETCHED)
 
-    def arrays(self) -> tuple[np.ndarray, np.ndarray]:
-        """The whole split as (inputs float32 [n, ...], targets); only for splits that fit into memory so."""
-        inputs, targets = zip(*self.dataset(NUM_ARRAY_BATCH).as_numpy_iterator(), strict=True)
-        return np.concatenate(inputs), np.concatenate(targets)
+    def arrays(self) -> tuple[Samples, np.ndarray]:
+        """The whole split as (inputs float32 [n, ...], or such arrays by name; targets); only for splits that fit into memory so."""
+        with self.readable():
+            inputs, targets = zip(*self.dataset(NUM_ARRAY_BATCH).as_numpy_iterator(), strict=True)
+        return each(lambda *parts: np.concatenate(parts), *inputs), np.concatenate(targets)
+
+    @contextmanager
+    def readable(self) -> Iterator[None]:
+        """For the time that a dataset of the split is iterated: samples that have become unreadable since they were checked are named.
+
+        Raises:
+            DataError: which sample, and why, in place of what TensorFlow says without a name.
+        """
+        try:
+            yield
+        except tf.errors.OpError as error:
+            fault = self._inputs.fault(self._part_rows)
+            if fault is None:
+                raise
+            raise DataError(fault) from error
 
     def _batches(self, order: tf.Tensor, augment_seed: tf.Tensor, num_samples: int, batch_size: int, *, augment: bool) -> tf.data.Dataset:
         """Batches of the samples at `order`, int64 [num_samples]. Tensors are captured, never written into the graph."""
 
-        def batch(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        def batch(index: tf.Tensor) -> tuple[Any, tf.Tensor]:
             positions = order[index * batch_size : (index + 1) * batch_size]
             inputs = self._inputs.batch(tf.gather(self._rows, positions), self._preprocess)
-            inputs = tf.ensure_shape(inputs, [None, *self._shape])
+            inputs = each(lambda tensor, shape: tf.ensure_shape(tensor, [None, *shape]), inputs, self.sample_shape)
             if augment and self._augment is not None:
                 inputs = augment_batch(inputs, self._augment, tf.stack([augment_seed, index]))
-            return inputs, inputs if self._targets is None else tf.gather(self._targets, positions)
+            targets = inputs if self._targets is None else tf.gather(self._targets, positions)
+            beside = {name: tf.gather(values, positions) for name, values in self._companions.items()}
+            return (inputs, beside) if beside else inputs, targets
 
         return tf.data.Dataset.range(-(-num_samples // batch_size)).map(batch)
 

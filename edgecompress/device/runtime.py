@@ -102,6 +102,7 @@ class TfliteModel:
         threads: int = 1,
         kernels: Kernels = "xnnpack",
         batch_size: int | None = None,
+        keep_tensors: bool = False,
     ) -> None:
         """Loads the file and allocates its tensors.
 
@@ -110,6 +111,8 @@ class TfliteModel:
             threads: Threads of the runtime, at least 1.
             kernels: "xnnpack" is the runtime's default, which uses XNNPACK for what it can; "builtin" runs without any delegate.
             batch_size: Resizes the first dimension of every input; None keeps the file's own.
+            keep_tensors: Keeps what every operator gives, for `get_tensor`, in memory of its own. A delegate shows nothing of what
+                it computes inside: use it with "builtin".
 
         Raises:
             DeviceFault: No runtime, an unreadable file, or a file that the runtime refuses.
@@ -118,7 +121,12 @@ class TfliteModel:
         self.runtime_name, self.runtime_version = runtime.name, runtime.version
         resolver = runtime.resolvers.BUILTIN_WITHOUT_DEFAULT_DELEGATES if kernels == "builtin" else runtime.resolvers.AUTO
         try:
-            self._interpreter = runtime.interpreter(**_source(content), num_threads=threads, experimental_op_resolver_type=resolver)
+            self._interpreter = runtime.interpreter(
+                **_source(content),
+                num_threads=threads,
+                experimental_op_resolver_type=resolver,
+                experimental_preserve_all_tensors=keep_tensors,
+            )
             if batch_size is not None:
                 self._resize(batch_size)
             self._interpreter.allocate_tensors()
@@ -165,14 +173,26 @@ class TfliteModel:
         except ValueError as error:
             raise DeviceFault(f"{self.runtime_name} {self.runtime_version} has no output to give: {_one_line(error)}") from error
 
+    def get_tensor(self, index: int) -> np.ndarray:
+        """A copy of a tensor of the main subgraph after `run`, in the type of the file; needs `keep_tensors`."""
+        return self._interpreter.get_tensor(index)
+
+    def tensor_specs(self) -> dict[int, TensorSpec]:
+        """Every tensor of the main subgraph, by its index."""
+        return {int(details["index"]): _spec(details) for details in self._interpreter.get_tensor_details()}
+
     def invoke(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Sets the inputs, runs, returns copies of the outputs, all in the types of the file.
+
+        State that a model carries from one run to the next (the variables of an LSTM) is reset before: outputs depend on the inputs
+        alone. `run` by itself goes on with the state that is there.
 
         Raises:
             ValueError: An array's count, type or shape is not the file's.
             DeviceFault: The runtime failed in an operator.
         """
         self.set_inputs(inputs)
+        self._interpreter.reset_all_variables()
         self.run()
         return self.get_outputs()
 

@@ -18,7 +18,7 @@ def evaluate_keras(model: keras.Model, split: Split, task: Task, *, batch_size: 
     """Measures a Keras model, run as in inference.
 
     Args:
-        model: one input, one output; not changed.
+        model: one output; not changed.
         split: read in its natural order, batch by batch.
         batch_size: samples per step.
     Raises:
@@ -26,7 +26,8 @@ def evaluate_keras(model: keras.Model, split: Split, task: Task, *, batch_size: 
         DataError: samples on which a metric of the task is not defined.
     """
     with progress.task(f"evaluating {model.name}", total=len(split)) as bar:
-        return evaluate_outputs(keras_outputs(model, split, batch_size=batch_size), task, model_name=model.name, bar=bar)
+        outputs = keras_outputs(model, split, batch_size=batch_size)
+        return evaluate_outputs(outputs, task, model_name=model.name, bar=bar, anomalies=split.anomalies)
 
 
 def evaluate_tflite(
@@ -35,7 +36,7 @@ def evaluate_tflite(
     """Measures a .tflite file on this machine: in batches, on several threads, or one by one, with the same result.
 
     Args:
-        path: a .tflite of one input and one output.
+        path: a .tflite of one output.
         split: read in its natural order, batch by batch.
         threads: the most threads to use; None: as many as there are cores, at most 8.
     Raises:
@@ -44,4 +45,5 @@ def evaluate_tflite(
         DataError: samples on which a metric of the task is not defined.
     """
     with progress.task(f"evaluating {Path(path).name}", total=len(split)) as bar:
-        return evaluate_outputs(tflite_outputs(Path(path), split, threads=threads), task, model_name=str(path), bar=bar)
+        outputs = tflite_outputs(Path(path), split, threads=threads)
+        return evaluate_outputs(outputs, task, model_name=str(path), bar=bar, anomalies=split.anomalies)

@@ -24,21 +24,26 @@ class Evaluation:
 
     Attributes:
         metrics: {metric: value} in the order of the task, the deciding one first; classification has "per_class" too.
-        scores: float64 [n], one value per sample; their mean is the first metric.
+        scores: float64 [n], one value per sample; their mean is the first metric. Where anomalies are to be detected, errors are
+            those of the normal samples alone.
         predictions: one row per sample, in the order of the split. classification: int [n], the class; multi_label:
             bool [n, num_labels]; regression: float32 [n, num_values]; autoencoder: float64 [n], the reconstruction
-            error (the first metric), which is what an autoencoder is used for.
+            error (the first metric that is one, else the loss), which is what an autoencoder is used for.
+        labels: int [n], the true classes; None for other tasks than classification.
     """
 
     metrics: dict[str, Any]
     scores: np.ndarray
     predictions: np.ndarray
+    labels: np.ndarray | None = None
 
 
 Columns = dict[str, np.ndarray]  # one row per sample each: the metrics that are means, and what the others need
 
 
-def evaluate_outputs(batches: Iterable[tuple[np.ndarray, np.ndarray]], task: Task, *, model_name: str, bar: Bar) -> Evaluation:
+def evaluate_outputs(
+    batches: Iterable[tuple[np.ndarray, np.ndarray]], task: Task, *, model_name: str, bar: Bar, anomalies: np.ndarray | None = None
+) -> Evaluation:
     """Measures outputs against targets, batch by batch.
 
     Args:
@@ -46,6 +51,7 @@ def evaluate_outputs(batches: Iterable[tuple[np.ndarray, np.ndarray]], task: Tas
         task: says what the targets mean and which metrics are wanted.
         model_name: for error messages.
         bar: advanced by the samples done.
+        anomalies: bool [n], which samples an autoencoder's error should tell from the others; None: it is not asked to.
     Raises:
         ModelError: outputs that are not finite (after all batches, with their number) or do not fit the targets.
         DataError: no samples; or the area under the ROC curve of samples of one kind only.
@@ -62,7 +68,8 @@ def evaluate_outputs(batches: Iterable[tuple[np.ndarray, np.ndarray]], task: Tas
         raise ModelError(f"{model_name}: outputs must be finite. Received: NaN or infinity for {num_broken} of {num_samples} samples.")
     if not parts:
         raise DataError(f"{model_name}: a split to evaluate on must have at least one sample. Received: none.")
-    return _evaluation({name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, task)
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return _evaluation(columns if anomalies is None else _detection_columns(columns, anomalies, task), task)
 
 
 def _num_broken(outputs: np.ndarray) -> int:
@@ -127,12 +134,20 @@ def _multi_label_columns(rows: np.ndarray, wanted: np.ndarray, task: Task) -> Co
 
 
 def _error_columns(rows: np.ndarray, wanted: np.ndarray, task: Task) -> Columns:
+    names = [name for name in task.metrics if name != "auc"] or [task.loss]
     columns: Columns = {}
-    for name in task.metrics:
+    for name in names:
         values = metrics.squared_error_values if name == "mean_squared_error" else metrics.absolute_error_values
         columns[name] = values(rows, wanted)
-    columns["predictions"] = columns[task.metrics[0]] if task.kind == "autoencoder" else rows
+    columns["predictions"] = columns[names[0]] if task.kind == "autoencoder" else rows
     return columns
+
+
+def _detection_columns(columns: Columns, anomalies: np.ndarray, task: Task) -> Columns:
+    """Errors of the normal samples; the reconstruction error and what it should tell, of all."""
+    normal = {name: values[~anomalies] for name, values in columns.items() if name != "predictions"}
+    error = columns["predictions"]
+    return {**normal, "predictions": error, "outputs": error[:, np.newaxis], "targets": anomalies[:, np.newaxis]}
 
 
 def _evaluation(columns: Columns, task: Task) -> Evaluation:
@@ -140,9 +155,10 @@ def _evaluation(columns: Columns, task: Task) -> Evaluation:
     if "auc" in task.metrics:
         values = metrics.macro_auc_values(columns["outputs"], columns["targets"])
         if values is None:
-            raise DataError("auc must be measured on samples with and without the label. Received: one kind only.")
+            both = "normal samples and anomalies" if task.kind == "autoencoder" else "samples with and without the label"
+            raise DataError(f"auc must be measured on {both}. Received: one kind only.")
         columns["auc"] = values
     measured: dict[str, Any] = {name: float(columns[name].mean()) for name in task.metrics}
     if task.kind == "classification":
         measured["per_class"] = metrics.per_class(columns["predictions"], columns["labels"], int(columns["num_classes"][0]))
-    return Evaluation(measured, scores=columns[task.metrics[0]], predictions=columns["predictions"])
+    return Evaluation(measured, columns[task.metrics[0]], columns["predictions"], columns.get("labels"))

@@ -13,7 +13,7 @@ from edgecompress.data import Split
 from edgecompress.device import DeviceFault
 from edgecompress.errors import ModelError
 from edgecompress.evaluation.sample_stream import Batch, SampleStream
-from edgecompress.evaluation.tflite_rows import check_runtime, open_model
+from edgecompress.evaluation.tflite_rows import check_runtime, open_model, sample_size
 from edgecompress.evaluation.tflite_ways import (
     LARGEST_BATCH,
     Way,
@@ -23,6 +23,7 @@ from edgecompress.evaluation.tflite_ways import (
     run_in_order,
     take_pieces,
 )
+from edgecompress.samples import check_inputs, names_in_file
 
 READ_BYTES = 16_000_000  # float32 inputs that are read at a time, at most
 LARGEST_READ = 2048  # samples that are read at a time, at most; fewer, and the half millisecond of a read counts
@@ -33,7 +34,7 @@ def tflite_outputs(path: Path, split: Split, *, threads: int | None = None) -> I
     """(outputs float32 [b, ...], targets [b, ...]) of `split` in its natural order.
 
     Args:
-        path: a .tflite of one input and one output; its input has the shape of the samples.
+        path: a .tflite of one output; its inputs have the shapes of the samples.
         threads: the most threads to use; None: as many as there are cores, at most 8.
     Raises:
         ModelError: a file that the runtime refuses or fails to run, or that does not fit the samples.
@@ -50,10 +51,9 @@ def _run(path: Path, split: Split, num_threads: int) -> Iterator[Batch]:
     started = time.perf_counter()
     model = open_model(path)
     seconds_to_open = time.perf_counter() - started
-    sample_shape = model.inputs[0].shape[1:]
-    stream = SampleStream(split, _read_size(sample_shape))
-    if stream.sample_shape != sample_shape:
-        raise ModelError(f"{path}: samples must have the shape {list(sample_shape)} of the input. Received: {list(stream.sample_shape)}.")
+    names = names_in_file(path, split.sample_shape)
+    check_inputs(split.sample_shape, names, [spec.shape[1:] for spec in model.inputs], str(path))
+    stream = SampleStream(split, _read_size(sample_size(model)), names)
     with ThreadPoolExecutor(num_threads) as pool:  # it starts a thread when it first has work for it
         way, repeats = yield from probe_one_by_one(Way([model], math.inf, seconds_to_open), stream)
         if repeats:
@@ -62,9 +62,9 @@ def _run(path: Path, split: Split, num_threads: int) -> Iterator[Batch]:
         yield from run_in_order(way, take_pieces(stream, way.piece), pool)
 
 
-def _read_size(sample_shape: tuple[int, ...]) -> int:
+def _read_size(num_values: int) -> int:
     """Samples to read at a time: whole batches of the largest size, where READ_BYTES allows for one."""
-    fitting = max(1, READ_BYTES // (4 * math.prod(sample_shape)))
+    fitting = max(1, READ_BYTES // (4 * num_values))
     return min(LARGEST_READ, fitting // LARGEST_BATCH * LARGEST_BATCH or fitting)
 
 

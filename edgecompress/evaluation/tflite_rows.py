@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,21 +27,26 @@ def check_runtime() -> None:
 
 
 def open_model(path: Path, *, batch_size: int | None = None, threads: int = 1) -> TfliteModel:
-    """Loads a file of one input and one output.
+    """Loads a file of one output.
 
     Args:
         batch_size: samples per invoke; None keeps the file's own number.
         threads: of the runtime, for the operators of one invoke.
     Raises:
         DeviceFault: a file that cannot be read or that the runtime refuses.
-        ModelError: a file of several inputs or outputs, or without a batch dimension.
+        ModelError: a file of several outputs, or without a batch dimension.
     """
     model = TfliteModel(path, threads=threads, batch_size=batch_size)
-    if len(model.inputs) != 1 or len(model.outputs) != 1:
-        raise ModelError(f"{path}: the model must have one input and one output. Received: {len(model.inputs)} and {len(model.outputs)}.")
-    if not model.inputs[0].shape:
+    if len(model.outputs) != 1:
+        raise ModelError(f"{path}: the model must have one output. Received: {len(model.outputs)}.")
+    if not all(spec.shape for spec in model.inputs):
         raise ModelError(f"{path}: the model's input must have a batch dimension. Received: a scalar.")
     return model
+
+
+def sample_size(model: TfliteModel) -> int:
+    """Values of one sample, in all inputs."""
+    return sum(math.prod(spec.shape[1:]) for spec in model.inputs)
 
 
 def predict_rows(model: TfliteModel, samples: np.ndarray) -> np.ndarray:
@@ -49,12 +56,13 @@ def predict_rows(model: TfliteModel, samples: np.ndarray) -> np.ndarray:
     that, a prediction would depend on the samples before it. A last, partial batch is filled up with its last sample.
 
     Args:
-        samples: float32 [n, ...], n >= 1, in the shape of the model's input; best no larger than the processor's cache.
+        samples: float32 [n, ...], n >= 1, in the shape of the model's input; for several inputs [n, sample_size], the values of
+            the inputs behind each other. Best no larger than the processor's cache.
     Returns: float32 [n, ...].
     Raises:
         DeviceFault: the runtime fails, or the model does not give one row per sample.
     """
-    rows = quantize(samples, model.inputs[0])
+    rows = [quantize(part, spec) for part, spec in zip(_parts(model, samples), model.inputs, strict=True)]
     try:
         return dequantize(_run_rows(model, rows), model.outputs[0])
     except (RuntimeError, ValueError) as error:  # what the runtimes raise when an operator fails
@@ -62,19 +70,30 @@ def predict_rows(model: TfliteModel, samples: np.ndarray) -> np.ndarray:
         raise DeviceFault(f"{model.runtime_name} {model.runtime_version} failed to run the model: {reason}") from error
 
 
-def _run_rows(model: TfliteModel, rows: np.ndarray) -> np.ndarray:
-    """Raw outputs [n, ...] of raw rows [n, ...]."""
-    interpreter, source, target = model._interpreter, model.inputs[0].index, model.outputs[0].index
-    batch_size = model.inputs[0].shape[0]
+def _parts(model: TfliteModel, samples: np.ndarray) -> list[np.ndarray]:
+    """Samples of each input, [n, ...] in its shape."""
+    if len(model.inputs) == 1:
+        return [samples]
+    shapes = [spec.shape[1:] for spec in model.inputs]
+    ends = np.cumsum([math.prod(shape) for shape in shapes])
+    return [part.reshape(-1, *shape) for part, shape in zip(np.split(samples, ends[:-1], axis=1), shapes, strict=True)]
+
+
+def _run_rows(model: TfliteModel, rows: Sequence[np.ndarray]) -> np.ndarray:
+    """Raw outputs [n, ...] of raw rows [n, ...], one array per input."""
+    interpreter, target = model._interpreter, model.outputs[0].index
+    sources = [(spec.index, values) for spec, values in zip(model.inputs, rows, strict=True)]
+    batch_size, num_samples = model.inputs[0].shape[0], len(rows[0])
     results = []
-    for start in range(0, len(rows), batch_size):
-        batch = rows[start : start + batch_size]
-        if len(batch) < batch_size:
-            batch = np.concatenate([batch, np.repeat(batch[-1:], batch_size - len(batch), axis=0)])
+    for start in range(0, num_samples, batch_size):
         interpreter.reset_all_variables()
-        interpreter.set_tensor(source, batch)
+        for index, values in sources:
+            batch = values[start : start + batch_size]
+            if len(batch) < batch_size:
+                batch = np.concatenate([batch, np.repeat(batch[-1:], batch_size - len(batch), axis=0)])
+            interpreter.set_tensor(index, batch)
         interpreter.invoke()
         results.append(interpreter.get_tensor(target))
     if results[0].shape[:1] != (batch_size,):
         raise ValueError(f"an output of shape {list(results[0].shape)} for {batch_size} samples is not one row per sample")
-    return (results[0] if len(results) == 1 else np.concatenate(results))[: len(rows)]
+    return (results[0] if len(results) == 1 else np.concatenate(results))[:num_samples]

@@ -26,7 +26,7 @@ import numpy as np
 from edgecompress.device import DeviceFault
 from edgecompress.device.runtime import TfliteModel
 from edgecompress.evaluation.sample_stream import Batch, SampleStream
-from edgecompress.evaluation.tflite_rows import open_model, predict_rows
+from edgecompress.evaluation.tflite_rows import open_model, predict_rows, sample_size
 
 NUM_PROBED = 32  # samples that run one by one first
 NUM_TIMED = 8  # of these are timed together; the fastest of several counts, as other programs disturb single timings
@@ -64,8 +64,7 @@ class Way:
     @property
     def piece(self) -> int:
         """Samples that are handed to a thread at a time: whole batches."""
-        shape = self.models[0].inputs[0].shape
-        seconds, num_bytes = self.seconds_per_sample * self.batch_size, 4 * math.prod(shape)
+        seconds, num_bytes = self.seconds_per_sample * self.batch_size, 4 * self.batch_size * sample_size(self.models[0])
         return self.batch_size * max(1, min(round(PIECE_SECONDS / seconds), PIECE_BYTES // num_bytes))
 
     def is_worth(self, num_models: int, num_samples: int) -> bool:

@@ -1,10 +1,13 @@
 """Which models a format takes, checked before the converter sees them."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
-from edgecompress.backend import keras
+from edgecompress.backend import keras, tf
 from edgecompress.errors import ConversionError
 from edgecompress.recipe.schema import Export
+from edgecompress.samples import Samples, each, num_samples
 
 CALIBRATED = ("int8", "int16x8")  # formats whose activations need ranges
 _QUANTIZE_AWARE = ("QuantizeWrapper", "QuantizeLayer")  # of TF-MOT
@@ -31,34 +34,41 @@ def check_model(model: keras.Model, export: Export) -> None:
         )
 
 
-def check_calibration(calibration: np.ndarray | None, model: keras.Model, export: Export) -> np.ndarray:
+def check_calibration(calibration: Samples | None, model: keras.Model, export: Export) -> Samples:
     """The samples that set the ranges of activations.
 
     Args:
-        calibration: float32 [n, ...], preprocessed like the training data.
-        model: with one input.
+        calibration: float32 [n, ...], preprocessed like the training data; by name for a model of several inputs.
+        model: whose inputs they are for.
         export: for messages.
 
     Returns:
-        The samples, in the input's type.
+        The samples, in the type of the input.
 
     Raises:
         ConversionError: there are none, or they cannot set ranges.
     """
-    if calibration is None or len(calibration) == 0:
+    if calibration is None or num_samples(calibration) == 0:
         raise ConversionError(f"the format {export.format} needs calibration samples: at least one must be given. Received: none.")
-    if len(model.inputs) != 1:
-        raise ConversionError(
-            f"a model for the format {export.format} must have one input to calibrate. Received: {len(model.inputs)} inputs."
-        )
-    shape, dtype = tuple(model.inputs[0].shape[1:]), model.inputs[0].dtype.as_numpy_dtype
+    names = list(calibration) if isinstance(calibration, Mapping) else model.input_names[:1]
+    if set(names) != set(model.input_names):
+        wanted, given = (", ".join(listed) for listed in (model.input_names, names))
+        raise ConversionError(f"a model for the format {export.format} must have samples for each input, {wanted}. Received: {given}.")
+    tensors = dict(zip(model.input_names, model.inputs, strict=True))
+    samples: Samples = each(_for_input, calibration, tensors if isinstance(calibration, Mapping) else model.inputs[0])
+    return samples
+
+
+def _for_input(calibration: np.ndarray, tensor: tf.Tensor) -> np.ndarray:
+    """The samples of one input, in its type, if they can set ranges."""
+    shape = tuple(tensor.shape[1:])
     if calibration.shape[1:] != shape:
         raise ConversionError(f"calibration samples must have the model's input shape {shape}. Received: {calibration.shape[1:]}.")
     if not np.isfinite(calibration).all():
         raise ConversionError(f"calibration samples must be finite numbers. Received: {_count_bad(calibration)} that are NaN or infinite.")
     if calibration.min() == calibration.max():
         raise ConversionError(f"calibration samples must vary. Received: {len(calibration)} that are {calibration.flat[0]} everywhere.")
-    return calibration.astype(dtype, copy=False)
+    return calibration.astype(tensor.dtype.as_numpy_dtype, copy=False)
 
 
 def _count_bad(values: np.ndarray) -> int:

@@ -8,19 +8,19 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from edgecompress.backend import keras
 from edgecompress.causes import root_cause
 from edgecompress.errors import ConversionError, StorageError
 from edgecompress.export.chosen_layers import choose_kernels, quantize_kernels
 from edgecompress.export.compatibility import CALIBRATED, check_calibration, check_model, is_quantize_aware
+from edgecompress.export.layer_tensors import layer_tensors
 from edgecompress.export.rungs import RUNGS, Settings, Source, from_concrete_function, has_loop, trace
 from edgecompress.export.verify import verify
 from edgecompress.progress import Progress
 from edgecompress.recipe.schema import Export
+from edgecompress.samples import Samples, num_samples
 from edgecompress.store import storage_errors
-from edgecompress.tflite import parse, refuses
+from edgecompress.tflite import Tflite, parse, refuses
 from edgecompress.tflite.operators import float_operators
 
 MAX_LISTED = 10  # operators that a warning lists
@@ -36,6 +36,7 @@ class Conversion:
         refused: one line for each way that was tried before, with the cause.
         seconds: wall time.
         warnings: what the file does that its format does not promise, such as operators left in float.
+        tensors: layer of the model -> index of the tensor of `content` that holds its output.
     """
 
     content: bytes
@@ -43,6 +44,7 @@ class Conversion:
     refused: list[str]
     seconds: float
     warnings: list[str]
+    tensors: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class _File:
 
 
 def convert(
-    model: keras.Model, export: Export, *, calibration: np.ndarray | None, progress: Progress, runtime: str | None = None
+    model: keras.Model, export: Export, *, calibration: Samples | None, progress: Progress, runtime: str | None = None
 ) -> Conversion:
     """Converts a model, with a fixed batch of 1. The same model and samples give the same bytes.
 
@@ -64,7 +66,7 @@ def convert(
     Args:
         model: a Functional or Sequential model; quantize-aware ones become int8 only.
         export: the format.
-        calibration: float32 [n, ...], preprocessed; needed for int8 and int16x8, ignored by other formats.
+        calibration: float32 [n, ...], by name for several inputs, preprocessed; needed for int8 and int16x8, ignored by other formats.
         progress: gets a bar, counted in calibration samples where there are any.
         runtime: what the file must run on, such as "tflite-runtime==2.14.0"; None: any.
 
@@ -81,7 +83,7 @@ def convert(
     check_model(model, export)
     needs_samples = export.format in CALIBRATED and not is_quantize_aware(model)
     samples = check_calibration(calibration, model, export) if needs_samples else None
-    with progress.task(f"converting to {export.format}", total=None if samples is None else len(samples)) as bar:
+    with progress.task(f"converting to {export.format}", total=None if samples is None else num_samples(samples)) as bar:
         # TensorFlow Lite Micro computed per-channel FULLY_CONNECTED wrongly, then refused it (tflite-micro PR 2602).
         settings = Settings(export.format, export.io_type, samples, on_sample=bar.advance, per_tensor_dense=export.also == "c_array")
         source = _trace(model)
@@ -95,7 +97,8 @@ def convert(
     if runtime is not None and (too_new := refuses(parsed, runtime)):
         raise ConversionError(f"target.runtime must know all operators of the file. Received: {runtime}, too old for {', '.join(too_new)}.")
     in_float = float_operators(parsed) if export.format in CALIBRATED else []
-    return Conversion(file.content, file.rung, file.refused, time.monotonic() - started, _warn_of_float(in_float))
+    seconds = time.monotonic() - started
+    return Conversion(file.content, file.rung, file.refused, seconds, _warn_of_float(in_float), layer_tensors(model, parsed))
 
 
 def _trace(model: keras.Model) -> Source:
@@ -143,22 +146,40 @@ def _refuse_loops(source: Source, settings: Settings) -> None:
         tflite = parse(from_concrete_function(source, settings.as_float()))
     except Exception as error:  # the converter raises what its layers raise
         raise ConversionError(f"the model cannot be converted to {settings.format}: {root_cause(error)}.") from error
-    if any(code.name == "WHILE" for code in tflite.operator_codes):
+    if _loops(tflite):
         raise ConversionError(
             f"layers of a model for the format {settings.format} must not loop, as GRU and SimpleRNN do: "
             "the converter cannot calibrate the operator WHILE. Build them with unroll=True, or choose the format dynamic."
         )
 
 
-def _convert_quantize_aware(source: Source, settings: Settings, export: Export, calibration: np.ndarray | None) -> _File:
-    """Trained ranges alone; with samples too, if that leaves fewer operators in float."""
-    file = _climb(source, settings, export)
-    left = len(float_operators(parse(file.content)))
-    if not left or calibration is None:
+def _loops(tflite: Tflite) -> bool:
+    """Whether a file has a loop that calibration would not survive."""
+    return any(code.name == "WHILE" for code in tflite.operator_codes)
+
+
+def _convert_quantize_aware(source: Source, settings: Settings, export: Export, calibration: Samples | None) -> _File:
+    """Trained ranges alone; with samples too, if that leaves fewer operators in float.
+
+    An in- or output that only a layer without ranges touches, such as an LSTM, stays float without samples, which is refused. A loop
+    cannot be calibrated: what is beside it keeps its trained ranges.
+    """
+
+    def calibrated() -> _File:
+        return _climb(source, replace(settings, samples=check_calibration(calibration, source.model, export)), export)
+
+    try:
+        file = _climb(source, settings, export)
+    except ConversionError:
+        if calibration is None:
+            raise
+        return calibrated()
+    tflite = parse(file.content)
+    left = len(float_operators(tflite))
+    if not left or calibration is None or _loops(tflite):
         return file
-    samples = check_calibration(calibration, source.model, export)
-    calibrated = _climb(source, replace(settings, samples=samples), export)
-    return calibrated if len(float_operators(parse(calibrated.content))) < left else file
+    other = calibrated()
+    return other if len(float_operators(parse(other.content))) < left else file
 
 
 def _convert_dynamic(source: Source, settings: Settings, export: Export, runtime: str | None) -> _File:

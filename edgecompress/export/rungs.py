@@ -1,12 +1,14 @@
 """Three ways into TensorFlow's converter. What one refuses, another may take."""
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
 from edgecompress.backend import keras, tf
+from edgecompress.samples import Samples, each, num_samples
 
 LOOPS = ("While", "StatelessWhile")
 
@@ -18,7 +20,7 @@ class Settings:
     Attributes:
         format: of `recipe.schema.Export`.
         io_type: int8, uint8 or float32.
-        samples: [n, ...] to calibrate with; None: without calibration.
+        samples: [n, ...] to calibrate with, by name for a model of several inputs; None: without calibration.
         on_sample: called after each of them.
         per_tensor_dense: one scale for all of a Dense kernel, which older runtimes need in the format dynamic, and
             TensorFlow Lite Micro in all.
@@ -26,7 +28,7 @@ class Settings:
 
     format: str
     io_type: str
-    samples: np.ndarray | None
+    samples: Samples | None
     on_sample: Callable[[], None]
     per_tensor_dense: bool = False
 
@@ -97,7 +99,7 @@ def _convert(converter: tf.lite.TFLiteConverter, settings: Settings) -> bytes:
         converter.target_spec.supported_types = [tf.float16]
     converter._experimental_disable_per_channel_quantization_for_dense_layers = settings.per_tensor_dense
     if settings.samples is not None:
-        converter.representative_dataset = lambda: _samples(settings)
+        converter.representative_dataset = partial(_samples, settings.samples, settings.on_sample)
         # TFLITE_BUILTINS lets an operator without an int16 kernel stay in float; int8 has that already.
         converter.target_spec.supported_ops = (
             [operators.TFLITE_BUILTINS_INT8]
@@ -109,8 +111,9 @@ def _convert(converter: tf.lite.TFLiteConverter, settings: Settings) -> bytes:
     return bytes(converter.convert())
 
 
-def _samples(settings: Settings) -> Iterator[list[np.ndarray]]:
-    """Calibration samples one at a time, each as a batch of 1."""
-    for sample in settings.samples if settings.samples is not None else ():
-        yield [sample[np.newaxis]]
-        settings.on_sample()
+def _samples(samples: Samples, on_sample: Callable[[], None]) -> Iterator[list[np.ndarray] | dict[str, np.ndarray]]:
+    """Calibration samples one at a time, each as a batch of 1: several inputs by name, for the converter has its own order."""
+    for index in range(num_samples(samples)):
+        sample = each(lambda values, row=index: values[row : row + 1], samples)
+        yield sample if isinstance(samples, Mapping) else [sample]
+        on_sample()

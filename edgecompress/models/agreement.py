@@ -43,8 +43,8 @@ def check_equal(old: Any, new: Any, what: str) -> float:
 def _difference(before: np.ndarray, after: np.ndarray, what: str) -> float:
     """The largest difference of one sample's outputs, as `check_equal` returns it."""
     finite = np.isfinite(before)
-    scale = float(np.max(np.abs(before), where=finite, initial=0.0))
-    difference = float(np.max(np.abs(after - before), where=finite, initial=0.0))
+    scale = float(np.max(np.abs(before[finite]), initial=0.0))
+    difference = float(np.max(np.abs(after[finite] - before[finite]), initial=0.0))
     if not difference <= TOLERANCE * scale or not np.array_equal(before[~finite], after[~finite], equal_nan=True):
         raise ModelError(
             f"{what} must keep the outputs to {TOLERANCE:g} of the largest. Received: a difference of {difference:.3g} "

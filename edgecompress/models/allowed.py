@@ -34,7 +34,7 @@ LAYERS = frozenset({
     "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D", "Bidirectional", "TimeDistributed",
     "RandomFlip", "RandomRotation", "RandomZoom", "RandomTranslation", "RandomContrast", "RandomBrightness", "RandomCrop",
     "RandomHeight", "RandomWidth",
-    "LayerScale", "StochasticDepth",
+    "LayerScale", "StochasticDepth", "CustomScaleLayer",
     "TFOpLambda", "SlicingOpLambda",
 })  # fmt: skip
 
@@ -80,12 +80,14 @@ FUNCTIONS = frozenset({
     *(f"math.{name}" for name in (
         "add", "subtract", "multiply", "divide", "divide_no_nan", "truediv", "floordiv", "mod", "floormod", "pow", "square", "sqrt",
         "rsqrt", "exp", "expm1", "log", "log1p", "abs", "negative", "sign", "reciprocal", "maximum", "minimum", "floor", "ceil",
-        "round", "sigmoid", "tanh", "softplus", "softsign", "erf", "sin", "cos", "l2_normalize", "squared_difference", "cumsum",
+        "round", "sigmoid", "tanh", "softplus",
+        "softsign", "erf", "sin", "cos", "l2_normalize", "squared_difference", "cumsum",
         "reduce_mean", "reduce_sum", "reduce_max", "reduce_min", "reduce_prod", "reduce_std", "reduce_variance", "reduce_logsumexp",
         "argmax", "argmin", "top_k", "equal", "not_equal", "less", "less_equal", "greater", "greater_equal",
         "logical_and", "logical_or", "logical_not")),
     *(f"nn.{name}" for name in (
         "relu", "relu6", "leaky_relu", "elu", "selu", "silu", "swish", "gelu", "softmax", "log_softmax", "sigmoid", "tanh", "softplus",
+        "softsign",
         "l2_normalize", "bias_add", "max_pool", "max_pool2d", "avg_pool", "avg_pool2d", "depth_to_space", "space_to_depth",
         "conv2d", "depthwise_conv2d", "moments", "batch_normalization")),
     "reshape", "transpose", "concat", "stack", "unstack", "split", "squeeze", "expand_dims", "pad", "tile", "gather", "slice",
@@ -95,12 +97,15 @@ FUNCTIONS = frozenset({
     "compat.v1.nn.softmax", "compat.v1.image.resize",
 })  # fmt: skip
 
-CLASSES = MODELS | LAYERS | LAYERS_OF_KERAS_3 | LAYER_PARTS | MODEL_OPTIMIZATION | frozenset(OPERATIONS)
-OPERATIONS_OF_KERAS_3 = "keras.src.ops."  # modules whose classes are operations
-
-ACTIVATION_KEYS = ("activation", "recurrent_activation")
 KERAS_PACKAGES = ("keras", "tf_keras")
+OPERATIONS_OF_KERAS_3 = "keras.src.ops."  # modules whose classes are operations
 MODEL_OPTIMIZATION_PACKAGE = "tensorflow_model_optimization"
+# How tf_keras.applications writes parts of its own: InceptionResNetV2 as if it were a user's, EfficientNetV2 by a way round Keras.
+REGISTERED = {"CustomScaleLayer": "Custom>CustomScaleLayer"}
+OTHER_PLACES = {("tensorflow.python.ops.init_ops_v2", "Constant")}
+
+CLASSES = MODELS | LAYERS | LAYERS_OF_KERAS_3 | LAYER_PARTS | MODEL_OPTIMIZATION | {*OPERATIONS, *REGISTERED.values()}
+ACTIVATION_KEYS = ("activation", "recurrent_activation")
 
 
 def find_refused(config: Any) -> list[str]:
@@ -154,7 +159,7 @@ def _refused_in(part: dict[str, Any]) -> Iterator[str]:
         yield f"operation {name}"
     elif not _is_in(name, CLASSES):
         yield str(name)
-    elif part.get("registered_name") not in (None, name):
+    elif part.get("registered_name") not in (None, name, REGISTERED.get(name)):
         yield str(part["registered_name"])
     elif name in ("TFOpLambda", "SlicingOpLambda"):
         function = inner.get("function") if isinstance(inner, dict) else None
@@ -172,6 +177,8 @@ def _is_in(value: Any, allowed: Container[str | None]) -> bool:
 def _comes_from_keras(module: Any, name: Any) -> bool:
     """Whether a class or function would be looked up in Keras; in TF-MOT for its own classes."""
     if module is None or (module == "builtins" and name in ("function", "__tensor__", "__numpy__")):
+        return True
+    if isinstance(module, str) and isinstance(name, str) and (module, name) in OTHER_PLACES:
         return True
     package = str(module).split(".")[0]
     return package in KERAS_PACKAGES or (package == MODEL_OPTIMIZATION_PACKAGE and _is_in(name, MODEL_OPTIMIZATION))

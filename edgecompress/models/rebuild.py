@@ -51,16 +51,23 @@ def graph_of(model: Any) -> Any:
 
 
 def calls_of(model: Any) -> Iterator[Call]:
-    """The calls of a graph in an order in which they can be done; input layers are none."""
+    """The calls of a graph in an order in which they can be done; input layers are none.
+
+    Raises:
+        ModelError: a model with code of its own stands in it.
+    """
     nodes_by_depth = graph_of(model)._nodes_by_depth
     for depth in sorted(nodes_by_depth, reverse=True):
         for node in nodes_by_depth[depth]:
             if node.is_input:
                 continue
-            if hasattr(node, "operation"):  # Keras 3
-                yield Call(node.operation, node.arguments.args, node.arguments.kwargs, list(node.outputs))
+            if hasattr(node, "operation"):  # Keras 3, which records a default training=True, and overrules it whenever it runs a graph
+                kwargs = {key: value for key, value in node.arguments.kwargs.items() if (key, value) != ("training", True)}
+                call = Call(node.operation, node.arguments.args, kwargs, list(node.outputs))
             else:
-                yield Call(node.layer, node.call_args, node.call_kwargs, tf.nest.flatten(node.outputs))
+                call = Call(node.layer, node.call_args, node.call_kwargs, tf.nest.flatten(node.outputs))
+            _refuse_subclassed(call.layer)
+            yield call
 
 
 class _Rebuilding:
@@ -89,7 +96,6 @@ class _Rebuilding:
     def _call(self, layer: Any, args: Any, kwargs: dict[str, Any], training: bool | None, path: tuple[str, ...]) -> Any:
         if is_graph(layer):
             return self._call_model(layer, args, kwargs, training, path)
-        _refuse_model(layer)
         if id(layer) not in self._made:
             self._made[id(layer)] = self._make(layer, layer.name if id(layer) in self._outer else self._free_name(layer.name, path))
         if training is not None and _takes_training(layer):
@@ -113,9 +119,9 @@ class _Rebuilding:
         return free
 
 
-def _refuse_model(layer: Any) -> None:
-    """A subclassed model, or a Sequential one without an input shape, has no graph that could be entered."""
-    if callable(getattr(layer, "compile", None)) and hasattr(layer, "fit"):
+def _refuse_subclassed(layer: Any) -> None:
+    """A model that is no graph cannot be entered."""
+    if hasattr(layer, "fit") and not is_graph(layer):
         raise ModelError(
             f"models in the model must be Functional or Sequential. Received: {layer.name!r} of class {type(layer).__name__}, "
             "whose graph is only known by running its code"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from edgecompress.recipe.data import Preprocess
+from edgecompress.recipe.preprocess import Preprocess
 
 
 def _named(prefix: str, *endings: str) -> list[str]:

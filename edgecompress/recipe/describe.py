@@ -13,6 +13,7 @@ from edgecompress.recipe.stages import TECHNIQUES
 from edgecompress.recipe.suggestions import did_you_mean, received
 
 REQUIRED = "required"
+DESCRIBED_ELSEWHERE = {"distill"}  # mappings whose fields are those of the technique of that name
 
 
 @dataclass(frozen=True)
@@ -68,12 +69,18 @@ def _fields(schema: Schema, definitions: Schema, prefix: str) -> list[Field]:
         if name == "technique":
             continue
         part = resolved(part, definitions)
-        default = REQUIRED if name in required else write_yaml(part.get("default"), flow=True).splitlines()[0]
+        default = REQUIRED if name in required else _default(part.get("default"))
         fields.append(Field(prefix + name, expected(part, definitions), default, part.get("description", "")))
         for option in (resolved(option, definitions) for option in part.get("anyOf", [part])):
-            if "properties" in option:
+            if "properties" in option and name not in DESCRIBED_ELSEWHERE:
                 fields += _fields(option, definitions, f"{prefix}{name}.")
     return fields
+
+
+def _default(value: Any) -> str:
+    """A default as YAML, in one line; what a mapping leaves absent is not shown."""
+    shown = {key: part for key, part in value.items() if part is not None} if isinstance(value, dict) else value
+    return write_yaml(shown, flow=True).splitlines()[0]
 
 
 def _example(schema: Schema, definitions: Schema) -> dict[str, Any]:

@@ -6,11 +6,11 @@ from pydantic import AfterValidator, Field, JsonValue, model_validator
 
 from edgecompress.recipe.applications import APPLICATIONS, WITH_ALPHA
 from edgecompress.recipe.section import Section
-from edgecompress.recipe.stages import Train
 from edgecompress.recipe.suggestions import did_you_mean, received
+from edgecompress.recipe.training import Training
 
 Size = Annotated[int, Field(gt=0, le=100_000)]
-TrainField = Annotated[Train | None, Field(description="absent: the model is used as it is")]
+TrainField = Annotated[Training | None, Field(description="absent: the model is used as it is")]
 
 
 def _known_application(name: str) -> str:
@@ -78,4 +78,5 @@ class PythonModel(Section):
     train: TrainField = None
 
 
-Model = Annotated[BuilderModel | ApplicationModel | FileModel | PythonModel, Field(discriminator="source")]
+AnyModel = BuilderModel | ApplicationModel | FileModel | PythonModel
+Model = Annotated[AnyModel, Field(discriminator="source")]

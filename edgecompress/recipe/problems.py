@@ -71,7 +71,7 @@ def _problem(fault: Any) -> Problem:
 
 def _union_problem(path: KeyPath, schema: Schema, fault: Any) -> Problem:
     """A stage or a model that does not say which it is."""
-    discriminator = schema["discriminator"]
+    discriminator = _discriminator(schema)
     key, names = discriminator["propertyName"], list(discriminator["mapping"])
     if key != "technique":
         path = (*path, key)
@@ -79,6 +79,11 @@ def _union_problem(path: KeyPath, schema: Schema, fault: Any) -> Problem:
         return Problem(path, f"{key} must be given: one of {', '.join(names)}. Received: nothing.")
     tag = fault["ctx"]["tag"]
     return Problem(path, f"{key} must be one of {', '.join(names)}.{received(tag)}{did_you_mean(tag, names)}")
+
+
+def _discriminator(schema: Schema) -> Schema:
+    """What tells the members of a union apart; the union may be one of several forms that a value can have."""
+    return next((option["discriminator"] for option in [schema, *schema.get("anyOf", [])] if "discriminator" in option), {})
 
 
 def _name(path: KeyPath) -> str:
@@ -100,12 +105,15 @@ def _follow(location: tuple[str | int, ...]) -> tuple[KeyPath, Schema, list[str]
     schema, path, known = _schema(), [], list[str]()
     for part in location:
         schema = resolved(schema, _schema()["$defs"])
-        if "discriminator" in schema:
-            schema = resolved({"$ref": schema["discriminator"]["mapping"][part]}, _schema()["$defs"])
+        if part in (mapping := _discriminator(schema).get("mapping", {})):
+            schema = resolved({"$ref": mapping[part]}, _schema()["$defs"])
             continue
         options = [resolved(option, _schema()["$defs"]) for option in schema.get("anyOf", [schema])]
         properties = {key: value for option in options for key, value in option.get("properties", {}).items()}
-        items: Schema = next((option["items"] for option in options if "items" in option), {})
-        schema, known = (items, []) if isinstance(part, int) else (properties.get(part, {}), list(properties))
+        if isinstance(part, int):
+            schema, known = next((option["items"] for option in options if "items" in option), {}), []
+        else:  # a mapping of names that the user chooses has no properties
+            values: Schema = next((option["additionalProperties"] for option in options if option.get("additionalProperties")), {})
+            schema, known = properties.get(part, values), list(properties)
         path.append(part)
     return tuple(path), schema, known

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from edgecompress.recipe.applications import preprocess_warnings
+from edgecompress.recipe.distillation import LOSS_TASKS, Distillation
 from edgecompress.recipe.nodes import KeyPath, Node
 from edgecompress.recipe.problems import Problem, messages, recipe_error
-from edgecompress.recipe.schema import ApplicationModel, BuilderModel, LatencyGoal, Recipe
+from edgecompress.recipe.schema import ApplicationModel, Augment, BuilderModel, LatencyGoal, Recipe
 from edgecompress.recipe.stages import TECHNIQUES
 from edgecompress.recipe.suggestions import received
 
@@ -30,10 +31,18 @@ def check_recipe(recipe: Recipe, root: Node | None = None) -> list[str]:
     Raises:
         RecipeError: every rule that is broken, one line each.
     """
-    problems = [*_ids(recipe), *_order(recipe), *_patterns(recipe), *_goals(recipe)]
+    problems = [
+        *_ids(recipe),
+        *_order(recipe),
+        *_patterns(recipe),
+        *_data(recipe),
+        *_class_weights(recipe),
+        *_losses(recipe),
+        *_goals(recipe),
+    ]
     if problems:
         raise recipe_error(problems, root)
-    return messages([*_untrained(recipe), *_preprocess(recipe), *_released(recipe)], root)
+    return messages([*_untrained(recipe), *_preprocess(recipe), *_unlabelled(recipe), *_released(recipe)], root)
 
 
 def _ids(recipe: Recipe) -> Iterator[Problem]:
@@ -76,6 +85,58 @@ def _patterns_in(value: Any, path: KeyPath) -> Iterator[Problem]:
             yield Problem(path, f"pattern must be a valid regular expression after re: ({error}).{received(value)}")
 
 
+def _data(recipe: Recipe) -> Iterator[Problem]:
+    """What the samples are must fit the task and the model."""
+    data, task = recipe.data, recipe.task
+    if data.normal and task.target != "input":
+        yield Problem(("data", "normal"), f"normal must be absent for target label: it is for detecting anomalies.{received(data.normal)}")
+    if task.kind == "autoencoder" and "auc" in task.metrics and not data.normal:
+        expected = "data.normal must name the classes that are no anomalies, for the metric auc with target input"
+        yield Problem(("task", "metrics"), f"{expected}. Received: none.")
+    if data.inputs and task.target == "input":
+        yield Problem(("data", "inputs"), f"inputs must be absent for target input: an autoencoder has one.{received(list(data.inputs))}")
+    if data.inputs and isinstance(recipe.model, BuilderModel | ApplicationModel):
+        words = f"inputs must be absent for a model of source {recipe.model.source}, which has one"
+        yield Problem(("data", "inputs"), f"{words}.{received(list(data.inputs))}")
+    if data.inputs and data.augment != Augment():
+        yield Problem(("data", "augment"), "augment must be absent for a model of several inputs. Received: changes of images.")
+
+
+def _class_weights(recipe: Recipe) -> Iterator[Problem]:
+    """Only one class per sample can be weighted."""
+    if recipe.task.kind == "classification":
+        return
+    places: list[tuple[KeyPath, Any]] = [
+        (("model",), recipe.model),
+        *((("stages", index), stage) for index, stage in enumerate(recipe.stages)),
+    ]
+    for path, section in places:
+        train = getattr(section, "train", None)
+        if train is not None and train.class_weights is not None:
+            yield Problem(path, f"class_weights must be absent for a {recipe.task.kind} task.{received(train.class_weights)}")
+
+
+def _losses(recipe: Recipe) -> Iterator[Problem]:
+    """Losses between student and teacher that the task has no labels for."""
+    kind = recipe.task.kind
+    for index, stage in enumerate(recipe.stages):
+        for path, distillation in _distillations(stage):
+            for loss in distillation.losses.chosen:
+                kinds = LOSS_TASKS.get(loss.name)
+                if kinds is not None and kind not in kinds:
+                    words = f"{loss.name} must be left to a task of {' or '.join(kinds)}. Received: a {kind} task."
+                    yield Problem(("stages", index, *path, "losses", loss.name), words)
+
+
+def _distillations(stage: Any) -> Iterator[tuple[KeyPath, Distillation]]:
+    """Where a stage learns from teachers: it is one, or its training does."""
+    if isinstance(stage, Distillation):
+        yield (), stage
+    path, training = (("train",), stage.train) if "train" in type(stage).model_fields else ((), stage)
+    if (distillation := getattr(training, "distill", None)) is not None:
+        yield (*path, "distill"), distillation
+
+
 def _goals(recipe: Recipe) -> Iterator[Problem]:
     """A goal on time or memory needs a benchmark that measures it."""
     benchmark = recipe.benchmark
@@ -110,6 +171,12 @@ def _preprocess(recipe: Recipe) -> Iterator[Problem]:
     if isinstance(recipe.model, ApplicationModel):
         for sentence in preprocess_warnings(recipe.model.name, recipe.model.weights, recipe.data.preprocess):
             yield Problem(("data", "preprocess"), sentence)
+
+
+def _unlabelled(recipe: Recipe) -> Iterator[Problem]:
+    """Samples without labels teach nobody where there is no teacher."""
+    if recipe.data.unlabelled is not None and not any(True for stage in recipe.stages for _ in _distillations(stage)):
+        yield Problem(("data", "unlabelled"), "no stage of this recipe learns from a teacher, so samples without labels are not used.")
 
 
 def _released(recipe: Recipe) -> Iterator[Problem]:

@@ -4,15 +4,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from edgecompress.recipe.data import Augment, Data, Preprocess
+from edgecompress.recipe.data import Data, Unlabelled
 from edgecompress.recipe.model import ApplicationModel, BuilderModel, FileModel, Model, PythonModel
+from edgecompress.recipe.preprocess import Augment, Mfcc, Preprocess
 from edgecompress.recipe.section import LAYER_PATTERN, Section, Threads, parse_number
 from edgecompress.recipe.stages import Stage
 from edgecompress.recipe.task import METRIC_RISES, Metric, Task
 
 __all__ = [
     "METRIC_RISES", "ApplicationModel", "Augment", "Benchmark", "BuilderModel", "Data", "Export", "FileModel", "Goal", "LatencyGoal",
-    "Metric", "Model", "Preprocess", "PythonModel", "Recipe", "Section", "Target", "Task", "parse_number",
+    "Metric", "Mfcc", "Model", "Preprocess", "PythonModel", "Recipe", "Section", "Target", "Task", "Unlabelled",
+    "parse_number",
 ]  # fmt: skip
 
 

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 from edgecompress.errors import DataError, ModelError, StorageError
-from edgecompress.recipe.suggestions import did_you_mean
+from edgecompress.model_file import ModelFormat, model_format
+from edgecompress.recipe.suggestions import near_path
 from edgecompress.recipe.variables import escape_references
 from edgecompress.store import write_atomic
 
-MODEL_SUFFIXES = (".keras", ".h5", ".hdf5")
+PIXELS = """\
+    # resize: [96, 96]     # images only
+    scale: 1/255           # 1 when the arrays are preprocessed already"""
+NUMBERS = """\
+    scale: 1"""
+SOUND = """\
+    mfcc: {}               # coefficients as in MLPerf Tiny, [49, 10, 1] of a second; leave it out for raw sound
+    scale: 1"""
 
 TEMPLATE = """\
 # Check it with:  edgecompress check {file}
-# Run it with:    edgecompress run {file}
+# Run it with:    edgecompress run {file}{options}
 name: {name}
 seed: 0
 
@@ -25,8 +34,7 @@ data:
   calibration: 200         # training samples that fix the ranges of int8
   batch_size: 64
   preprocess:              # exactly what the model was trained with: (x * scale - mean) / std
-    # resize: [96, 96]     # images only
-    scale: 1/255           # 1 when the arrays are preprocessed already
+{preprocess}
     mean: [0.0]
     std: [1.0]
 
@@ -57,15 +65,20 @@ def starter_recipe(model: Path, data: Path | None, file: Path) -> str:
 
     Args:
         model: a .keras or .h5 file, or a SavedModel folder.
-        data: a .npz file or a folder with one folder per class; None: a place to fill in.
+        data: a file or folder that a source reads, see `_kind`; None: a place to fill in.
         file: where the recipe will stand, for its comments.
 
     Raises:
         ModelError, DataError: the path does not exist or is of another kind.
     """
-    _check_model(model)
+    options = " --allow-code" if _format(model) == "saved_model" else ""
     stem = re.sub(r"[^A-Za-z0-9_.-]+", "_", model.stem).strip("_.-")[:80] or "model"
-    return TEMPLATE.format(file=file.name, name=_quoted(f"{stem}_int8"), model=_quoted(str(model)), data=_data_lines(data))
+    kind = _kind(data)
+    path = _quoted(f"{data or 'data.npz'}{kind.behind_path}")
+    lines = "\n".join([f"  source: {kind.source:<17}# {kind.comment}", f"  path: {path}", *kind.lines])
+    return TEMPLATE.format(
+        file=file.name, options=options, name=_quoted(f"{stem}_int8"), model=_quoted(str(model)), data=lines, preprocess=kind.preprocess
+    )  # fmt: skip
 
 
 def write_starter_recipe(model: Path, data: Path | None, file: Path, *, force: bool) -> None:
@@ -81,32 +94,48 @@ def write_starter_recipe(model: Path, data: Path | None, file: Path, *, force: b
     write_atomic(file, text)
 
 
-def _check_model(model: Path) -> None:
-    """The kinds of model that `source: file` takes."""
-    if not model.exists():
-        near = did_you_mean(model.name, [file.name for file in model.parent.glob("*")])
-        raise ModelError(f"{model}: model must exist. Received: no such file.{near}")
-    if model.is_dir() and not (model / "saved_model.pb").is_file():
-        raise ModelError(f"{model}: folder must be a SavedModel. Received: no saved_model.pb in it.")
-    if model.is_file() and model.suffix.lower() not in MODEL_SUFFIXES:
-        expected = f"a Keras model ({', '.join(MODEL_SUFFIXES)}) or a SavedModel folder"
-        raise ModelError(f"{model}: model must be {expected}. Received: {model.suffix!r}.")
+def _format(model: Path) -> ModelFormat:
+    """Which of the kinds of model that `source: file` takes."""
+    expected = "a Keras model (.keras, .h5) or a SavedModel folder"
+    found = model_format(model, expected=expected)
+    if found == "tflite":
+        received = "a TensorFlow Lite file, which cannot be trained; `edgecompress inspect` and `edgecompress benchmark` take it"
+        raise ModelError(f"{model}: must be {expected}. Received: {received}.")
+    return found
 
 
-def _data_lines(data: Path | None) -> str:
-    """The lines of `data:` that say where samples come from."""
+@dataclass(frozen=True)
+class _Kind:
+    """What the starter says of data of one kind."""
+
+    source: str
+    comment: str
+    preprocess: str = NUMBERS
+    behind_path: str = ""
+    lines: tuple[str, ...] = ()  # more of `data:`
+
+
+def _kind(data: Path | None) -> _Kind:
+    """Recognizes data by a look at names alone."""
+    arrays = "arrays x_train, y_train [x_test, y_test], or x, y"
     if data is None:
-        return (
-            "  source: npz              # or image_folder: one folder per class\n"
-            "  path: data.npz           # arrays x_train, y_train [x_test, y_test], or x, y"
-        )
+        return _Kind("npz", f"{arrays}; or image_folder: one folder per class", PIXELS)
     if not data.exists():
-        raise DataError(f"{data}: data must exist. Received: no such file or folder.")
-    if data.is_dir():
-        return f"  source: image_folder     # one folder per class\n  path: {_quoted(str(data))}"
+        raise DataError(f"{data}: data must exist. Received: nothing is there.{near_path(data)}")
     if data.suffix.lower() == ".npz":
-        return f"  source: npz              # arrays x_train, y_train [x_test, y_test], or x, y\n  path: {_quoted(str(data))}"
-    raise DataError(f"{data}: data must be a .npz file or a folder with one folder per class. Received: {data.suffix!r}.")
+        return _Kind("npz", arrays, PIXELS)
+    if data.suffix.lower() == ".csv" or (data / "train.csv").is_file():
+        return _Kind("csv", "the last column is the label; `label:` names another")
+    if data.suffix.lower() == ".py":
+        return _Kind("python", "your function gives (x, y), arrays or tf.data; runs with --allow-code", behind_path=":samples")
+    if not data.is_dir():
+        expected = "a .npz, .csv or .py file, or a folder with one folder per class"
+        raise DataError(f"{data}: data must be {expected}. Received: {data.suffix!r}.")
+    if (data / "data_batch_1").is_file() or (data / "cifar-10-batches-py").is_dir():
+        return _Kind("cifar10", "the official Python batches", PIXELS)
+    if next(data.glob("[!_.]*/*.wav"), None) is not None:
+        return _Kind("speech_commands", "one folder of .wav files per word", SOUND, lines=("  group_by: speaker",))
+    return _Kind("image_folder", "one folder per class", PIXELS)
 
 
 def _quoted(text: str) -> str:

@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 MIN_PART = 3  # a shorter part of a name says nothing
@@ -13,6 +14,14 @@ def did_you_mean(word: Any, known: Iterable[str]) -> str:
     written, names = str(word)[:MAX_SHOWN], list(known)
     near = difflib.get_close_matches(written, names, n=1) or [name for name in names if len(written) >= MIN_PART and written in name]
     return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def near_path(path: Path) -> str:
+    """Did-you-mean for a path where nothing is, among what lies in its folder."""
+    try:
+        return did_you_mean(path.name, sorted(entry.name for entry in path.parent.iterdir()))
+    except OSError:  # there is no such folder either
+        return ""
 
 
 def received(value: Any) -> str:

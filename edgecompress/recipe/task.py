@@ -23,7 +23,10 @@ class Task(Section):
         default="sparse_categorical_crossentropy", description="Keras name of what training minimizes; it also tells the kind of task"
     )
     from_logits: bool = Field(default=True, description="the model's outputs are logits, not probabilities")
-    metrics: list[Metric] = Field(default=["accuracy"], min_length=1, description="Keras names; the first one decides")
+    metrics: list[Metric] = Field(
+        default=["accuracy"], min_length=1,
+        description="Keras names; the first one decides. auc with target input: of the reconstruction error, see data.normal",
+    )  # fmt: skip
     target: Literal["label", "input"] = Field(default="label", description="input: an autoencoder, trained to give its input back")
 
     @property
@@ -41,7 +44,7 @@ class Task(Section):
             "classification": {"accuracy", "top_5_accuracy", "sparse_categorical_crossentropy"},
             "multi_label": {"accuracy", "auc", "binary_crossentropy"},
             "regression": {"mean_squared_error", "mean_absolute_error"},
-            "autoencoder": {"mean_squared_error", "mean_absolute_error"},
+            "autoencoder": {"auc", "mean_squared_error", "mean_absolute_error"},
         }[self.kind]
         if bad := [metric for metric in self.metrics if metric not in allowed]:
             raise ValueError(f"metrics of a {self.kind} task must be among {', '.join(sorted(allowed))}. Received: {', '.join(bad)}")

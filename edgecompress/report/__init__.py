@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgecompress.report.compare import comparison_table
+from edgecompress.report.compare import comparison, comparison_table, not_ranked
 from edgecompress.report.schema import Report
 from edgecompress.report.table import summary_table
 from edgecompress.store import write_atomic
 
-__all__ = ["Report", "comparison_table", "summary_table", "write_report"]
+__all__ = ["Report", "comparison", "comparison_table", "not_ranked", "summary_table", "write_report"]
 
 MARKDOWN_FILE = "report.md"
 HTML_FILE = "report.html"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from rich.console import RenderableType
 
@@ -16,27 +17,45 @@ from edgecompress.report.words import (
     bytes_text,
     difference_text,
     difference_unit,
-    metric_label,
     metric_text,
+    metric_title,
     ms_text,
     ratio_text,
     short_count_text,
 )
 
 
-def comparison_table(reports: Sequence[Report]) -> tuple[RenderableType, list[str]]:
-    """Runs below each other, one row each; the best value of a column is marked with `*` where ranking is fair.
+def comparison_table(reports: Sequence[Report]) -> RenderableType:
+    """Runs below each other, one row each; the best value of a column is marked with `*` where ranking is fair."""
+    return terminal_table(_runs(reports, rank_metrics=not unlike_tasks(reports), rank_latency=not unlike_latencies(reports)))
 
-    Args:
-        reports: two or more.
+
+def not_ranked(reports: Sequence[Report]) -> list[str]:
+    """What must not be ranked and why, in sentences; empty when everything may be."""
+    reasons = [f"Metrics are not ranked: {reason}." for reason in unlike_tasks(reports)]
+    return reasons + [f"Latencies are not ranked: {reason}." for reason in unlike_latencies(reports)]
+
+
+def comparison(reports: Sequence[Report]) -> dict[str, Any]:
+    """The figures of `comparison_table` as plain data.
 
     Returns:
-        (table, reasons): `reasons` says in sentences what must not be ranked and why; empty when everything may be.
+        runs: per run name, metrics (of the final file on the test split), drop, bytes, ratio, nonzero_parameters, p50_ms, p95_ms, goals.
+        not_ranked: as `not_ranked`.
     """
-    metric_reasons, latency_reasons = unlike_tasks(reports), unlike_latencies(reports)
-    table = _runs(reports, rank_metrics=not metric_reasons, rank_latency=not latency_reasons)
-    reasons = [f"Metrics are not ranked: {reason}." for reason in metric_reasons]
-    return terminal_table(table), reasons + [f"Latencies are not ranked: {reason}." for reason in latency_reasons]
+    return {"runs": [_figures(name, report) for name, report in zip(run_names(reports), reports, strict=True)],
+            "not_ranked": not_ranked(reports)}  # fmt: skip
+
+
+def _figures(name: str, report: Report) -> dict[str, Any]:
+    """One run."""
+    entry = first_entry(report, "final")
+    return {
+        "name": name, "metrics": scalar_metrics(metrics_on_test(report, "final", "tflite")),
+        "drop": report.verdict.test.drop if report.verdict else None, "bytes": report.artifact.bytes, "ratio": report.artifact.ratio,
+        "nonzero_parameters": report.stages[-1].nonzero_parameters, "p50_ms": entry.p50_ms if entry else None,
+        "p95_ms": entry.p95_ms if entry else None, "goals": {goal.name: goal.met for goal in report.goals},
+    }  # fmt: skip
 
 
 def unlike_tasks(reports: Sequence[Report]) -> list[str]:
@@ -78,7 +97,7 @@ def _runs(reports: Sequence[Report], *, rank_metrics: bool, rank_latency: bool) 
     for name in dict.fromkeys(name for one in values for name in one):
         found = [one.get(name) for one in values]
         best = _best(found, rises) if name == metric and verdict is not None and rank_metrics else None
-        columns[f">{metric_label(name).capitalize()}"] = _marked(found, [metric_text(name, value) for value in found], best)
+        columns[f">{metric_title(name)}"] = _marked(found, [metric_text(name, value) for value in found], best)
     drops = [report.verdict.test.drop if report.verdict else None for report in reports]
     columns[f">Drop{difference_unit(metric)}"] = [difference_text(metric, drop) for drop in drops]
     columns[">File"] = _marked(sizes, [bytes_text(size) for size in sizes], _best(sizes, False))

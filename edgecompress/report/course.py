@@ -13,8 +13,8 @@ from edgecompress.report.words import (
     count_text,
     difference_text,
     difference_unit,
-    metric_label,
     metric_text,
+    metric_title,
     percent_text,
     seconds_text,
     short_count_text,
@@ -72,7 +72,7 @@ def stages_table(report: Report) -> Table:
     title, size = f"export {report.artifact.format}", bytes_text(report.artifact.bytes)
     last = ("", "") if final is None else (metric_text(metric, final), _change(metric, before, final))
     rows.append([title, "", "", "", size, *last, "", ""])
-    label = f">{metric_label(metric).capitalize()}, validation" if metric else ">Metric"
+    label = f">{metric_title(metric)}, validation" if metric else ">Metric"
     change = f">Change{difference_unit(metric)}"
     return make_table(("Stage", ">Parameters", ">Zeros", ">MACs", ">Bytes", label, change, ">Time", "State"), rows)
 
@@ -103,7 +103,8 @@ def _stages_block(report: Report) -> Block:
         "Each row is measured after its stage, on the validation split. Bytes of a stage are its parameters as float32; "
         "those of the export are the file's."
     )
-    small_plots, plots = ("stage_parameters", "stage_bytes", "stage_metric"), ("training_loss", "training_metric")
+    small_plots = ("stage_parameters", "stage_bytes", "stage_metric")
+    plots = ("training_loss", "training_metric", "training_addends")
     return Block("stages", "Stages", (first, *stage_notes(report)), small_plots, plots, (stages_table(report),))
 
 

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import nan
+from itertools import product
+from math import ceil, nan
 
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from edgecompress.report.canvas import BASELINE, CHARACTER_PIXELS, FINAL, INK, WIDE, Plot, draw, label
+from edgecompress.report.canvas import BASELINE, CHARACTER_PIXELS, FINAL, FONT_PIXELS, INK, PLAIN, WIDE, Plot, draw, label
 from edgecompress.report.course import deciding_metric, stage_label
 from edgecompress.report.schema import Report
-from edgecompress.report.words import is_fraction_correct, metric_label
+from edgecompress.report.words import is_fraction_correct, metric_title
 
 SIZE = (WIDE, 220.0)
 MARGINS = (52.0, 14.0, 46.0, 30.0)
 MOST_MARKED_EPOCHS = 40  # beyond it the marks would touch
+ADDEND = "loss_"  # how the epochs of a training with teachers name each part of its loss
+ADDEND_LINES = [(colour, dashes) for dashes, colour in product(("-", "--", ":", "-."), (FINAL, PLAIN, BASELINE, INK))]
+ADDEND_COLUMNS = 2  # of the legend
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,40 @@ def training_metric(report: Report) -> Plot | None:
     if not metric or not curves:
         return None
     form = (lambda value, _: f"{100 * value:.1f} %") if is_fraction_correct(metric) else (lambda value, _: f"{value:.3g}")
-    return _draw("training_metric", f"{metric_label(metric).capitalize()} while training", curves, form)
+    return _draw("training_metric", f"{metric_title(metric)} while training", curves, form)
+
+
+def training_addends(report: Report) -> Plot | None:
+    """Each part of the loss of the trainings with teachers, factor included, over all epochs."""
+    names = dict.fromkeys(key for stage in report.stages for epoch in stage.training for key in epoch if key.startswith(ADDEND))
+    if not names:
+        return None
+    left, right, top, bottom = MARGINS
+    rows = ceil(len(names) / ADDEND_COLUMNS)
+    marker = "o" if sum(len(stage.training) for stage in report.stages) <= MOST_MARKED_EPOCHS else ""
+    size, margins = (SIZE[0], SIZE[1] + 1.4 * FONT_PIXELS * rows), (left, right, top + 1.4 * FONT_PIXELS * (rows - 1), bottom)
+
+    def paint(axes: Axes) -> None:
+        for key, (colour, dashes) in zip(names, ADDEND_LINES, strict=False):
+            curves = stage_curves(report, key)
+            values = [value for curve in curves for value in [*curve.training, nan]]  # the gap parts the stages
+            epochs = [epoch for curve in curves for epoch in range(curve.first, curve.first + len(curve.training) + 1)]
+            axes.plot(
+                epochs,
+                values,
+                f"{marker}{dashes}",
+                color=colour,
+                markersize=3.5,
+                linewidth=1.4,
+                label=key.removeprefix(ADDEND).replace("_", " "),
+            )
+        axes.set_yscale("log")
+        _frame(axes, stage_curves(report, "loss"))
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:.3g}")
+        axes.minorticks_off()
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1.12), ncols=ADDEND_COLUMNS)
+
+    return draw("training_addends", "Parts of the loss while training", size, margins, paint)
 
 
 def _draw(name: str, title: str, curves: Sequence[StageCurve], form: Callable[[float, object], str]) -> Plot:
@@ -68,16 +105,23 @@ def _draw(name: str, title: str, curves: Sequence[StageCurve], form: Callable[[f
             names = ("training", "validation") if number == 0 else (None, None)  # once in the legend
             axes.plot(epochs, curve.training, f"{marker}--", color=BASELINE, markersize=3.5, linewidth=1.4, label=names[0])
             axes.plot(epochs, curve.validation, f"{marker}-", color=FINAL, markersize=4.5, label=names[1])
-            _band(axes, curve, number, last)
-        axes.set_xlim(0.5, last + 0.5)
-        axes.xaxis.set_major_locator(MaxNLocator(nbins=10, integer=True))
-        axes.set_xlabel("epoch", labelpad=2)
+        _frame(axes, curves)
         axes.yaxis.set_major_formatter(form)
         axes.locator_params(axis="y", nbins=5)
-        axes.grid(axis="y")
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1.12), ncols=2)
 
     return draw(name, title, SIZE, MARGINS, paint)
+
+
+def _frame(axes: Axes, curves: Sequence[StageCurve]) -> None:
+    """One band per stage, and an axis that counts the epochs of all."""
+    last = curves[-1].first + len(curves[-1].training) - 1
+    for number, curve in enumerate(curves):
+        _band(axes, curve, number, last)
+    axes.set_xlim(0.5, last + 0.5)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=10, integer=True))
+    axes.set_xlabel("epoch", labelpad=2)
+    axes.grid(axis="y")
 
 
 def _band(axes: Axes, curve: StageCurve, number: int, last: int) -> None:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from edgecompress.errors import DataError
+from edgecompress.recipe.suggestions import near_path
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -47,7 +48,8 @@ def read_json(path: Path, kind: type[Model]) -> Model:
     try:
         return kind.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
-        raise DataError(f"{path}: a run folder must hold a readable report. Received: {error.strerror or error}") from error
+        near = "" if path.parent.exists() else near_path(path.parent)
+        raise DataError(f"{path}: a run folder must hold a readable report. Received: {error.strerror or error}.{near}") from error
     except ValidationError as error:
         raise DataError(f"{path}: {_first_fault(error)}") from error
     except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, nested without end

@@ -5,12 +5,12 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 
 from edgecompress.report.canvas import COLOURS, FINAL, MARKERS, WIDE, Plot, draw, plot_style
-from edgecompress.report.curves import training_loss, training_metric
+from edgecompress.report.curves import training_addends, training_loss, training_metric
 from edgecompress.report.latency import MODELS
 from edgecompress.report.row_plots import latency, layer_bytes, span, stage_bytes, stage_metric, stage_parameters
 from edgecompress.report.schema import Report
 from edgecompress.report.summary import file_bytes, metrics_on_test, scalar_metrics
-from edgecompress.report.words import bytes_text, is_fraction_correct, metric_label
+from edgecompress.report.words import bytes_text, is_fraction_correct, metric_title
 
 NAMES = {"baseline": "Baseline", "plain": "Plain converter", "final": "Final"}
 
@@ -26,6 +26,7 @@ def plots(report: Report) -> dict[str, Plot]:
             "stage_metric": stage_metric(report),
             "training_loss": training_loss(report),
             "training_metric": training_metric(report),
+            "training_addends": training_addends(report),
             "layer_bytes": layer_bytes(report),
         }
     return {name: plot for name, plot in found.items() if plot is not None}
@@ -54,7 +55,7 @@ def tradeoff(report: Report) -> Plot | None:
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1.03), ncols=3, handletextpad=0.1)
 
     interval = "" if ends is None else " (line: 95 % interval)"
-    title = f"{metric_label(metric).capitalize()} on the test split against bytes of the file{interval}"
+    title = f"{metric_title(metric)} on the test split against bytes of the file{interval}"
     return draw("tradeoff", title, (WIDE, 260), (52, 14, 28, 24), paint)
 
 

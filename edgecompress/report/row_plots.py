@@ -11,7 +11,7 @@ from edgecompress.report.canvas import BASELINE, COLOURS, FINAL, INK, MARKERS, P
 from edgecompress.report.course import deciding_metric, final_on_validation, stage_label, validation_metrics
 from edgecompress.report.schema import BenchmarkEntry, Report
 from edgecompress.report.summary import model_title
-from edgecompress.report.words import bytes_text, is_fraction_correct, metric_label, metric_text, ms_text, short_count_text, threads_text
+from edgecompress.report.words import bytes_text, is_fraction_correct, metric_text, metric_title, ms_text, short_count_text, threads_text
 
 ROW_PIXELS = 26
 BAR_HEIGHT = 0.56  # of a row
@@ -69,9 +69,7 @@ def stage_metric(report: Report) -> Plot | None:
         for row, value in enumerate(values):
             _write(axes, row, metric_text(metric, value))
 
-    return _row_plot(
-        "stage_metric", f"{metric_label(metric).capitalize()} on validation after each stage", [name for name, _ in known], paint
-    )
+    return _row_plot("stage_metric", f"{metric_title(metric)} on validation after each stage", [name for name, _ in known], paint)
 
 
 def latency(report: Report) -> Plot | None:

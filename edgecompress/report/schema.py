@@ -9,24 +9,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field
 from typing_extensions import TypedDict
 
-from edgecompress.report.json_file import json_text, json_value, read_json
+from edgecompress.report.json_file import json_text, read_json
+from edgecompress.report.parity_schema import Parity
+from edgecompress.report.section import Section
 from edgecompress.store import storage_errors, write_atomic
 
 REPORT_FILE = "report.json"
-
-
-class Section(BaseModel):
-    """Common rules: more keys are allowed, nothing changes after it was made (`model_copy(update=...)` makes another)."""
-
-    model_config = ConfigDict(extra="allow", frozen=True, protected_namespaces=())
-
-    @model_validator(mode="before")
-    @classmethod
-    def _as_json(cls, values: Any) -> Any:
-        return json_value(values)
 
 
 class Environment(Section):
@@ -51,6 +42,7 @@ class DataSummary(Section):
     num_validation: int
     num_test: int
     num_calibration: int
+    num_unlabelled: int | None = None
     fingerprint: str
     class_names: list[str] = []  # names the entries of per_class metrics
 
@@ -93,9 +85,10 @@ class StageReport(Section):
     metrics: dict[str, Any]  # {"validation": {metric: value}}
     layers: list[LayerReport] = []
     keeps: list[KeepReport] = []
-    training: list[dict[str, int | float | None]] = []  # per epoch: epoch, loss, METRIC, validation_METRIC, learning_rate
+    training: list[dict[str, int | float | None]] = []  # per epoch: epoch, loss, loss_PART, METRIC, validation_METRIC, learning_rate
     released: list[str] = []  # one sentence per keep that this stage had to break
     reasons: list[str] = []  # why it left everything alone (no_op)
+    warnings: list[str] = []  # said while it ran; all stages' stand under the report's `warnings` too
     notes: list[str] = []  # what else there is to say, such as how a model was brought in
 
 
@@ -134,6 +127,32 @@ class Comparison(Section):
     correlation: float | None = None  # of the two models' outputs, where they decide nothing
 
 
+class RegressedClass(Section):
+    """A class that the final model recognizes less often than the baseline, beyond noise (McNemar, Holm's correction)."""
+
+    label: int
+    num_samples: int
+    num_lost: int  # only the baseline has them right
+    num_won: int
+    p_value: float
+
+
+class Confusion(Section):
+    """How often samples of class `label` are taken for class `predicted`."""
+
+    label: int
+    predicted: int
+    num_baseline: int
+    num_final: int
+
+
+class ClassChanges(Section):
+    """Classification: what happened to single classes of the test split."""
+
+    regressed: list[RegressedClass] = []  # the worst first
+    confusions: list[Confusion] = []  # the most frequent of the final model first
+
+
 class Verdict(Section):
     """The statistical comparison of the deciding metric: baseline (float, Keras) against the final .tflite."""
 
@@ -141,6 +160,7 @@ class Verdict(Section):
     direction: Literal["rises", "falls"]  # rises: larger is better
     validation: dict[str, Any] = {}  # baseline, final, drop
     test: Comparison
+    classes: ClassChanges | None = None
 
 
 class Tensor(Section):
@@ -257,6 +277,7 @@ class Report(Section):
     verdict: Verdict | None = None
     artifact: Artifact
     conversion: Conversion | None = None
+    parity: Parity | None = None
     layer_bytes: list[LayerBytes] = []
     benchmark: list[BenchmarkEntry] = []
     goals: list[GoalResult] = []

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 
 import yaml
 
+from edgecompress.report.classes import classes_blocks
 from edgecompress.report.course import course_blocks
 from edgecompress.report.document import Block, Cell, Table, make_facts, make_table, split_constant
+from edgecompress.report.parity import parity_block
 from edgecompress.report.schema import Artifact, BenchmarkEntry, Report, Tensor
 from edgecompress.report.summary import comparison_block, goals_table, model_title
 from edgecompress.report.words import (
@@ -34,8 +36,11 @@ def _blocks(report: Report) -> Iterator[Block]:
     if report.goals:
         yield Block("goals", "Goals", tables=(goals_table(report),))
     yield comparison_block(report)
+    yield from classes_blocks(report)
     yield from course_blocks(report)
     yield _file_block(report)
+    if report.parity is not None:
+        yield parity_block(report.parity)
     if report.benchmark:
         yield _benchmark_block(report)
     yield _data_block(report)

@@ -13,8 +13,8 @@ from edgecompress.report.words import (
     bytes_text,
     drop_text,
     interval_text,
-    metric_label,
     metric_text,
+    metric_title,
     ms_text,
     noise_text,
     ratio_text,
@@ -43,7 +43,7 @@ def _quality_card(report: Report) -> Iterator[Card]:
         return
     values = f"{metric_text(verdict.metric, verdict.test.baseline)} → {metric_text(verdict.metric, verdict.test.final)} on the test split"
     detail = ", ".join(part for part in (values, interval_text(verdict), noise_text(verdict)) if part)
-    yield Card(metric_label(verdict.metric).capitalize(), drop_text(verdict), detail)
+    yield Card(metric_title(verdict.metric), drop_text(verdict), detail)
 
 
 def _speed_card(report: Report) -> Iterator[Card]:
@@ -150,8 +150,8 @@ def side_by_side(report: Report) -> Table:
             _faster(first_entry(report, "baseline"), entry),
             metric_text(first, in_keras.get(first)),
         ])  # fmt: skip
-    titles = [f">{metric_label(name).capitalize()}" for name in names]
-    columns = ["Model", *titles, ">File", ">Smaller", ">p50 ms", ">p95 ms", ">Faster", f">{metric_label(first).capitalize()} in Keras"]
+    titles = [f">{metric_title(name)}" for name in names]
+    columns = ["Model", *titles, ">File", ">Smaller", ">p50 ms", ">p95 ms", ">Faster", f">{metric_title(first)} in Keras"]
     return make_table(columns, rows)
 
 
@@ -171,28 +171,5 @@ def comparison_block(report: Report) -> Block:
         f"The plain converter gives the baseline in the format {report.artifact.format} without any stage: "
         f"the difference between its row and the last one is what {work} did."
     )
-    tables = (side_by_side(report), *_per_class_tables(report))
-    return Block("models", "Baseline, plain converter, final", tuple(sentences), plots=("tradeoff", "latency"), tables=tables)
-
-
-def _per_class_tables(report: Report) -> list[Table]:
-    """Precision and recall of every class, baseline beside final; folded away."""
-    baseline = metrics_on_test(report, "baseline", "tflite").get("per_class") or {}
-    final = metrics_on_test(report, "final", "tflite").get("per_class") or {}
-    num_classes = max((len(values) for values in final.values()), default=0)
-    if not num_classes:
-        return []
-    names = report.data.class_names if len(report.data.class_names) == num_classes else [str(index) for index in range(num_classes)]
-    rows = []
-    for index, name in enumerate(names):
-        row = [name]
-        for metric in ("precision", "recall"):
-            row += [metric_text(metric, _at(values.get(metric), index)) for values in (baseline, final)]
-        rows.append(row)
-    columns = ("Class", ">Precision, baseline", ">Precision, final", ">Recall, baseline", ">Recall, final")
-    return [make_table(columns, rows, title="Precision and recall of each class", collapsed=True)]
-
-
-def _at(values: Any, index: int) -> float | None:
-    """`values[index]`, None where there is none."""
-    return values[index] if isinstance(values, list) and index < len(values) else None
+    table = side_by_side(report)
+    return Block("models", "Baseline, plain converter, final", tuple(sentences), plots=("tradeoff", "latency"), tables=(table,))

@@ -22,6 +22,12 @@ def metric_label(metric: str) -> str:
     return LABELS.get(metric, metric.replace("_", " "))
 
 
+def metric_title(metric: str) -> str:
+    """The label with its first letter large, and the others as they are: "AUC", "Mean squared error"."""
+    label = metric_label(metric)
+    return label[:1].upper() + label[1:]
+
+
 def metric_text(metric: str, value: float | None) -> str:
     """A metric's value: percent for fractions of right answers, four significant digits for the rest."""
     if value is None:
@@ -149,7 +155,7 @@ def noise_text(verdict: Verdict) -> str | None:
 def verdict_sentence(verdict: Verdict) -> str:
     """One sentence: the drop, its interval, whether it is noise and by which test."""
     values = f"{metric_text(verdict.metric, verdict.test.baseline)} → {metric_text(verdict.metric, verdict.test.final)}"
-    sentence = f"{metric_label(verdict.metric).capitalize()} on the test split is {drop_text(verdict)} ({values})"
+    sentence = f"{metric_title(verdict.metric)} on the test split is {drop_text(verdict)} ({values})"
     interval, noise = interval_text(verdict), noise_text(verdict)
     if interval:
         sentence += f", {interval}"

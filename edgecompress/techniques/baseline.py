@@ -2,7 +2,7 @@
 
 import hashlib
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from edgecompress.backend import keras
@@ -13,6 +13,7 @@ from edgecompress.models import LoadedModel, adopt_model, build_application, bui
 from edgecompress.models.applications import IMAGENET
 from edgecompress.models.containers import METADATA
 from edgecompress.recipe.schema import ApplicationModel, Model, Task
+from edgecompress.samples import check_inputs
 from edgecompress.stage import Context, StageResult
 from edgecompress.training import fit
 from edgecompress.user_code import call_function, source_file
@@ -42,19 +43,20 @@ def bring_model(config: Model, task: Task, data: Data, *, seed: int, allow_code:
     Raises:
         ModelError: the file is no model, or the model does not fit the data.
     """
-    name, made = _brought(config, task, data, seed, allow_code)
+    name, made = brought(config, task, data, seed, allow_code)
     if config.source != "builder":
         _check_fits(made.model, name, task, data)
-    _check_outputs(made.model, name, task)
+    check_outputs(made.model, name, task)
     return made
 
 
-def _brought(config: Model, task: Task, data: Data, seed: int, allow_code: bool) -> tuple[str, LoadedModel]:
+def brought(config: Model, task: Task, data: Data, seed: int, allow_code: bool) -> tuple[str, LoadedModel]:
     """What to call the model in messages, and the model."""
     if config.source == "builder":
-        return f"builder {config.name}", LoadedModel(build_model(config, data.input_shape, data.num_outputs, seed=seed), [])
+        return f"builder {config.name}", LoadedModel(build_model(config, _one_shape(data), data.num_outputs, seed=seed), [])
     if config.source == "application":
-        return f"application {config.name}", LoadedModel(_application(config, task, data, seed), [])
+        name = f"application {config.name}"
+        return name, adopt_model(_application(config, task, data, seed), name=name)
     if config.source == "file":
         return config.path, read_model(config.path, allow_code=allow_code, input_shape=config.input_shape)
     keras.utils.set_random_seed(seed)
@@ -66,29 +68,34 @@ def _application(config: ApplicationModel, task: Task, data: Data, seed: int) ->
     """A network of tf_keras.applications that ends as the task asks for."""
     probabilities = {"classification": "softmax", "multi_label": "sigmoid"}
     activation = None if task.from_logits else probabilities.get(task.kind)
-    return build_application(config, data.input_shape, data.num_outputs, activation=activation, seed=seed)
+    return build_application(config, _one_shape(data), data.num_outputs, activation=activation, seed=seed)
+
+
+def _one_shape(data: Data) -> tuple[int, ...]:
+    """Shape of a sample, for networks of one input."""
+    if isinstance(data.input_shape, Mapping):
+        raise ModelError(f"a builder's or application's model has one input. Received: data.inputs {', '.join(data.input_shape)}.")
+    return data.input_shape
 
 
 def _check_fits(model: keras.Model, name: str, task: Task, data: Data) -> None:
     """Raises ModelError unless the model takes the data's samples and gives the task's outputs."""
     if is_quantize_aware(model):
         raise ModelError(f"{name}: the baseline must be a float model. Received: one that carries fake-quantization.")
-    if len(model.inputs) != 1 or len(model.outputs) != 1:
-        raise ModelError(f"{name}: the model must have one input and one output. Received: {len(model.inputs)} and {len(model.outputs)}.")
-    wanted, given = tuple(model.inputs[0].shape[1:]), data.input_shape
-    if None in wanted:
-        raise ModelError(
-            f"{name}: the model's input shape must be fixed apart from the batch; model.input_shape can say it. Received: {wanted}."
-        )
-    if wanted != given:
-        raise ModelError(f"{name}: samples must have the shape of the model's input {wanted}. Received: {given}; see data.preprocess.")
+    if len(model.outputs) != 1:
+        raise ModelError(f"{name}: the model must have one output. Received: {len(model.outputs)}.")
+    shapes = [tuple(tensor.shape[1:]) for tensor in model.inputs]
+    if open_shape := next((shape for shape in shapes if None in shape), None):
+        cure = "model.input_shape can say it"
+        raise ModelError(f"{name}: the model's input shape must be fixed apart from the batch; {cure}. Received: {open_shape}.")
+    check_inputs(data.input_shape, model.input_names, shapes, name)
     outputs = tuple(model.outputs[0].shape[1:])
     expected = data.input_shape if task.kind == "autoencoder" else (data.num_outputs,)
     if outputs != expected:
         raise ModelError(f"{name}: outputs must have the shape {expected} for this {task.kind} task. Received: {outputs}.")
 
 
-def _check_outputs(model: keras.Model, name: str, task: Task) -> None:
+def check_outputs(model: keras.Model, name: str, task: Task) -> None:
     """Raises ModelError where the last layer shows that `from_logits` is wrong: such a model trains badly without a word."""
     if task.kind not in ("classification", "multi_label"):
         return

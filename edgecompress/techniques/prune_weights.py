@@ -105,7 +105,7 @@ def _zero_least(model: keras.Model, kernels: Sequence[Kernel], counts: Sequence[
 
 def _mask_schedule(config: PruneWeights, context: Context) -> MaskSchedule:
     """The epochs of the recipe as updates of the weights."""
-    steps = num_steps_per_epoch(context)
+    steps = num_steps_per_epoch(context, config.train)
     begin_step, num_pruning_steps = round(config.begin * steps), max(1, round((config.end_epoch - config.begin) * steps))
     frequency = -(-num_pruning_steps // NUM_MASK_UPDATES)
     end_step = begin_step + frequency * (num_pruning_steps // frequency)  # masks are chosen at multiples of the frequency: the last is one
@@ -127,7 +127,7 @@ def _train_with_masks(
         Masked(get_variable(pruned, kernel.layer, kernel.weight), partial(choose, kernel=kernel, count=count))
         for kernel, count in zip(kernels, counts, strict=True)
     ]
-    first_best_epoch = schedule.end_step // num_steps_per_epoch(context)  # the epoch in which the last mask is made
+    first_best_epoch = schedule.end_step // num_steps_per_epoch(context, config.train)  # the epoch in which the last mask is made
     epochs = fit(pruned, train, context, keeps=keeps, callbacks=[UpdateMasks(masked, schedule)], first_best_epoch=first_best_epoch)
     return pruned, epochs
 
@@ -153,7 +153,7 @@ def _train_with_wrappers(
         return pruning.PolynomialDecay(min(config.initial_sparsity, sparsity), sparsity, **times)
 
     wrapped = with_layers_wrapped(model, wrap)
-    first_best_epoch = steps.end_step // num_steps_per_epoch(context)  # the epoch in which the last mask is made
+    first_best_epoch = steps.end_step // num_steps_per_epoch(context, config.train)  # the epoch in which the last mask is made
     epochs = fit(wrapped, train, context, keeps=keeps, callbacks=[pruning.UpdatePruningStep()], first_best_epoch=first_best_epoch)
     return copy_model(pruning.strip_pruning(wrapped)), epochs  # stripping reuses layers, which then stand in two graphs
 

@@ -114,6 +114,12 @@ class Tflite:
     metadata: tuple[tuple[str, int], ...]
     signatures: tuple[Signature, ...]
 
+    def input_names(self) -> list[str]:
+        """Names of the inputs of the main subgraph: in a signature where there is one, as tensors may be named after what they do."""
+        main = self.subgraphs[0]
+        names = {index: name for signature in self.signatures if signature.subgraph == 0 for name, index in signature.inputs.items()}
+        return [names.get(index, main.tensors[index].name) for index in main.inputs]
+
     def has_data(self, tensor: Tensor) -> bool:
         """Whether the tensor is a constant of the file."""
         return self.buffers[tensor.buffer].size > 0

@@ -153,7 +153,8 @@ def find_kernels(tflite: Tflite, kernels: Sequence[KerasKernel]) -> list[StoredK
 def layer_rank(tensor_name: str, layer: str, kind: str) -> int | None:
     """How well a constant's name says that it is a layer's kernel: 0 names layer and operation, 1 the layer only, None neither."""
     outer, _, inner = layer.rpartition("/")
-    scope = "|".join(re.escape(f"{outer}/{name}".lstrip("/")) for name in (inner, QUANTIZE_AWARE_PREFIX + inner))
+    paths = (layer, f"{outer}/{QUANTIZE_AWARE_PREFIX}{inner}".lstrip("/"), QUANTIZE_AWARE_PREFIX + layer)  # a name may hold a "/" itself
+    scope = "|".join(re.escape(path) for path in paths)
     operation = rf"(Tensordot/|separable_conv2d/)?({'|'.join(_KINDS[kind][1])})(_\d+)?\d*"
     segments = tensor_name.split(";")
     if any(re.search(rf"(^|/)({scope})/{operation}$", segment) for segment in segments):

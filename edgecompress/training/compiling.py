@@ -4,7 +4,7 @@ from typing import Any
 
 from edgecompress.backend import keras
 from edgecompress.recipe.schema import METRIC_RISES, Task
-from edgecompress.recipe.stages import Train
+from edgecompress.recipe.training import Training
 
 
 def keras_loss(task: Task) -> keras.losses.Loss:
@@ -16,9 +16,14 @@ def keras_loss(task: Task) -> keras.losses.Loss:
     return keras.losses.MeanSquaredError() if task.loss == "mean_squared_error" else keras.losses.MeanAbsoluteError()
 
 
+def steering_metric(task: Task) -> str:
+    """The metric that is watched while training, and steers early stopping: the first, but for anomalies, which training never sees."""
+    return task.loss if task.kind == "autoencoder" and task.metrics[0] == "auc" else task.metrics[0]
+
+
 def keras_metric(task: Task) -> keras.metrics.Metric:
-    """The first metric of a task as Keras computes it while training; it steers early stopping."""
-    name = task.metrics[0]
+    """`steering_metric` as Keras computes it."""
+    name = steering_metric(task)
     if name == "accuracy":
         if task.kind == "multi_label":
             return keras.metrics.BinaryAccuracy(name=name, threshold=0.0 if task.from_logits else 0.5)
@@ -34,7 +39,7 @@ def keras_metric(task: Task) -> keras.metrics.Metric:
     return keras.metrics.MeanSquaredError(name=name) if name == "mean_squared_error" else keras.metrics.MeanAbsoluteError(name=name)
 
 
-def keras_optimizer(train: Train, num_steps: int) -> keras.optimizers.Optimizer:
+def keras_optimizer(train: Training, num_steps: int) -> keras.optimizers.Optimizer:
     """The optimizer, its learning rate falling over `num_steps` updates as the schedule says."""
     rate: Any = train.learning_rate
     if train.schedule == "cosine":
@@ -47,5 +52,5 @@ def keras_optimizer(train: Train, num_steps: int) -> keras.optimizers.Optimizer:
 
 
 def rises(task: Task) -> bool:
-    """Whether more of the first metric is better."""
-    return METRIC_RISES[task.metrics[0]]
+    """Whether more of `steering_metric` is better."""
+    return METRIC_RISES[steering_metric(task)]

@@ -25,15 +25,17 @@ def recipe(tmp_path):
 
 @pytest.fixture
 def finished(monkeypatch):
-    """Replaces the run: `finished(goals=..., benchmark=..., error=...)`, then what `run` was called with."""
+    """Replaces the run: `finished(goals=..., benchmark=..., error=..., report=...)`, then what `run` was called with."""
     calls = []
 
-    def replace(goals=(), benchmark=(), error=None):
+    def replace(goals=(), benchmark=(), error=None, report=None):
         def run_recipe(recipe, **options):
             calls.append((recipe, options))
             if error is not None:
                 raise error
-            return types.SimpleNamespace(folder=Path("runs/small"), report=types.SimpleNamespace(goals=goals, benchmark=benchmark))
+            return types.SimpleNamespace(
+                folder=Path("runs/small"), report=types.SimpleNamespace(goals=goals, benchmark=benchmark, model_dump=lambda mode: report)
+            )
 
         monkeypatch.setattr("edgecompress.runs.run_recipe", run_recipe)
         monkeypatch.setattr("edgecompress.report.summary_table", lambda report: "the table")

@@ -10,7 +10,8 @@ import pytest
 
 from edgecompress.cli import main
 from edgecompress.recipe import load_recipe
-from edgecompress.report.schema import BenchmarkEntry
+from edgecompress.recipe.stages import TECHNIQUES
+from edgecompress.report.schema import BenchmarkEntry, GoalResult
 
 
 def entry(error=None):
@@ -32,6 +33,14 @@ def test_run_gives_the_recipe_and_its_options_to_the_pipeline_and_prints_the_tab
     assert (loaded.stages[0].sparsity, loaded.data.limit) == (0.4, 500)
     assert (options["out"], options["fresh"], options["allow_code"]) == (Path("o"), True, True)
     assert capsys.readouterr().out == "the table\nReport: runs/small/report.html\n"
+
+
+def test_run_prints_its_report_as_json_and_still_tells_of_a_missed_goal(recipe, finished, capsys):
+    finished(goals=[GoalResult(name="size_kb", limit=1.0, value=2.0, met=False)], report={"name": "small"})
+    assert main(["run", recipe, "--json"]) == 3
+    output = capsys.readouterr()
+    assert json.loads(output.out) == {"name": "small"}
+    assert output.err == "A goal was missed: size_kb 2, limit 1.\n"
 
 
 def test_run_has_safe_defaults(recipe, finished):
@@ -77,6 +86,25 @@ def test_check_tells_the_faults_of_every_recipe(recipe, tmp_path, capsys):
     assert "worse.yaml:2: keys must be unique. Received: 'name' in lines 1 and 2." in output.err
 
 
+def test_check_as_json_holds_resolved_recipes_and_faults(recipe, tmp_path, capsys):
+    (tmp_path / "bad.yaml").write_text("name: x\nname: y\n")
+    assert main(["check", recipe, str(tmp_path / "bad.yaml"), "--set", "data.batch_size=32", "--json"]) == 2
+    output = capsys.readouterr()
+    fine, bad = json.loads(output.out)["recipes"]
+    assert (fine["path"], fine["recipe"]["data"]["batch_size"]) == (recipe, 32)
+    assert "keys must be unique" in bad["error"]
+    assert bad["error"] in output.err
+
+
+def test_techniques_as_json_have_their_fields(capsys):
+    assert main(["techniques", "prune_weights", "--json"]) == 0
+    (technique,) = json.loads(capsys.readouterr().out)["techniques"]
+    assert technique["name"] == "prune_weights"
+    assert {"sparsity", "pattern", "train.epochs"} <= {field["name"] for field in technique["fields"]}
+    assert main(["techniques", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["techniques"]) == len(TECHNIQUES)
+
+
 def test_techniques_lists_all_or_shows_one(capsys):
     assert main(["techniques"]) == 0
     assert "cluster_weights" in capsys.readouterr().out
@@ -84,7 +112,7 @@ def test_techniques_lists_all_or_shows_one(capsys):
     output = capsys.readouterr().out
     for words in ("Source: Zhu & Gupta", "a number at least 0 and less than 1", "required", "- prune_weights:\n    sparsity: 0.6"):
         assert words in output
-    assert main(["techniques", "prune"]) == 2
+    assert main(["techniques", "prune_weight"]) == 2
     assert "Did you mean 'prune_weights'?" in capsys.readouterr().err
 
 
@@ -95,7 +123,7 @@ def test_schema_is_one_json_object(capsys):
 
 def test_init_writes_a_recipe_once(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    Path("m.h5").touch()
+    Path("m.h5").write_bytes(b"\x89HDF\r\n\x1a\n")
     assert main(["init", "m.h5"]) == 0
     assert capsys.readouterr().out == "recipe.yaml: written. Next: edgecompress check recipe.yaml\n"
     assert main(["check", "recipe.yaml"]) == 0
@@ -214,14 +242,17 @@ def test_bad_thread_counts_are_refused(threads, capsys):
 
 
 def test_compare_says_what_is_not_ranked(monkeypatch, capsys):
+    reasons = []
     monkeypatch.setattr("edgecompress.report.Report.load", lambda folder: folder)
-    monkeypatch.setattr("edgecompress.report.comparison_table", lambda reports: (f"{len(reports)} runs", []))
+    monkeypatch.setattr("edgecompress.report.comparison_table", lambda reports: f"{len(reports)} runs")
+    monkeypatch.setattr("edgecompress.report.comparison", lambda reports: {"runs": len(reports)})
+    monkeypatch.setattr("edgecompress.report.not_ranked", lambda reports: reasons)
     assert main(["compare", "a", "b"]) == 0
     assert capsys.readouterr().out == "2 runs\n"
-    monkeypatch.setattr("edgecompress.report.comparison_table", lambda reports: ("runs", ["Latencies are not ranked: another CPU."]))
-    assert main(["compare", "a", "b"]) == 6
-    output = capsys.readouterr()
-    assert (output.out, output.err) == ("runs\n", "Latencies are not ranked: another CPU.\n")
+    reasons.append("Latencies are not ranked: another CPU.")
+    for options, out in ([], "2 runs\n"), (["--json"], '{\n  "runs": 2\n}\n'):
+        assert main(["compare", "a", "b", *options]) == 6
+        assert capsys.readouterr() == (out, "Latencies are not ranked: another CPU.\n")
 
 
 def test_compare_needs_two_runs(capsys):

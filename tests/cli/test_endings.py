@@ -118,7 +118,7 @@ def python(code, **options):
     "arguments", [["--help"], ["check", "RECIPE"], ["techniques"], ["schema"], ["init", "MODEL", "-o", "OUT"], ["run", "nope.yaml"]]
 )
 def test_quick_commands_do_not_load_tensorflow(arguments, recipe, tmp_path):
-    (tmp_path / "m.h5").touch()
+    (tmp_path / "m.h5").write_bytes(b"\x89HDF\r\n\x1a\n")
     places = {"RECIPE": recipe, "MODEL": str(tmp_path / "m.h5"), "OUT": str(tmp_path / "out.yaml")}
     arguments = [places.get(argument, argument) for argument in arguments]
     ended = python(f"import sys; from edgecompress.cli import main; main({arguments!r}); sys.stderr.write(' '.join(sys.modules))")

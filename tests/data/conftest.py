@@ -70,4 +70,4 @@ def bitmap(image):
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch):
     """No test downloads anything."""
-    monkeypatch.setattr("edgecompress.data.idx.download", lambda family: None)
+    monkeypatch.setattr("edgecompress.data.keras_download.download", lambda family, class_names: None)

@@ -199,3 +199,36 @@ def test_copies_of_an_image_are_calibrated_on_once(write_parts, load, tmp_path):
         (tmp_path / "train/cat" / name).write_bytes((tmp_path / "train/cat/00.png").read_bytes())
     data = load()
     assert np.bincount(data.calibration.labels).tolist() == [1, int((data.train.labels == 1).sum())]
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (lambda path: path.write_bytes(path.read_bytes()[:60]), "must be a whole image"),
+        (lambda path: path.unlink(), "must be a whole image"),
+        (lambda path: path.write_bytes((path.parent / "larger.png").read_bytes()), r"must have the shape \[6, 5, 3\] that it had"),
+    ],
+)
+def test_an_image_that_breaks_after_the_check_is_named(write_parts, write_images, load, tmp_path, damage, reason):
+    write_parts()
+    data = load()
+    write_images("train/dog", "larger.png", shape=(9, 9, 3))
+    for number in range(6):
+        damage(tmp_path / f"train/dog/{number:02d}.png")
+    with pytest.raises(DataError, match=rf"train/dog/0\d\.png: {reason}"):
+        data.train.arrays()
+
+
+def test_an_image_that_breaks_while_training_is_named(write_parts, load, tmp_path, make_context):
+    from edgecompress.backend import keras
+    from edgecompress.recipe.stages import Train
+    from edgecompress.training import fit
+
+    write_parts()
+    data = load(batch_size=4)
+    model = keras.Sequential([keras.Input((6, 5, 3)), keras.layers.Flatten(), keras.layers.Dense(2)])
+    fit(model, Train(epochs=1), make_context(data=data))
+    for path in (tmp_path / "train/cat").iterdir():
+        path.write_bytes(b"cut")
+    with pytest.raises(DataError, match=r"train/cat/0\d\.png: must be a whole image\. Received: "):
+        fit(model, Train(epochs=1), make_context(data=data))

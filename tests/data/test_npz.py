@@ -3,7 +3,7 @@ import pytest
 
 from edgecompress.data import load_data
 from edgecompress.errors import DataError
-from edgecompress.recipe.schema import Data, Task
+from edgecompress.recipe.schema import Data, Preprocess, Task
 
 REGRESSION = Task(loss="mean_squared_error", metrics=["mean_squared_error"])
 MULTI_LABEL = Task(loss="binary_crossentropy", metrics=["auc"])
@@ -180,7 +180,7 @@ def test_groups_that_do_not_fit_are_refused(load):
     x, y = samples()
     with pytest.raises(DataError, match=r"must hold the array 'speaker'\. Received: x, y"):
         load({"x": x, "y": y}, group_by="speaker")
-    with pytest.raises(DataError, match=r"speaker in .*: group_by must have the shape \[60\], one group per sample. Received: \[59\]"):
+    with pytest.raises(DataError, match=r"speaker in .*: group_by must have the shape \[60\], one value per sample. Received: \[59\]"):
         load({"x": x, "y": y, "speaker": np.zeros(59)}, group_by="speaker")
     with pytest.raises(DataError, match=r"\(3 splits\) must have at least one group each. Received: 2 groups"):
         load({"x": x, "y": y, "speaker": np.arange(60) % 2}, group_by="speaker")
@@ -191,3 +191,53 @@ def test_official_keyword_features_load(data_folder):
     data = load_data(Data(source="npz", path=str(path)), Task(), seed=0)
     assert (data.input_shape, data.num_outputs) == ((49, 10, 1), 12)
     assert len(data.train) + len(data.validation) + len(data.test) == 1000
+
+
+def test_several_inputs_come_by_name_each_with_its_preprocessing(load):
+    image, weather = np.arange(60 * 20, dtype=np.uint8).reshape(60, 4, 5), np.arange(120).reshape(60, 2)
+    arrays = {"image": image, "weather": weather, "y": np.arange(60) % 3}
+    data = load(arrays, inputs={"image": Preprocess(scale=1 / 255), "weather": Preprocess(mean=[1.0, 2.0])})
+    assert data.input_shape == {"image": (4, 5, 1), "weather": (2,)}
+    inputs, _ = data.test.arrays()
+    rows = ((inputs["weather"][:, 0] + 1) / 2).astype(int)
+    np.testing.assert_allclose(inputs["image"][..., 0], image[rows] / 255, rtol=2e-7)  # one rounding of the factor, one of the product
+    assert np.array_equal(inputs["weather"], weather[rows] - [1, 2])
+    changed = load({**arrays, "weather": weather + 1}, inputs=data.preprocess).fingerprint
+    assert len({data.fingerprint, changed, load(arrays, inputs={"image": Preprocess(), "weather": Preprocess()}).fingerprint}) == 3
+
+
+def test_several_inputs_that_do_not_fit_are_refused(load):
+    both = {"a": Preprocess(), "b": Preprocess()}
+    x, y = samples()
+    with pytest.raises(DataError, match=r"must hold a_train, b_train, y_train or a, b, y\. Received: x, y"):
+        load({"x": x, "y": y}, inputs=both)
+    with pytest.raises(DataError, match=r"must hold the array 'b'\. Received: a, y"):
+        load({"a": x, "y": y}, inputs=both)
+    with pytest.raises(DataError, match=r"b in .*: must have as many samples as a, 60\. Received: 59\."):
+        load({"a": x, "b": x[:-1], "y": y}, inputs=both)
+    parts = {"a_train": x, "b_train": x, "y_train": y, "a_test": x, "b_test": x[:, :2], "y_test": y}
+    with pytest.raises(DataError, match=r"a and b_test in .*: samples must have the shape \{'a': \[5\], 'b': \[5\]\} as in train\."):
+        load(parts, inputs=both)
+
+
+def test_sequences_keep_their_two_axes(load):
+    x, y = samples(shape=(7, 2))
+    data = load({"x": x, "y": y}, preprocess=Preprocess(channel_axis="none", mean=[1.0, 2.0]))
+    assert data.input_shape == (7, 2)
+    inputs, _ = data.train.arrays()
+    assert inputs.shape[1:] == (7, 2)
+    assert load({"x": x, "y": y}).input_shape == (7, 2, 1)
+
+
+def test_a_group_in_train_and_in_the_file_s_own_test_is_refused(load):
+    groups = {"who_train": np.arange(60) // 5, "who_test": np.arange(20) // 5 + 100}
+    assert load(parts(**groups), group_by="who").warnings == ()
+    groups["who_test"][3] = 7
+    with pytest.raises(
+        DataError,
+        match=r"y_test in .*: samples of one group must be in one part only, .*Received: 1 that are in y_train in .* too, such as 7",
+    ):
+        load(parts(**groups), group_by="who")
+    del groups["who_test"]
+    [warning] = load(parts(**groups), group_by="who").warnings
+    assert warning.endswith("its groups are not known, so whether train has samples of them could not be checked.")

@@ -11,8 +11,8 @@ import pytest
 
 # Numbers of the TFLite schema.
 TYPES = {"float32": 0, "int32": 2, "uint8": 3, "int64": 4, "bool": 6, "int16": 7, "int8": 9}
-ADD, DEQUANTIZE, MAXIMUM, LESS_EQUAL, LOGICAL_NOT, WHILE = 0, 6, 55, 63, 87, 119
-WHILE_OPTIONS = 93
+ADD, DEQUANTIZE, SVDF, MAXIMUM, LESS_EQUAL, LOGICAL_NOT, WHILE = 0, 6, 27, 55, 63, 87, 119
+SVDF_OPTIONS, WHILE_OPTIONS = 6, 93
 
 
 class Scalar:
@@ -116,6 +116,16 @@ def dequantized_model(scale):
     return tflite([DEQUANTIZE], subgraph(tensors, [0], [1], [operator(0, [0], [1])]))
 
 
+def stateful_model():
+    """y = time . (w x now, w x before): a filter that remembers one input, in a variable as an LSTM has."""
+    tensors = [
+        tensor(name, shape, "float32") for name, shape in (("x", (1, 1)), ("w", (1, 1)), ("time", (1, 2)), ("state", (1, 2)), ("y", (1, 1)))
+    ]
+    tensors[3][5] = Scalar("?", True)
+    step = operator(0, [0, 1, 2, -1, 3], [4], type=SVDF_OPTIONS, table={0: Scalar("i", 1)})
+    return tflite([SVDF], subgraph(tensors, [0, 1, 2], [4], [step]))
+
+
 def endless_model():
     """while x <= x: x = max(x, x)."""
     loop = operator(0, [0], [1], type=WHILE_OPTIONS, table={0: Scalar("i", 1), 1: Scalar("i", 2)})
@@ -132,7 +142,10 @@ def endless_model():
 @pytest.fixture(scope="session")
 def tiny():
     """The tiny models by name: `tiny("double", shape=(1, 4))` gives the bytes of a .tflite."""
-    makers = {"double": double_model, "identity": identity_model, "dequantized": dequantized_model, "endless": endless_model}
+    makers = {
+        "double": double_model, "identity": identity_model, "dequantized": dequantized_model, "stateful": stateful_model,
+        "endless": endless_model,
+    }  # fmt: skip
     return lambda name, *arguments, **options: makers[name](*arguments, **options)
 
 
@@ -159,6 +172,7 @@ class OpResolverType(enum.Enum):
 class Interpreter:
     def __init__(self, **options): pass
     def allocate_tensors(self): pass
+    def reset_all_variables(self): pass
     def get_input_details(self):
         parameters = {{"scales": np.zeros(0), "zero_points": np.zeros(0)}}
         return [{{"name": "x", "index": 0, "shape": np.array([1]), "dtype": np.float32, "quantization_parameters": parameters}}]

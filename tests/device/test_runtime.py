@@ -44,6 +44,14 @@ def test_outputs_are_copies(tiny):
     np.testing.assert_array_equal(first, np.full((1, 4), 2, np.float32))
 
 
+def test_invoke_forgets_the_invoke_before_and_run_goes_on(tiny):
+    model = TfliteModel(tiny("stateful"))
+    inputs = [np.full((1, 1), 3, np.float32), np.ones((1, 1), np.float32), np.array([[10, 1]], np.float32)]  # now + 10 * before
+    assert [float(model.invoke(inputs)[0][0, 0]) for _ in range(3)] == [3, 3, 3]
+    model.run()
+    assert float(model.get_outputs()[0][0, 0]) == 33
+
+
 @pytest.mark.parametrize("num_samples", [0, 1, 3, 4, 7])
 def test_predict_takes_any_number_of_samples(tiny, num_samples):
     x = np.random.default_rng(0).normal(size=(num_samples, 4)).astype(np.float32)

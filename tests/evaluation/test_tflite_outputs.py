@@ -170,7 +170,7 @@ def test_outputs_that_are_not_finite_name_the_file(make_tflite, make_split, inpu
 
 
 def test_samples_must_have_the_shape_of_the_input(networks, make_split):
-    with pytest.raises(ModelError, match=r"int8\.tflite: samples must have the shape \[8, 8, 1\] of the input\. Received: \[9, 8, 1\]"):
+    with pytest.raises(ModelError, match=r"int8\.tflite: samples must have the shape .*, \[8, 8, 1\]\. Received: \[9, 8, 1\]"):
         evaluate_tflite(networks["int8"], make_split(np.zeros((4, 9, 8, 1), np.float32)), Task(), progress=Progress())
 
 
@@ -184,9 +184,9 @@ def test_files_that_cannot_be_loaded_are_named(networks, make_split, tmp_path):
         evaluate_tflite(cut, split, Task(), progress=Progress())
 
 
-def test_several_inputs_are_refused(make_split, data_folder):
+def test_several_outputs_are_refused(make_split, data_folder):
     path = data_folder / "tflite_dtln/model_1.tflite"
-    with pytest.raises(ModelError, match=r"model_1\.tflite: the model must have one input and one output\. Received: 2 and 2"):
+    with pytest.raises(ModelError, match=r"model_1\.tflite: the model must have one output\. Received: 2"):
         evaluate_tflite(path, make_split(np.zeros((4, 3), np.float32)), Task(), progress=Progress())
 
 

@@ -224,11 +224,11 @@ def test_a_model_that_cannot_be_traced_says_why(convert_as):
         convert_as(model, format="float32")
 
 
-def test_two_inputs_convert_to_float_and_cannot_be_calibrated(convert_as):
+def test_two_inputs_convert_to_float_and_need_samples_of_both_for_int8(convert_as):
     inputs = [keras.Input((4,), name="left"), keras.Input((4,), name="right")]
     model = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Concatenate()(inputs)))
     assert len(describe(convert_as(model, format="float32").content)["inputs"]) == 2
-    with pytest.raises(ConversionError, match=r"must have one input to calibrate\. Received: 2 inputs"):
+    with pytest.raises(ConversionError, match=r"must have samples for each input, left, right\. Received: left\."):
         convert_as(model, format="int8", samples=np.ones((3, 4), np.float32))
 
 

@@ -1,4 +1,4 @@
-"""What load_model refuses in files that are whole: code, subclasses, Keras 3, and data outside of the file."""
+"""What load_model refuses in files that are whole: code, subclasses, and data outside of the file."""
 
 import json
 import warnings
@@ -83,21 +83,6 @@ def test_sequential_without_input_shape_is_a_model_error(tmp_path):
     path = saved(keras.Sequential([LAYERS.Dense(2)]), tmp_path / "model.keras")
     with pytest.raises(ModelError, match="must have a known input shape"):
         load_model(path)
-
-
-def test_model_of_keras_3_is_refused_with_what_to_do(tmp_path):
-    path = tmp_path / "model.keras"
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("metadata.json", '{"keras_version": "3.15.0"}')
-        archive.writestr("config.json", '{"module": "keras.src.models.functional", "class_name": "Functional", "config": {}}')
-        archive.writestr("model.weights.h5", b"")
-    with pytest.raises(ModelError, match=r"Received: a model of Keras 3\.15\.0\. .*TF_USE_LEGACY_KERAS=1"):
-        load_model(path)
-    save_model(small_model(), tmp_path / "model.h5")
-    with h5py.File(tmp_path / "model.h5", "r+") as file:
-        file.attrs["keras_version"] = "3.15.0"
-    with pytest.raises(ModelError, match=r"Received: a model of Keras 3\.15\.0"):
-        load_model(tmp_path / "model.h5")
 
 
 @pytest.mark.parametrize("member", ["../escape.txt", "/etc/escape.txt", "C:\\escape.txt", "assets/vocabulary.txt"])

@@ -9,7 +9,7 @@ from edgecompress.recipe.builtin import builtin_folder
 from edgecompress.recipe.describe import describe_techniques
 from edgecompress.recipe.json_schema import recipe_json_schema
 from edgecompress.recipe.nodes import to_plain
-from edgecompress.recipe.starter import TEMPLATE
+from edgecompress.recipe.starter import SOUND, TEMPLATE
 from edgecompress.recipe.yaml_reader import read_yaml
 
 jsonschema = pytest.importorskip("jsonschema")
@@ -40,6 +40,9 @@ def test_every_recipe_of_the_package_is_valid_as_written_and_as_resolved(validat
         "extends: [a.yaml, builtin:b.yaml]\ndata: {batch_size: 3}\nmodel: {width: 3, train: {learning_rate: 1e-3}}",
         "vars: {width: 32, name: x}\nname: net_${name}\nmodel: {source: builder, name: cnn, width: '${width}'}\n"
         "data: {source: '${env:EDGECOMPRESS_S}', validation: '${v}', preprocess: {scale: 1/255, resize: ['${s}', 3]}}",
+        "data: {source: npz, path: x, inputs: [a, b]}\nextends: x",
+        "data: {inputs: {a: {scale: 1/255}, b: {channel_axis: none}}, normal: [x], augment: {shift: [0.1, 0]}, label: [-1, y]}\nextends: x",
+        "data: {preprocess: {mfcc: {}}, words: [yes_word]}\nmodel: {train: {class_weights: {a: 2}}}\nextends: x",
         "stages: [cluster_weights, cluster_weights: null, prune_weights: {sparsity: '${s}'}]\nextends: x",
         "goal: {p95_ms: 2, p50_ms: {limit: 1}, size_kb: null}\nbenchmark: null\nextends: x",
     ],
@@ -70,4 +73,6 @@ def test_what_the_loader_refuses_is_invalid(validator, text, path):
 def test_the_examples_and_the_starter_are_valid(validator):
     head = "extends: x\nstages:\n"
     assert all(faults(validator, head + technique.example) == [] for technique in describe_techniques())
-    assert faults(validator, TEMPLATE.format(file="r.yaml", name="n", model="m.h5", data="  source: npz\n  path: d.npz")) == []
+    data = "  source: npz\n  path: d.npz"
+    text = TEMPLATE.format(file="r.yaml", options="", name="n", model="m.h5", data=data, preprocess=SOUND)
+    assert faults(validator, text) == []

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from edgecompress.errors import RecipeError
 from edgecompress.recipe import check_recipe, load_recipe
 from edgecompress.recipe.stages import TECHNIQUES
 
@@ -43,6 +44,10 @@ PRUNE = "  - prune_weights: {sparsity: 0.5}\n"
             "benchmark: null\ngoal:\n  p50_ms: 1",
             r"r\.yaml:6: goal\.p50_ms: p50_ms must be measured by a benchmark\. Received: benchmark null\.",
         ),
+        (
+            "task: {loss: mean_squared_error, metrics: [auc], target: input}",
+            r"r\.yaml:4: task\.metrics: data\.normal must name the classes that are no anomalies, for the metric auc .*\. Received: none\.",
+        ),
         ("benchmark: null\ngoal: {peak_rss_kb: 1}", r"r\.yaml:5: goal\.peak_rss_kb: peak_rss_kb must be measured by a benchmark\. .*"),
         (
             "benchmark: {runs: 199}\ngoal: {p95_ms: 1}",
@@ -70,6 +75,35 @@ def test_a_broken_rule_is_named_with_its_line(small, refusal, text, pattern):
 )
 def test_what_keeps_the_rules_loads_without_a_warning(small, text):
     assert check_recipe(load_recipe("r.yaml", text=small + text)) == []
+
+
+@pytest.mark.parametrize(
+    ("data", "rest", "message"),
+    [
+        ("{source: digits, normal: ['3']}", "", r"data\.normal: normal must be absent for target label: .*Received: \['3'\]\."),
+        (
+            "{source: npz, path: x, inputs: [a, b]}",
+            "",
+            r"data\.inputs: inputs must be absent for a model of source builder, which has one\. Received: \['a', 'b'\]\.",
+        ),
+        (
+            "{source: npz, path: x, inputs: [a, b]}",
+            "task: {loss: mean_squared_error, metrics: [mean_squared_error], target: input}\nmodel: {source: file, path: m}",
+            r"data\.inputs: inputs must be absent for target input: an autoencoder has one\. Received: \['a', 'b'\]\.",
+        ),
+        (
+            "{source: npz, path: x, inputs: [a, b], augment: {shift: 0.1}}",
+            "model: {source: file, path: m}",
+            r"data\.augment: augment must be absent for a model of several inputs\. Received: changes of images\.",
+        ),
+    ],
+)
+def test_data_must_fit_task_and_model(small, data, rest, message):
+    text = small.replace("{source: digits}", data)
+    if "model:" in rest:
+        text = "\n".join(line for line in text.splitlines() if not line.startswith("model:")) + "\n"
+    with pytest.raises(RecipeError, match=message):
+        load_recipe("r.yaml", text=text + rest)
 
 
 def test_every_broken_rule_is_told_at_once(small, refusal):

@@ -105,6 +105,10 @@ def report_values() -> dict[str, Any]:
                 "baseline": 0.9231, "final": 0.9219, "drop": 0.0012, "confidence_interval": [-0.0005, 0.0029], "p_value": 0.21,
                 "p_value_of": "McNemar", "agreement": 0.9712,
             },
+            "classes": {
+                "regressed": [{"label": 6, "num_samples": 1000, "num_lost": 61, "num_won": 12, "p_value": 0.00001}],
+                "confusions": [{"label": 6, "predicted": 0, "num_baseline": 98, "num_final": 131}],
+            },
         },
         "artifact": _artifact(),
         "conversion": {"rung": "concrete function", "refused": []},

@@ -8,7 +8,7 @@ import pytest
 from edgecompress.report.html import render_html, stage_plots
 from edgecompress.report.schema import Report
 
-SECTIONS = ["goals", "models", "stages", "keeps", "layers", "file", "benchmark", "data", "environment", "recipe", "warnings"]
+SECTIONS = ["goals", "models", "classes", "stages", "keeps", "layers", "file", "benchmark", "data", "environment", "recipe", "warnings"]
 ALL_PLOTS = ["tradeoff", "latency", "stage_parameters", "stage_bytes", "stage_metric", "training_loss", "training_metric", "layer_bytes"]
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 ATTACK = "<script>alert('x')</script>\"'><img src=x onerror=alert(1)>"

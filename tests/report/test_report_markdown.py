@@ -15,7 +15,7 @@ def test_markdown_has_headline_sections_and_whole_tables(report):
     assert "- **Goals: 2 of 3 met** (p95 0.4748 ms, limit 0.4000 ms)" in text
     headings = re.findall(r"^## (.*)$", text, flags=re.MULTILINE)
     assert headings == [
-        "Goals", "Baseline, plain converter, final", "Stages", "Keeps", "Layers", "The file", "Benchmark", "Data", "Environment",
+        "Goals", "Baseline, plain converter, final", "Classes", "Stages", "Keeps", "Layers", "The file", "Benchmark", "Data", "Environment",
         "Resolved recipe", "Warnings",
     ]  # fmt: skip
     for table in re.findall(r"(?:^\|.*\|\n)+", text, flags=re.MULTILINE):

@@ -53,6 +53,15 @@ def test_metric_without_values_is_not_drawn(values):
     assert "stage_metric" not in plots(Report.model_validate(values))
 
 
+def test_parts_of_the_loss_are_drawn_where_teachers_helped(values):
+    assert "training_addends" not in plots(Report.model_validate(values))
+    for part, weight in (("loss_labels", 0.1), ("loss_kd", 0.9)):
+        for epoch in values["stages"][-1]["training"]:
+            epoch[part] = weight * epoch["loss"]
+    found = texts(plots(Report.model_validate(values))["training_addends"].svg)
+    assert {"labels", "kd", "epoch"} <= set(found)
+
+
 def test_epochs_count_on_over_stages(report):
     curves = stage_curves(report, "loss")
     assert [(curve.name, curve.first, len(curve.training)) for curve in curves] == [

@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from edgecompress.report import comparison_table, summary_table
+from edgecompress.report import comparison, comparison_table, not_ranked, summary_table
 from edgecompress.report.schema import Report
 
 
@@ -79,9 +79,9 @@ def variant(values, name, **artifact):
 
 
 def test_comparison_marks_the_best_where_ranking_is_fair(values):
-    table, reasons = comparison_table([variant(values, "a"), variant(values, "b", bytes=5000)])
-    assert reasons == []
-    text = printed(table)
+    reports = [variant(values, "a"), variant(values, "b", bytes=5000)]
+    assert not_ranked(reports) == []
+    text = printed(comparison_table(reports))
     assert row(text, "a")[:6] == ["a", "92.19", "%", "+0.12", "886", "kB"]
     assert row(text, "b")[:7] == ["b", "92.19", "%", "+0.12", "5.00", "kB", "*"]
     assert text.count("*") == 1  # equal values are no one's merit
@@ -91,16 +91,15 @@ def test_comparison_refuses_to_rank_unlike_latencies(values):
     first = variant(values, "a")
     for entry in values["benchmark"]:
         entry |= {"host": "pi4", "p50_ms": entry["p50_ms"] / 2}
-    table, reasons = comparison_table([first, variant(values, "b")])
-    assert reasons == ["Latencies are not ranked: host differs: local, pi4."]
-    assert "*" not in printed(table)
+    reports = [first, variant(values, "b")]
+    assert not_ranked(reports) == ["Latencies are not ranked: host differs: local, pi4."]
+    assert "*" not in printed(comparison_table(reports))
 
 
 def test_comparison_refuses_to_rank_where_a_run_was_not_measured(values):
     first = variant(values, "a")
     values["benchmark"] = []
-    _, reasons = comparison_table([first, variant(values, "b")])
-    assert reasons == ["Latencies are not ranked: b has none."]
+    assert not_ranked([first, variant(values, "b")]) == ["Latencies are not ranked: b has none."]
 
 
 @pytest.mark.parametrize("change", ["data", "metric"])
@@ -111,10 +110,10 @@ def test_comparison_refuses_to_rank_unlike_tasks(values, change):
         values["data"]["fingerprint"] = "00" * 32
     else:
         values["verdict"]["metric"] = "top_5_accuracy"
-    table, reasons = comparison_table([first, variant(values, "b")])
-    assert len(reasons) == 1
-    assert reasons[0].startswith("Metrics are not ranked: the ")
-    assert "*" not in printed(table)
+    reports = [first, variant(values, "b")]
+    (reason,) = not_ranked(reports)
+    assert reason.startswith("Metrics are not ranked: the ")
+    assert "*" not in printed(comparison_table(reports))
 
 
 def test_lower_losses_win(values):
@@ -122,15 +121,29 @@ def test_lower_losses_win(values):
     values["metrics"]["final"]["tflite"] = {"mean_squared_error": 0.02}
     first = variant(values, "a")
     values["metrics"]["final"]["tflite"] = {"mean_squared_error": 0.01}
-    assert "0.01 *" in printed(comparison_table([first, variant(values, "b")])[0])
+    assert "0.01 *" in printed(comparison_table([first, variant(values, "b")]))
 
 
 def test_runs_of_one_name_are_numbered(values):
-    text = printed(comparison_table([variant(values, "a"), variant(values, "a")])[0])
+    text = printed(comparison_table([variant(values, "a"), variant(values, "a")]))
     assert "a (1)" in text
     assert "a (2)" in text
 
 
 def test_runs_without_a_benchmark_can_be_compared(values):
     values["benchmark"] = []
-    assert comparison_table([variant(values, "a"), variant(values, "b")])[1] == []
+    reports = [variant(values, "a"), variant(values, "b")]
+    assert not_ranked(reports) == []
+    assert [run["p50_ms"] for run in comparison(reports)["runs"]] == [None, None]
+
+
+def test_comparison_as_data_has_the_figures_and_the_reasons(values):
+    first = variant(values, "a")
+    values["benchmark"][2]["threads"] = 4
+    found = comparison([first, variant(values, "b", bytes=5000)])
+    assert found["not_ranked"] == ["Latencies are not ranked: threads differs: 1, 4."]
+    assert found["runs"][1] == {
+        "name": "b", "metrics": {"accuracy": 0.9219}, "drop": 0.0012, "bytes": 5000, "ratio": pytest.approx(3.937, abs=1e-3),
+        "nonzero_parameters": 349100, "p50_ms": 0.4093, "p95_ms": pytest.approx(0.4748, abs=1e-4),
+        "goals": {"metric_drop": True, "size_kb": True, "p95_ms": False},
+    }  # fmt: skip

@@ -5,10 +5,15 @@ import pytest
 from pydantic import ValidationError
 
 from edgecompress.errors import ModelError, RecipeError
+from edgecompress.export import convert
 from edgecompress.keeps import find_variable
+from edgecompress.progress import Progress
+from edgecompress.recipe.schema import Export
 from edgecompress.recipe.stages import PruneWeights, Train
 from edgecompress.techniques import prune_weights
 from edgecompress.techniques.mask_updates import MaskSchedule
+from edgecompress.tflite import parse, read_constant
+from edgecompress.tflite.weights import weighted_operators
 from edgecompress.training import callbacks
 from edgecompress.training.fit import num_steps_per_epoch
 
@@ -180,3 +185,15 @@ def test_schedule_is_that_of_tf_mot(initial):
 def test_patterns_that_do_not_fit_are_refused(fields, words):
     with pytest.raises(ValidationError, match=words):
         PruneWeights(**fields)
+
+
+def test_two_of_four_lies_along_the_innermost_axis_of_the_file(small_model, make_context, digits):
+    """Where a runtime reads neighbours: [out, height, width, in] and [out, in]."""
+    result = prune_weights.apply(small_model, PruneWeights(sparsity=0.5, pattern="2:4"), make_context())
+    for export in (Export(format="float32"), Export(format="int8")):
+        tflite = parse(convert(result.model, export, calibration=digits.calibration.arrays()[0], progress=Progress()).content)
+        weights = [read_constant(tflite, tflite.subgraphs[0].tensors[operator.kernel_index]) for operator in weighted_operators(tflite)]
+        kernels = [kernel for kernel in weights if kernel.shape[0] in (24, 10)]  # conv2 and logits
+        assert len(kernels) == 2
+        for kernel in kernels:
+            assert (kernel.reshape(-1, 4) != 0).sum(1).max() == 2

@@ -132,7 +132,7 @@ def silence(model: keras.Model, graph: ChannelGraph, removed: Removed) -> None:
     for axis in graph.weights:
         silent = gone[axis.numbers]
         if axis.role == "reads" and silent.any():
-            variable = getattr(_layer_at(model, axis.layer), axis.weight)
+            variable = getattr(layer_at(model, axis.layer), axis.weight)
             along = [1] * variable.shape.rank
             along[axis.axis] = -1
             variable.assign(variable.numpy() * ~silent.reshape(along))
@@ -168,11 +168,11 @@ def _fill(planned: Cut, path: str, layer: keras.layers.Layer, smaller: keras.lay
     smaller.set_weights([planned.slice(path, name, values) for name, values in zip(names, layer.get_weights(), strict=True)])
 
 
-def _layer_at(model: keras.Model, path: str) -> keras.layers.Layer:
+def layer_at(model: keras.Model, path: str) -> keras.layers.Layer:
     """The layer at `outer/inner`; names may hold slashes themselves."""
     for layer in model.layers:
         if layer.name == path:
             return layer
         if hasattr(layer, "_nodes_by_depth") and path.startswith(f"{layer.name}/"):
-            return _layer_at(layer, path.removeprefix(f"{layer.name}/"))
+            return layer_at(layer, path.removeprefix(f"{layer.name}/"))
     raise ModelError(f"the model must have the layer {path!r} of its channel graph")

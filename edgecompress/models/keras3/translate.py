@@ -50,6 +50,8 @@ def _set_weights(layer: Any, new: Any) -> None:
     if type(new).__name__ == "Normalization" and len(weights) == len(new.weights) - 1:
         weights.append(np.zeros((), np.int64))  # the number of samples that it was adapted to
     received, expected = [weight.shape for weight in weights], [tuple(weight.shape) for weight in new.weights]
-    if received != expected:
+    if received != expected and sorted(received) == sorted(expected) and len(set(received)) == len(received):
+        weights = [weights[received.index(shape)] for shape in expected]  # SpectralNormalization counts them in another order
+    elif received != expected:
         raise ModelError(f"weights of {layer.name!r} must have the shapes {expected}. Received: {received}")
     set_weights(new, weights)

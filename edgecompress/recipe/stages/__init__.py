@@ -7,11 +7,36 @@ from pydantic import Field
 
 from edgecompress.recipe.stages.cluster_weights import ClusterWeights
 from edgecompress.recipe.stages.config import StageConfig, Train
+from edgecompress.recipe.stages.distill import Distill
+from edgecompress.recipe.stages.factorize import Factorize
+from edgecompress.recipe.stages.merge_linear import MergeLinear
+from edgecompress.recipe.stages.prune_channels import PruneChannels
+from edgecompress.recipe.stages.prune_layers import PruneLayers
+from edgecompress.recipe.stages.prune_neurons import PruneNeurons
 from edgecompress.recipe.stages.prune_weights import PruneWeights
 from edgecompress.recipe.stages.quantize_aware import QuantizeAware
+from edgecompress.recipe.stages.replace_convolutions import Match, ReplaceConvolutions
 from edgecompress.recipe.stages.train import TrainStage
 
-__all__ = ["TECHNIQUES", "ClusterWeights", "PruneWeights", "QuantizeAware", "Stage", "StageConfig", "Technique", "Train", "TrainStage"]
+__all__ = [
+    "TECHNIQUES",
+    "ClusterWeights",
+    "Distill",
+    "Factorize",
+    "Match",
+    "MergeLinear",
+    "PruneChannels",
+    "PruneLayers",
+    "PruneNeurons",
+    "PruneWeights",
+    "QuantizeAware",
+    "ReplaceConvolutions",
+    "Stage",
+    "StageConfig",
+    "Technique",
+    "Train",
+    "TrainStage",
+]
 
 
 @dataclass(frozen=True)
@@ -28,13 +53,38 @@ class Technique:
     followers: tuple[str, ...] | None = None  # the only techniques that may stand after it; None: any
     exports: tuple[str, ...] | None = None  # the only formats that fit its model; None: any
     releases: tuple[str, ...] = ()  # techniques whose result it undoes in part
+    plans_with_outlook: bool = False  # its plan is `plan(model, config, outlook)`: it also looks at data, task and baseline
 
 
 TECHNIQUES: dict[str, Technique] = {
     "train": Technique(TrainStage, "edgecompress.techniques.train", 1),
+    "prune_channels": Technique(PruneChannels, "edgecompress.techniques.prune_channels", 1),
+    "prune_layers": Technique(PruneLayers, "edgecompress.techniques.prune_layers", 1),
+    "prune_neurons": Technique(PruneNeurons, "edgecompress.techniques.prune_neurons", 1),
     "prune_weights": Technique(PruneWeights, "edgecompress.techniques.prune_weights", 1, releases=("cluster_weights",)),
     "cluster_weights": Technique(ClusterWeights, "edgecompress.techniques.cluster_weights", 1),
-    "quantize_aware": Technique(QuantizeAware, "edgecompress.techniques.quantize_aware", 1, followers=("train",), exports=("int8",)),
+    "distill": Technique(Distill, "edgecompress.techniques.distill", 1, plans_with_outlook=True),
+    "factorize": Technique(
+        Factorize, "edgecompress.techniques.factorize", 1, releases=("prune_weights", "cluster_weights"), plans_with_outlook=True
+    ),
+    "replace_convolutions": Technique(
+        ReplaceConvolutions, "edgecompress.techniques.replace_convolutions", 1, releases=("prune_weights", "cluster_weights")
+    ),
+    "merge_linear": Technique(MergeLinear, "edgecompress.techniques.merge_linear", 1, releases=("prune_weights", "cluster_weights")),
+    "quantize_aware": Technique(QuantizeAware, "edgecompress.techniques.quantize_aware", 2, followers=("train",), exports=("int8",)),
 }
 
-Stage = Annotated[TrainStage | PruneWeights | ClusterWeights | QuantizeAware, Field(discriminator="technique")]
+Stage = Annotated[
+    TrainStage
+    | PruneChannels
+    | PruneLayers
+    | PruneNeurons
+    | PruneWeights
+    | ClusterWeights
+    | Distill
+    | Factorize
+    | ReplaceConvolutions
+    | MergeLinear
+    | QuantizeAware,
+    Field(discriminator="technique"),
+]

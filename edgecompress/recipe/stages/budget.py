@@ -37,9 +37,15 @@ class Budget(StageConfig):
         given = [name for name in BUDGETS if getattr(self, name) is not None]
         if len(given) != 1:
             raise ValueError(f"budget must be exactly one of {', '.join(BUDGETS)}. Received: {' and '.join(given) or 'none'}")
-        if self.kind in ("macs", "parameters") and 1 < self.amount < LEAST_COUNT:
-            raise ValueError(f"{self.kind} must be a fraction in (0, 1], or a count of at least {LEAST_COUNT}. Received: {self.amount:g}")
+        check_share("macs", self.macs)
+        check_share("parameters", self.parameters)
         return self
+
+
+def check_share(name: str, amount: float | None) -> None:
+    """Raises ValueError for what is neither a fraction nor can be meant as a count."""
+    if amount is not None and 1 < amount < LEAST_COUNT:
+        raise ValueError(f"{name} must be a fraction in (0, 1], or a count of at least {LEAST_COUNT}. Received: {amount:g}")
 
 
 BUDGETS = tuple(name for name in Budget.model_fields if name not in StageConfig.model_fields)

@@ -1,8 +1,11 @@
 """What the Configs of all techniques share: strictness, the `train:` block, layer patterns."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from edgecompress.recipe.distillation import Distillation, OrTrue
+from edgecompress.recipe.training import Training
 
 Layers = Annotated[
     list[str], Field(description="layers to work on: a name, a glob (conv*), re:REGEX or type:LayerClass; empty: all that fit")
@@ -14,22 +17,14 @@ class Config(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
-class Train(Config):
-    """A training, the same object wherever something trains."""
+class Train(Training):
+    """A training of a stage: teachers may help it."""
 
-    epochs: int = Field(ge=1, le=100_000, description="passes over the training samples", examples=[2])
-    optimizer: Literal["adam", "adamw", "sgd", "rmsprop"] = Field(
-        default="adam", description="Keras optimizer, other settings at their defaults; sgd with momentum 0.9"
-    )
-    learning_rate: float = Field(default=1e-3, gt=0, description="of the optimizer, at the first step")
-    schedule: Literal["constant", "cosine", "linear"] = Field(
-        default="constant", description="of the learning rate, down to 0 at the last step"
-    )
-    early_stop: int | None = Field(
-        default=None, ge=1, le=100_000,
-        description="stop after so many epochs without a better validation metric, keep the best; absent: never. auc is approximate here",
-    )  # fmt: skip
-    freeze: list[str] = Field(default=[], description="layers that do not train: a name, a glob (conv*), re:REGEX or type:LayerClass")
+    distill: Annotated[
+        Distillation | None,
+        OrTrue(),
+        Field(description="learn from teachers too; true: from the baseline, with the loss that fits the task. See the technique distill"),
+    ] = None
 
 
 RecoveryTrain = Annotated[Train | None, Field(description="training in this stage; absent: none", examples=[{"epochs": 2}])]

@@ -1,0 +1,91 @@
+"""A layer and what could stand in its place, timed against each other as files of their own on this machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Literal
+
+from edgecompress.benchmarking import benchmark_files
+from edgecompress.errors import ConversionError
+from edgecompress.export import convert
+from edgecompress.models.layer_samples import layer_inputs
+from edgecompress.models.replacing import Part, alone, chain
+from edgecompress.progress import Progress
+from edgecompress.recipe.schema import Export
+from edgecompress.stage import Context
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from edgecompress.backend import keras
+    from edgecompress.report.schema import BenchmarkEntry
+
+RUNS = 200
+NUM_SAMPLES = 8  # inputs of the layer that give the ranges of its int8 file
+NOT_TIMED = "it could not be timed: "
+
+
+@dataclass(frozen=True)
+class LayerLatency:
+    """Median times of one invoke, in ms; `is_faster`: the intervals of both medians do not even touch."""
+
+    before_ms: float
+    after_ms: float
+    is_faster: bool
+
+
+def time_part(model: keras.Model, name: str, part: Part, format: Literal["float32", "int8"], context: Context) -> LayerLatency | str:
+    """Times a layer as it is against a part that could stand in its place.
+
+    Args:
+        model: holds the layer, and gives what it is fed with.
+        name: of the layer.
+        part: its layers are used up.
+        format: of the files.
+        context: calibration samples and progress.
+
+    Returns:
+        The latencies, or why there are none.
+    """
+    layer = model.get_layer(name)
+    samples = next(layer_inputs(model, name, context.data.calibration, NUM_SAMPLES))
+    as_it_is = chain((type(layer).from_config(layer.get_config()), layer.get_weights()))
+    before, after = alone(as_it_is, samples.shape[1:]), alone(part, samples.shape[1:])
+    return compare_latency(before, after, format, samples, context.progress)
+
+
+def compare_latency(
+    before: keras.Model, after: keras.Model, format: Literal["float32", "int8"], samples: np.ndarray, progress: Progress
+) -> LayerLatency | str:
+    """Converts two models and times them in turns, on one thread.
+
+    Args:
+        before, after: take the same input.
+        format: of the files.
+        samples: [n, ...] inputs, for the ranges of int8.
+        progress: gets a bar.
+
+    Returns:
+        The latencies, or why there are none.
+    """
+    export = Export(format=format)
+    with TemporaryDirectory(prefix="edgecompress-") as folder:
+        paths = {name: Path(folder) / f"{name}.tflite" for name in ("before", "after")}
+        for path, model in zip(paths.values(), (before, after), strict=True):
+            try:
+                path.write_bytes(convert(model, export, calibration=samples, progress=Progress()).content)
+            except ConversionError as error:
+                return f"{NOT_TIMED}{error}"
+        entries = benchmark_files(paths, threads=[1], runs=RUNS, progress=progress)
+    if failed := [entry.error for entry in entries if entry.error]:
+        return f"{NOT_TIMED}{failed[0]}"
+    return _compared(*entries)
+
+
+def _compared(before: BenchmarkEntry, after: BenchmarkEntry) -> LayerLatency | str:
+    """Medians and intervals of two entries that were timed in turns."""
+    if before.p50_ms is None or after.p50_ms is None or before.p50_interval_ms is None or after.p50_interval_ms is None:
+        return f"{NOT_TIMED}the benchmark gave no median"
+    return LayerLatency(before.p50_ms, after.p50_ms, after.p50_interval_ms[1] < before.p50_interval_ms[0])

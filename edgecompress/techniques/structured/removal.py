@@ -1,0 +1,177 @@
+"""The course of `prune_channels` and `prune_neurons`: score, choose, cut, mend, as often as the recipe says."""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import ceil
+
+import numpy as np
+
+from edgecompress.backend import keras
+from edgecompress.errors import ModelError
+from edgecompress.graph.channels import ChannelGraph, carry_out, channel_graph, plan_cut
+from edgecompress.keeps import Keep, sliced
+from edgecompress.models.copying import copy_model
+from edgecompress.recipe.stages.prune_channels import Removal
+from edgecompress.stage import Context, LayerRecord, StageResult
+from edgecompress.techniques.structured.budget import MEASURED, Limit, Measure, choose, limit_of, measure_of, unreachable
+from edgecompress.techniques.structured.field import Belongs, Field, channel_records, choose_field, multiple_of
+from edgecompress.techniques.structured.ranking import Choice, Contender, Ranking
+from edgecompress.techniques.structured.reestimate import reestimate_batch_norm
+from edgecompress.techniques.structured.scores import WITHOUT_SAMPLES, score_channels
+from edgecompress.techniques.structured.sparse import train_sparse
+from edgecompress.training import fit
+
+HARDWARE_MULTIPLE = 8  # channels that kernels of CPUs work on at a time
+NOISE = 1.02  # two measurements of one file may differ by so much
+TRAINING_FOLDER = "training_"
+WITHIN_BUDGET = "the model is within the budget as it is"
+WORTH_MORE = "all of its channels are worth more than those that go"
+
+
+@dataclass(frozen=True)
+class Course:
+    """What is the same for all cuts of a stage.
+
+    Attributes:
+        limit: what may be left in the end.
+        context: None while planning: then there are no samples, and nothing is measured.
+    """
+
+    config: Removal
+    field: Field
+    limit: Limit
+    context: Context | None
+
+    def choice(self, model: keras.Model, graph: ChannelGraph, share: float, round_to: int, *, must_reach: bool) -> Choice:
+        """The channels of `model` to cut so that this share of the way to the limit is gone.
+
+        Args:
+            must_reach: False: as near as can be.
+
+        Raises:
+            ModelError: the limit cannot be met.
+        """
+        ranking = self._ranking(model, graph, round_to)
+        measure, count = (self._measure(kind, model, graph) for kind in (self.limit.kind, "parameters"))
+        choice = choose(ranking, self.limit.kind, self.limit.at(share), measure, count)
+        if choice is None and must_reach:
+            raise ModelError(unreachable(self.limit, measure(ranking.longest), self.config))
+        return ranking.longest if choice is None else choice
+
+    def _ranking(self, model: keras.Model, graph: ChannelGraph, round_to: int) -> Ranking:
+        """The groups of the field, scored; what the criterion cannot score stays."""
+        criterion = self.config.criterion
+        if self.context is None and criterion not in WITHOUT_SAMPLES:
+            criterion = "l1"  # a plan has no samples; before a training, no criterion knows more
+        contenders = []
+        for group, scores in zip(graph.groups, score_channels(criterion, model, graph, self.context), strict=True):
+            if group.name in self.field.sizes:
+                least = ceil(self.config.floor * self.field.sizes[group.name])
+                stays = group.frozen | np.isnan(scores)
+                contenders.append(Contender(group.name, scores, stays, multiple_of(group, round_to), least))
+        if all(contender.frozen.all() for contender in contenders):
+            raise ModelError(f"criterion {criterion} must have something to look at in a layer that is cut. Received: layers without.")
+        return Ranking(contenders, self.config.scope)
+
+    def _measure(self, kind: str, model: keras.Model, graph: ChannelGraph) -> Measure:
+        return measure_of(kind, model, graph, self.field.num_free(graph), None if self.context is None else self.context.rehearsal)
+
+
+def remove(model: keras.Model, config: Removal, context: Context, belongs: Belongs) -> StageResult:
+    """Removes channels of a copy of `model` until the budget is met, and trains it where the recipe says so.
+
+    Raises:
+        RecipeError: a pattern that matches nothing, or `round_to` larger than a layer.
+        ModelError: nothing can be cut, or the budget cannot be reached.
+    """
+    graph = channel_graph(model)
+    field = choose_field(model, graph, config, belongs)
+    limit = limit_of(config, measure_of(config.kind, model, graph, field.num_free(graph), context.rehearsal)({}))
+    if limit.before <= limit.target:
+        records = channel_records(model, field.sizes, graph, WITHIN_BUDGET)
+        return StageResult(copy_model(model), field.left_alone + records, context.keeps)
+    smaller, keeps, rows, notes = model, context.keeps, list[dict[str, float]](), tuple[str, ...]()
+    if config.sparse is not None:
+        smaller, rows = train_sparse(model, graph, field.sizes, config.sparse, _within(context, "sparse"), keeps)
+    course = Course(config, field, limit, context)
+    for step in range(1, config.steps + 1):
+        is_last = step == config.steps
+        choice = course.choice(smaller, graph, step / config.steps, config.round_to, must_reach=is_last)
+        if is_last:
+            choice, notes = _not_slower(model, smaller, graph, choice, course)
+        smaller, keeps = _cut(smaller, graph, choice, keeps)
+        graph = channel_graph(smaller)
+        if config.reestimate:
+            reestimate_batch_norm(smaller, context.data.calibration, batch_size=context.data.batch_size)
+        if config.train is not None:
+            rows += fit(smaller, config.train, _within(context, f"step_{step}"), keeps=keeps)
+    _forget_trainings(context)
+    records = channel_records(model, field.sizes, graph, WORTH_MORE)
+    return StageResult(smaller, field.left_alone + records, keeps, training=_numbered(rows), notes=notes)
+
+
+def plan_removal(model: keras.Model, config: Removal, belongs: Belongs) -> tuple[keras.Model, list[LayerRecord]]:
+    """The model cut at once. Of a measured budget nothing is known yet: the model stays as it is.
+
+    Raises:
+        RecipeError: a pattern that matches nothing, or `round_to` larger than a layer.
+        ModelError: nothing can be cut, or the budget cannot be reached.
+    """
+    graph = channel_graph(model)
+    field = choose_field(model, graph, config, belongs)
+    if config.kind in MEASURED:
+        words = f"channels go until {config.kind} {config.amount:g} is met, which a run measures"
+        changed = [replace(record, action="changed") for record in channel_records(model, field.sizes, graph, words)]
+        return model, field.left_alone + changed
+    limit = limit_of(config, measure_of(config.kind, model, graph, field.num_free(graph), None)({}))
+    if limit.before <= limit.target:
+        return model, field.left_alone + channel_records(model, field.sizes, graph, WITHIN_BUDGET)
+    choice = Course(config, field, limit, None).choice(model, graph, 1, config.round_to, must_reach=True)
+    smaller, _ = _cut(model, graph, choice, ())
+    return smaller, field.left_alone + channel_records(model, field.sizes, channel_graph(smaller), WORTH_MORE)
+
+
+def _cut(model: keras.Model, graph: ChannelGraph, choice: Choice, keeps: Sequence[Keep]) -> tuple[keras.Model, tuple[Keep, ...]]:
+    planned = plan_cut(graph, choice)
+    return carry_out(planned, model), tuple(sliced(keep, planned) for keep in keeps)
+
+
+def _not_slower(
+    given: keras.Model, model: keras.Model, graph: ChannelGraph, choice: Choice, course: Course
+) -> tuple[Choice, tuple[str, ...]]:
+    """The last choice, rounded where the file of the cut model is slower than that of the model that the stage was given.
+
+    Returns:
+        The choice, and what its reader should know.
+    """
+    rehearsal = None if course.context is None else course.context.rehearsal
+    if rehearsal is None or not rehearsal.times:
+        return choice, ()
+    before, after = rehearsal.race(given, _cut(model, graph, choice, ())[0])
+    if after <= NOISE * before:
+        return choice, ()
+    slower = f"the cut model measured slower than the one before: p50 {after:.4g} ms against {before:.4g} ms on one thread"
+    if course.config.round_to >= HARDWARE_MULTIPLE:
+        return choice, (f"{slower}.",)
+    rounded = course.choice(model, graph, 1, HARDWARE_MULTIPLE, must_reach=False)
+    _, after = rehearsal.race(given, _cut(model, graph, rounded, ())[0])
+    return rounded, (f"{slower}. Its channels were rounded to multiples of {HARDWARE_MULTIPLE}, which gave {after:.4g} ms.",)
+
+
+def _within(context: Context, name: str) -> Context:
+    """The same surroundings with a folder of its own for one of several trainings."""
+    folder = context.folder / f"{TRAINING_FOLDER}{name}"
+    folder.mkdir(exist_ok=True)
+    return replace(context, folder=folder)
+
+
+def _forget_trainings(context: Context) -> None:
+    """Only a killed stage goes on from what its trainings left."""
+    for folder in context.folder.glob(f"{TRAINING_FOLDER}*"):
+        shutil.rmtree(folder)
+
+
+def _numbered(rows: Sequence[dict[str, float]]) -> list[dict[str, float]]:
+    """The epochs of several trainings, counted through."""
+    return [row | {"epoch": number} for number, row in enumerate(rows, start=1)]

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from .golden import model_inputs, read_first_inputs
 from .inputs import varied_inputs
-from .runtime import TfliteModel, find_runtime
+from .installed import find_runtime
+from .runtime import TfliteModel
 from .timing import time_block, warm_up
 
 if TYPE_CHECKING:

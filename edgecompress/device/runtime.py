@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,38 +9,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from .fault import DeviceFault
+from .installed import find_runtime, one_line
 from .quantization import dequantize, quantize
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 Kernels = Literal["xnnpack", "builtin"]
-
-_MOST_CHARACTERS = 300  # of a runtime's own words
-
-# Package name for the report, module with the Interpreter, module with __version__; the first that imports is used.
-_RUNTIMES = (
-    ("ai-edge-litert", "ai_edge_litert.interpreter", "ai_edge_litert"),
-    ("tflite-runtime", "tflite_runtime.interpreter", "tflite_runtime"),
-    ("tensorflow", "tensorflow.lite", "tensorflow"),
-)
-
-
-@dataclass(frozen=True)
-class Runtime:
-    """A TFLite runtime that this Python can import.
-
-    Attributes:
-        name: Package name: ai-edge-litert, tflite-runtime or tensorflow.
-        version: Its version.
-        interpreter: The Interpreter class.
-        resolvers: The OpResolverType enumeration.
-    """
-
-    name: str
-    version: str
-    interpreter: Any
-    resolvers: Any
 
 
 @dataclass(frozen=True)
@@ -63,27 +37,6 @@ class TensorSpec:
     dtype: str
     scale: float | None
     zero_point: int | None
-
-
-def find_runtime() -> Runtime:
-    """The first runtime that imports: ai_edge_litert, tflite_runtime, tensorflow.lite.
-
-    Raises:
-        DeviceFault: None imports; the reason says why each did not.
-    """
-    refused = []
-    for name, module_name, package in _RUNTIMES:
-        try:
-            module = importlib.import_module(module_name)
-        except ImportError as error:  # also a runtime that is installed for another NumPy or processor
-            refused.append(f"{name}: {_one_line(error)}")
-            continue
-        resolvers = module.experimental.OpResolverType if name == "tensorflow" else module.OpResolverType
-        return Runtime(name, str(importlib.import_module(package).__version__), module.Interpreter, resolvers)
-    raise DeviceFault(
-        "no TFLite runtime can be imported; install ai-edge-litert, or tflite-runtime on CPython <= 3.11 with numpy < 2 "
-        f"({'; '.join(refused)})"
-    )
 
 
 class TfliteModel:
@@ -133,7 +86,7 @@ class TfliteModel:
             self.inputs = [_spec(details) for details in self._interpreter.get_input_details()]
             self.outputs = [_spec(details) for details in self._interpreter.get_output_details()]
         except (ValueError, RuntimeError, TypeError) as error:  # what the runtimes raise for a file they refuse
-            raise DeviceFault(f"{self.runtime_name} {self.runtime_version} refused the model: {_one_line(error)}") from error
+            raise DeviceFault(f"{self.runtime_name} {self.runtime_version} refused the model: {one_line(error)}") from error
         self.kernels: Kernels = "xnnpack" if self._is_delegated() else "builtin"
 
     def set_inputs(self, inputs: Sequence[np.ndarray]) -> None:
@@ -160,7 +113,7 @@ class TfliteModel:
         try:
             self._interpreter.invoke()
         except (ValueError, RuntimeError) as error:  # what the runtimes raise when an operator fails
-            raise DeviceFault(f"{self.runtime_name} {self.runtime_version} failed to run the model: {_one_line(error)}") from error
+            raise DeviceFault(f"{self.runtime_name} {self.runtime_version} failed to run the model: {one_line(error)}") from error
 
     def get_outputs(self) -> list[np.ndarray]:
         """Copies of the output tensors after `run`, in the types of the file.
@@ -171,7 +124,7 @@ class TfliteModel:
         try:
             return [self._interpreter.get_tensor(spec.index) for spec in self.outputs]
         except ValueError as error:
-            raise DeviceFault(f"{self.runtime_name} {self.runtime_version} has no output to give: {_one_line(error)}") from error
+            raise DeviceFault(f"{self.runtime_name} {self.runtime_version} has no output to give: {one_line(error)}") from error
 
     def get_tensor(self, index: int) -> np.ndarray:
         """A copy of a tensor of the main subgraph after `run`, in the type of the file; needs `keep_tensors`."""
@@ -244,7 +197,7 @@ class TfliteModel:
         try:
             return dict(self._interpreter.get_signature_runner(key)(**inputs))
         except (ValueError, RuntimeError) as error:
-            raise DeviceFault(f"{self.runtime_name} {self.runtime_version} failed to run signature {key!r}: {_one_line(error)}") from error
+            raise DeviceFault(f"{self.runtime_name} {self.runtime_version} failed to run signature {key!r}: {one_line(error)}") from error
 
     def count_left(self) -> int:
         """How many operators of the main subgraph no delegate took."""
@@ -314,9 +267,3 @@ def _spec(details: dict[str, Any]) -> TensorSpec:
         scale=float(parameters["scales"][0]) if is_quantized else None,
         zero_point=int(parameters["zero_points"][0]) if is_quantized else None,
     )
-
-
-def _one_line(error: BaseException) -> str:
-    """A runtime's message without its line breaks, bounded: some repeat themselves for each tensor."""
-    words = " ".join(str(error).split())
-    return words if len(words) <= _MOST_CHARACTERS else f"{words[: _MOST_CHARACTERS - 3]}..."

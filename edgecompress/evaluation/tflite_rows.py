@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from edgecompress.device import DeviceFault
+from edgecompress.device.installed import find_runtime
 from edgecompress.device.quantization import dequantize, quantize
-from edgecompress.device.runtime import TfliteModel, find_runtime
+from edgecompress.device.runtime import TfliteModel
 from edgecompress.errors import DeviceError, ModelError
 
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from edgecompress.device import DeviceFault
+from edgecompress.device.installed import find_runtime
 from edgecompress.device.quantization import dequantize, quantize
-from edgecompress.device.runtime import TfliteModel, find_runtime
+from edgecompress.device.runtime import TfliteModel
 
 ALL_TYPES = ("float32", "int8", "uint8", "int16", "int64", "bool")
 

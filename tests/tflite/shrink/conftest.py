@@ -7,9 +7,8 @@ from ai_edge_litert import schema_py_generated as schema
 from edgecompress.tflite.pack import pack
 
 VERSIONS = {"CONV_2D": 3, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 4}
-VERSIONS |= dict.fromkeys(
-    ["ADD", "CONCATENATION", "MAX_POOL_2D", "AVERAGE_POOL_2D", "PAD", "RELU", "MEAN", "QUANTIZE", "DEQUANTIZE", "MUL", "TRANSPOSE"], 2
-)
+PLAIN = ("ADD", "CONCATENATION", "MAX_POOL_2D", "AVERAGE_POOL_2D", "PAD", "RELU", "MEAN", "QUANTIZE", "DEQUANTIZE", "MUL", "TRANSPOSE")
+VERSIONS |= dict.fromkeys(PLAIN, 2)  # the version for int8
 ACTIVATIONS = {None: 0, "relu": 1, "relu_n1": 2, "relu6": 3}
 
 

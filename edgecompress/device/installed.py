@@ -1,0 +1,62 @@
+"""Which TFLite runtime this Python can import."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import Any
+
+from .fault import DeviceFault
+
+_MOST_CHARACTERS = 300  # of a runtime's own words
+
+# Package name for the report, module with the Interpreter, module with __version__; the first that imports is used.
+_RUNTIMES = (
+    ("ai-edge-litert", "ai_edge_litert.interpreter", "ai_edge_litert"),
+    ("tflite-runtime", "tflite_runtime.interpreter", "tflite_runtime"),
+    ("tensorflow", "tensorflow.lite", "tensorflow"),
+)
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """A TFLite runtime that this Python can import.
+
+    Attributes:
+        name: Package name: ai-edge-litert, tflite-runtime or tensorflow.
+        version: Its version.
+        interpreter: The Interpreter class.
+        resolvers: The OpResolverType enumeration.
+    """
+
+    name: str
+    version: str
+    interpreter: Any
+    resolvers: Any
+
+
+def find_runtime() -> Runtime:
+    """The first runtime that imports: ai_edge_litert, tflite_runtime, tensorflow.lite.
+
+    Raises:
+        DeviceFault: None imports; the reason says why each did not.
+    """
+    refused = []
+    for name, module_name, package in _RUNTIMES:
+        try:
+            module = importlib.import_module(module_name)
+        except ImportError as error:  # also a runtime that is installed for another NumPy or processor
+            refused.append(f"{name}: {one_line(error)}")
+            continue
+        resolvers = module.experimental.OpResolverType if name == "tensorflow" else module.OpResolverType
+        return Runtime(name, str(importlib.import_module(package).__version__), module.Interpreter, resolvers)
+    raise DeviceFault(
+        "no TFLite runtime can be imported; install ai-edge-litert, or tflite-runtime on CPython <= 3.11 with numpy < 2 "
+        f"({'; '.join(refused)})"
+    )
+
+
+def one_line(error: BaseException) -> str:
+    """A runtime's message without its line breaks, bounded: some repeat themselves for each tensor."""
+    words = " ".join(str(error).split())
+    return words if len(words) <= _MOST_CHARACTERS else f"{words[: _MOST_CHARACTERS - 3]}..."

@@ -24,7 +24,7 @@ def order(monkeypatch):
     """`order([(name, shape), ...], samples, signature)`: names of the inputs of a file with such tensors."""
 
     def find(tensors, samples, signature=None):
-        made = tuple(Tensor(name, (1, *shape), (), "float32", 0, None, False) for name, shape in tensors)
+        made = tuple(Tensor(name, (1, *shape), (), "float32", 0, None, False, False) for name, shape in tensors)
         graph = Subgraph("main", made, (), tuple(range(len(made))), ())
         signatures = () if signature is None else (Signature("serving_default", 0, signature, {}),)
         file = Tflite(3, "", (), (graph,), (), (), signatures)

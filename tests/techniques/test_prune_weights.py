@@ -143,7 +143,7 @@ def test_a_killed_training_with_masks_goes_on_to_the_same_bits(small_model, make
         pass
 
     def kill(self, batch, logs=None):
-        if self.model.optimizer.iterations > 2 * num_steps_per_epoch(make_context()) + 3:
+        if self.model.optimizer.iterations > 2 * num_steps_per_epoch(make_context(), None) + 3:
             raise Killed
 
     with monkeypatch.context() as patch:

@@ -85,9 +85,9 @@ class TfliteModel:
             self._interpreter.allocate_tensors()
             self.inputs = [_spec(details) for details in self._interpreter.get_input_details()]
             self.outputs = [_spec(details) for details in self._interpreter.get_output_details()]
-        except (ValueError, RuntimeError, TypeError) as error:  # what the runtimes raise for a file they refuse
+            self.kernels: Kernels = "xnnpack" if self._is_delegated() else "builtin"
+        except (ValueError, RuntimeError, TypeError) as error:  # what the runtimes raise for a file they refuse, or names in no UTF-8
             raise DeviceFault(f"{self.runtime_name} {self.runtime_version} refused the model: {one_line(error)}") from error
-        self.kernels: Kernels = "xnnpack" if self._is_delegated() else "builtin"
 
     def set_inputs(self, inputs: Sequence[np.ndarray]) -> None:
         """Copies `inputs` into the input tensors; they stay there for `run`.

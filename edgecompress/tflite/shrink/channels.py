@@ -13,6 +13,8 @@ import numpy as np
 from edgecompress.tflite.shrink.graph import Graph, integers
 from edgecompress.tflite.shrink.kernels import Kernel
 
+MAX_CHANNELS = 1 << 16  # of a tensor that is followed; damaged files claim billions
+
 # Stored values in, None where one is not constant; stored value out, None where it is not constant or kernels may differ.
 Compute = Callable[[Sequence[float | None]], float | None]
 
@@ -64,7 +66,7 @@ class Channels:
         for index, tensor in enumerate(graph.tensors):
             size = (integers(tensor.shape) or [0])[-1]
             is_open = integers(tensor.shapeSignature)[-1:] == [-1]
-            if size > 0 and not is_open and not tensor.isVariable and tensor.sparsity is None and not graph.has_data(index):
+            if 0 < size <= MAX_CHANNELS and not is_open and not tensor.isVariable and tensor.sparsity is None and not graph.has_data(index):
                 self.first[index], self.sizes[index] = self.num_places, size
                 self.numbers[index] = np.array([self.number(("unknown", index, channel)) for channel in range(size)])
                 self.num_places += size

@@ -49,6 +49,8 @@ class PassResult:
     notes: tuple[str, ...] = ()
 
 
+MOST_ROUNDS = 4  # two are the rule: one that works and one that finds nothing
+
 # In this order: each pass leaves things for a later one to leave out.
 PASSES: dict[str, Callable[[Any, Settings], tuple[int, tuple[str, ...]]]] = {
     "fold_constants": lambda model, _: (fold_constants(model), ()),
@@ -74,7 +76,7 @@ def choose_passes(settings: Settings) -> list[str]:
 
 
 def apply_passes(content: bytes, names: Collection[str], settings: Settings) -> tuple[bytes, list[PassResult]]:
-    """Runs some of the passes, in the order of the table.
+    """Runs some of the passes, in the order of the table, until they find nothing more.
 
     Args:
         content: the bytes of a .tflite file.
@@ -90,10 +92,14 @@ def apply_passes(content: bytes, names: Collection[str], settings: Settings) -> 
     model = unpack(content)
     packed = pack(model)
     appended = find_appended(content)
-    results = [PassResult("write_once", 0, (len(content) if appended is None else appended) - len(packed))]
-    for name, run in PASSES.items():
-        if name in names:
-            changes, notes = run(model, settings)
+    first = PassResult("write_once", 0, (len(content) if appended is None else appended) - len(packed))
+    results = {name: PassResult(name, 0, 0) for name in PASSES if name in names}
+    for _ in range(MOST_ROUNDS):  # what one pass leaves out may be all that kept another from its work
+        num_before = sum(result.changes for result in results.values())
+        for name, done in results.items():
+            changes, notes = PASSES[name](model, settings)
             before, packed = packed, pack(model) if changes else packed
-            results.append(PassResult(name, changes, len(before) - len(packed), notes))
-    return packed + move_appended(content, len(packed)), results
+            results[name] = PassResult(name, done.changes + changes, done.bytes_saved + len(before) - len(packed), notes)
+        if sum(result.changes for result in results.values()) == num_before:
+            break
+    return packed + move_appended(content, len(packed)), [first, *results.values()]

@@ -21,7 +21,7 @@ def test_a_small_file_is_described_by_hand(dense_file):
     assert described["min_runtime_version"] == "1.14.0"
     assert described["inputs"] == [{"name": "input", "shape": [1, 4], "dtype": "int8", "scale": 0.5, "zero_point": 0}]
     assert described["outputs"] == [{"name": "output", "shape": [1, 3], "dtype": "int8", "scale": 0.25, "zero_point": 0}]
-    assert described["arena_bytes"] is None
+    assert described["arena_bytes"] == 32  # 4 bytes in and 3 bytes out, each on a line of 16
 
 
 def test_the_keys_are_those_of_the_report(dense_file):

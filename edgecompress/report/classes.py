@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from edgecompress.report.document import Block, Table, make_table
-from edgecompress.report.schema import ClassChanges, Report
+from edgecompress.report.schema import Report
 from edgecompress.report.summary import metrics_on_test
+from edgecompress.report.verdict_schema import ClassChanges
 from edgecompress.report.words import count_text, metric_text
 
 

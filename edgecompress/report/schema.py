@@ -15,6 +15,7 @@ from typing_extensions import TypedDict
 from edgecompress.report.json_file import json_text, read_json
 from edgecompress.report.parity_schema import Parity
 from edgecompress.report.section import Section
+from edgecompress.report.verdict_schema import Verdict
 from edgecompress.store import storage_errors, write_atomic
 
 REPORT_FILE = "report.json"
@@ -109,58 +110,6 @@ class Metrics(TypedDict):
     baseline: ModelMetrics
     plain: ModelMetrics
     final: ModelMetrics
-
-
-class Comparison(Section):
-    """Baseline against final on the same test samples. `drop` > 0 means that the final model is worse.
-
-    `confidence_interval` is that of the drop; `agreement` is the fraction of samples on which both say the same.
-    """
-
-    baseline: float | None
-    final: float | None
-    drop: float | None
-    confidence_interval: tuple[float, float] | None = None
-    p_value: float | None = None
-    p_value_of: str | None = None  # the test: McNemar, ...
-    agreement: float | None = None
-    correlation: float | None = None  # of the two models' outputs, where they decide nothing
-
-
-class RegressedClass(Section):
-    """A class that the final model recognizes less often than the baseline, beyond noise (McNemar, Holm's correction)."""
-
-    label: int
-    num_samples: int
-    num_lost: int  # only the baseline has them right
-    num_won: int
-    p_value: float
-
-
-class Confusion(Section):
-    """How often samples of class `label` are taken for class `predicted`."""
-
-    label: int
-    predicted: int
-    num_baseline: int
-    num_final: int
-
-
-class ClassChanges(Section):
-    """Classification: what happened to single classes of the test split."""
-
-    regressed: list[RegressedClass] = []  # the worst first
-    confusions: list[Confusion] = []  # the most frequent of the final model first
-
-
-class Verdict(Section):
-    """The statistical comparison of the deciding metric: baseline (float, Keras) against the final .tflite."""
-
-    metric: str
-    direction: Literal["rises", "falls"]  # rises: larger is better
-    validation: dict[str, Any] = {}  # baseline, final, drop
-    test: Comparison
-    classes: ClassChanges | None = None
 
 
 class Tensor(Section):

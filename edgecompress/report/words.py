@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from edgecompress.report.schema import BenchmarkEntry, Verdict
+from edgecompress.report.schema import BenchmarkEntry
+from edgecompress.report.verdict_schema import Verdict
 
 # What stands where nothing was measured.
 NOT_KNOWN = "-"

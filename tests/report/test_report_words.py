@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgecompress.report.schema import Verdict
+from edgecompress.report.verdict_schema import Verdict
 from edgecompress.report.words import (
     bytes_text,
     date_text,

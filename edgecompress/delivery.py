@@ -16,7 +16,7 @@ from edgecompress.benchmarking import GOLDEN_FILES, RUN_FILES, benchmark_files, 
 from edgecompress.data import Data
 from edgecompress.evaluation import Evaluation, class_changes, evaluate_keras, evaluate_tflite, verdict
 from edgecompress.evaluation.parity_check import check_parity, compare_outputs
-from edgecompress.export import Conversion, convert
+from edgecompress.export import Conversion, convert, edgetpu
 from edgecompress.goals import judge_goals
 from edgecompress.keeps import Keep
 from edgecompress.kernels_in_file import broken, layer_bytes, measure_keeps
@@ -33,6 +33,7 @@ from edgecompress.tflite.c_array import c_array
 NUM_GOLDEN_SAMPLES = 16
 NUM_PARITY_SAMPLES = 8
 C_FILES = ("model.h", "model.cc")  # of `export: {also: c_array}`
+EDGE_TPU_FILE = "model_edgetpu.tflite"  # of `export: {edgetpu: true}`, where there is a compiler
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def deliver(
         ConversionError: a model does not convert, or the target runtime is too old for the result.
     """
     store.remove(
-        ["report.json", "report.md", "report.html", *GOLDEN_FILES.values(), *C_FILES]
+        ["report.json", "report.md", "report.html", *GOLDEN_FILES.values(), *C_FILES, EDGE_TPU_FILE]
     )  # of an earlier call: they fit its files only
     conversions, shrunk = export_models(recipe, data, models, store, progress)
     files = {name: store.path / file for name, file in RUN_FILES.items()}
@@ -66,7 +67,8 @@ def deliver(
     entries = [] if settings is None else benchmark_files(
         files, threads=settings.threads, runs=settings.runs, progress=progress, golden=golden
     )  # fmt: skip
-    artifact = _artifact(recipe, conversions, shrunk)
+    on_edge_tpu = _edge_tpu(conversions["final"], store) if recipe.export.edgetpu else None
+    artifact = {**_artifact(recipe, conversions, shrunk), "edgetpu": on_edge_tpu}
     validation = evaluate_tflite(files["final"], data.validation, recipe.task, progress=progress)
     parity, departures = _parity(recipe, data, models.final, conversions["final"], validation, progress)
     compared = evaluations["baseline", "keras"], evaluations["final", "tflite"]
@@ -83,7 +85,7 @@ def deliver(
         "goals": judge_goals(recipe.goal, artifact, judged["test"]["drop"], entries),
         "warnings": [
             *data.warnings, *(warning for stage in stages for warning in stage.warnings), *conversions["final"].warnings,
-            *shrunk.warnings, *warnings, *broken(keeps), *departures,
+            *shrunk.warnings, *(edgetpu.warn(on_edge_tpu) if on_edge_tpu else []), *warnings, *broken(keeps), *departures,
         ],
     })  # fmt: skip
 
@@ -160,6 +162,15 @@ def _artifact(recipe: Recipe, conversions: Mapping[str, Conversion], shrunk: Shr
         **describe(shrunk.content), "path": RUN_FILES["final"], "format": recipe.export.format, "shrink": shrunk.facts,
         "baseline_bytes": sizes["baseline"], "plain_bytes": sizes["plain"], "ratio": sizes["baseline"] / len(shrunk.content),
     }  # fmt: skip
+
+
+def _edge_tpu(conversion: Conversion, store: RunFolder) -> dict[str, Any]:
+    """What the Edge TPU would take of the converter's file; the compiled file too, where there is a compiler."""
+    found = edgetpu.judge(conversion.content, conversion.tensors)
+    compiled = edgetpu.run_compiler(conversion.content)
+    if compiled is not None:
+        store.write(EDGE_TPU_FILE, compiled[0])
+    return {**found, "compiled": compiled[1] if compiled is not None else None}
 
 
 def _metrics(evaluations: Mapping[tuple[str, str], Evaluation]) -> dict[str, dict[str, Any]]:

@@ -24,8 +24,9 @@ def inspect(path: str | Path, *, allow_code: bool = False) -> dict[str, Any]:
 
     Returns:
         kind ("tflite" or "keras"), bytes, and for a .tflite the keys of the report's `artifact`, `bytes_by_kind`, `channels` (total,
-        constant, equal), `entropy_bytes` (order-0 entropy of the weights, a floor for any coding of them) and `operators`; for a Keras
-        model parameters, nonzero_parameters, macs and `layers`; `macs` of a layer without a formula, and so the total, is None.
+        constant, equal), `edgetpu` (what a file that is compiled for the Edge TPU needs, in words; else None), `entropy_bytes` (order-0
+        entropy of the weights, a floor for any coding of them) and `operators`; for a Keras model parameters, nonzero_parameters, macs
+        and `layers`; `macs` of a layer without a formula, and so the total, is None.
 
     Raises:
         ModelError: missing, damaged, or neither.
@@ -49,6 +50,7 @@ def _inspect_tflite(path: Path) -> dict[str, Any]:
     """A .tflite, without TensorFlow."""
     from edgecompress.tflite import describe, list_operators, parse
     from edgecompress.tflite.byte_map import bytes_by_kind
+    from edgecompress.tflite.edgetpu import explain_compiled, is_compiled
     from edgecompress.tflite.entropy import entropy_bytes
     from edgecompress.tflite.shrink.census import count_channels
 
@@ -60,6 +62,7 @@ def _inspect_tflite(path: Path) -> dict[str, Any]:
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from error
     floor = {"entropy_bytes": entropy_bytes(tflite), "bytes_by_kind": kinds, "channels": channels}
+    floor["edgetpu"] = explain_compiled(tflite) if is_compiled(tflite) else None
     return {"kind": "tflite", "path": str(path), **describe(content), **floor, "operators": operators}
 
 
@@ -118,7 +121,7 @@ def _tflite_table(facts: dict[str, Any]) -> RenderableType:
 
 def floor_sentences(facts: Mapping[str, Any]) -> list[str]:
     """How much of a .tflite is there for nothing, in words."""
-    channels, sentences = facts["channels"], []
+    channels, sentences = facts["channels"], [f"It is {facts['edgetpu']}."] if facts["edgetpu"] else []
     if facts["entropy_bytes"]:
         sentences.append(
             f"The weights hold {facts['entropy_bytes']:,.0f} bytes of order-0 entropy; "

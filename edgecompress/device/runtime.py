@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 
 Kernels = Literal["xnnpack", "builtin"]
 
+EDGE_TPU_OPERATOR = "edgetpu-custom-op"
+COMPILED_FOR_EDGE_TPU = (
+    "it is compiled for the Edge TPU, so it needs one, and its library libedgetpu. The file that it was compiled from runs on a CPU"
+)
+
 
 @dataclass(frozen=True)
 class TensorSpec:
@@ -87,7 +92,8 @@ class TfliteModel:
             self.outputs = [_spec(details) for details in self._interpreter.get_output_details()]
             self.kernels: Kernels = "xnnpack" if self._is_delegated() else "builtin"
         except (ValueError, RuntimeError, TypeError) as error:  # what the runtimes raise for a file they refuse, or names in no UTF-8
-            raise DeviceFault(f"{self.runtime_name} {self.runtime_version} refused the model: {one_line(error)}") from error
+            cause = COMPILED_FOR_EDGE_TPU if EDGE_TPU_OPERATOR in str(error) else one_line(error)
+            raise DeviceFault(f"{self.runtime_name} {self.runtime_version} refused the model: {cause}") from error
 
     def set_inputs(self, inputs: Sequence[np.ndarray]) -> None:
         """Copies `inputs` into the input tensors; they stay there for `run`.

@@ -85,7 +85,9 @@ def convert(
     samples = check_calibration(calibration, model, export) if needs_samples else None
     with progress.task(f"converting to {export.format}", total=None if samples is None else num_samples(samples)) as bar:
         # TensorFlow Lite Micro computed per-channel FULLY_CONNECTED wrongly, then refused it (tflite-micro PR 2602).
-        settings = Settings(export.format, export.io_type, samples, on_sample=bar.advance, per_tensor_dense=export.also == "c_array")
+        # The Edge TPU's compiler is older than they are.
+        per_tensor_dense = export.also == "c_array" or export.edgetpu
+        settings = Settings(export.format, export.io_type, samples, on_sample=bar.advance, per_tensor_dense=per_tensor_dense)
         source = _trace(model)
         if export.format == "int8" and samples is None:
             file = _convert_quantize_aware(source, settings, export, calibration)

@@ -32,6 +32,9 @@ class Export(Section):
     also: Literal["c_array"] | None = Field(
         default=None, description="c_array: the model as C++ source for TensorFlow Lite Micro too, with its operators and arena size"
     )
+    edgetpu: bool = Field(
+        default=False, description="judge the int8 file by the rules of Coral's Edge TPU, and compile it where its compiler is"
+    )
     only: list[str] = Field(default=[], description=f"dynamic: quantize only these layers; each {LAYER_PATTERN}")
 
     @property
@@ -44,6 +47,8 @@ class Export(Section):
             raise ValueError(f"only must be absent for format {self.format}; it works with dynamic. Received: {self.only}")
         if self.io_type != "float32" and self.format != "int8":
             raise ValueError(f"io must be float32 for format {self.format}; other types need int8. Received: {self.io_type!r}")
+        if self.edgetpu and (self.format != "int8" or self.io_type == "float32"):
+            raise ValueError(f"format must be int8, io int8 or uint8 for edgetpu. Received: {self.format!r}, {self.io_type!r}")
         if self.also == "c_array" and self.format not in ("float32", "int8", "int16x8"):
             raise ValueError(f"format must be float32, int8 or int16x8 for a c_array. Received: {self.format!r}")
         return self

@@ -144,6 +144,7 @@ class Artifact(Section):
     plain_bytes: int
     ratio: float = Field(gt=0)  # baseline_bytes / bytes
     shrink: Shrink | None = None
+    edgetpu: dict[str, Any] | None = None  # num_operators, num_mapped, left[], compiled{}; of `export: {edgetpu: true}`
     arena_bytes: int | None = None
     bytes_by_type: dict[str, int] = {}
     ops: dict[str, int] = {}

@@ -62,7 +62,7 @@ def _file_block(report: Report) -> Block:
         ("Gzip, for transport only", transport), ("Arena (planned activations)", bytes_text(artifact.arena_bytes)),
         ("Least runtime version", artifact.min_runtime_version or NOT_KNOWN), ("SHA-256", artifact.sha256),
         ("Converter", report.conversion.rung if report.conversion else NOT_KNOWN),
-        ("Refused before", "; ".join(report.conversion.refused) if report.conversion else NOT_KNOWN),
+        ("Edge TPU", _edge_tpu_words(artifact)), ("Refused before", "; ".join(report.conversion.refused) if report.conversion else NOT_KNOWN),
     ])  # fmt: skip
     ops = [(name, count_text(count), str(artifact.op_versions.get(name, NOT_KNOWN))) for name, count in artifact.ops.items()]
     total = sum(artifact.bytes_by_type.values())
@@ -72,7 +72,7 @@ def _file_block(report: Report) -> Block:
         make_table(("", "Name", "Shape", "Type", ">Scale", ">Zero point"), ends, title="Inputs and outputs: real = scale (q - zero point)"),
         make_table(("Operator", ">Count", ">Version"), ops, title="Operators"),
         make_table(("Type", ">Bytes", ">Share"), types, title="Bytes of the file by type"),
-        _shrink_table(artifact),
+        _shrink_table(artifact), _edge_tpu_table(artifact),
     ) if table.rows]  # fmt: skip
     return Block("file", "The file", tables=tuple(tables))
 
@@ -84,6 +84,26 @@ def _shrink_table(artifact: Artifact) -> Table:
         (result["name"], count_text(result["changes"]), count_text(result["bytes_saved"])) for result in passes if result["bytes_saved"]
     ]
     return make_table(("Pass", ">Changes", ">Bytes saved"), rows, title="Lossless shrink: bit-identical outputs under both kernel families")
+
+
+def _edge_tpu_words(artifact: Artifact) -> str:
+    """How much of the file the Edge TPU would take."""
+    if artifact.edgetpu is None:
+        return "not asked"
+    compiled = artifact.edgetpu["compiled"]
+    share = f"{artifact.edgetpu['num_mapped']} of {artifact.edgetpu['num_operators']} operators map by its published rules; not run on one"
+    if compiled is None:
+        return f"{share}; edgetpu_compiler is not here"
+    return f"{share}; compiler {compiled['compiler']}: {compiled['num_mapped']} mapped, {compiled['num_on_cpu']} on the CPU"
+
+
+def _edge_tpu_table(artifact: Artifact) -> Table:
+    """What would stay on the CPU beside an Edge TPU; no rows where that was not asked or is nothing."""
+    rows = [
+        (str(item["index"]), item["operator"], item["layer"] or NOT_KNOWN, item["fate"].replace("_", " "), item["reason"], item["rewrite"])
+        for item in (artifact.edgetpu or {"left": []})["left"]
+    ]
+    return make_table((">Number", "Operator", "Layer", "Fate", "Reason", "Instead"), rows, title="Left to the CPU beside an Edge TPU")
 
 
 def _tensor_row(end: str, tensor: Tensor) -> tuple[str, ...]:

@@ -62,7 +62,8 @@ def _file_block(report: Report) -> Block:
         ("Gzip, for transport only", transport), ("Arena (planned activations)", bytes_text(artifact.arena_bytes)),
         ("Least runtime version", artifact.min_runtime_version or NOT_KNOWN), ("SHA-256", artifact.sha256),
         ("Converter", report.conversion.rung if report.conversion else NOT_KNOWN),
-        ("Edge TPU", _edge_tpu_words(artifact)), ("Refused before", "; ".join(report.conversion.refused) if report.conversion else NOT_KNOWN),
+        ("Refused before", "; ".join(report.conversion.refused) if report.conversion else NOT_KNOWN),
+        ("Edge TPU", _edge_tpu_words(artifact)),
     ])  # fmt: skip
     ops = [(name, count_text(count), str(artifact.op_versions.get(name, NOT_KNOWN))) for name, count in artifact.ops.items()]
     total = sum(artifact.bytes_by_type.values())

@@ -30,7 +30,7 @@ TIMEOUT_S = 900.0  # of one model with one number of threads, over all its runs
 
 def benchmark(
     model: str | Path | Mapping[str, str | Path], *, threads: Sequence[int] = (1,), runs: int = 200, timeout_s: float = TIMEOUT_S,
-    quiet: bool = False,
+    minutes: float = 0.0, quiet: bool = False,
 ) -> list[BenchmarkEntry]:  # fmt: skip
     """Latency of a .tflite, of several interleaved, or of the files of a run folder, on this machine.
 
@@ -39,6 +39,7 @@ def benchmark(
         threads: numbers of threads to sweep.
         runs: timed invokes per entry, at least 50; p95 needs 200, p99 needs 1000.
         timeout_s: seconds that one model with one number of threads may work in all; one that does not end is stopped then.
+        minutes: then runs the first model so long without a pause; the first entry has `sustained`.
         quiet: no progress bar.
 
     Returns:
@@ -49,11 +50,11 @@ def benchmark(
     """
     progress = Progress() if quiet else visible_progress()
     if not isinstance(model, Mapping):
-        return benchmark_path(Path(model), threads=threads, runs=runs, progress=progress, timeout_s=timeout_s)
+        return benchmark_path(Path(model), threads=threads, runs=runs, progress=progress, timeout_s=timeout_s, minutes=minutes)
     models = {name: Path(path) for name, path in model.items()}
     for path in models.values():
         _check_content(path)
-    return benchmark_files(models, threads=threads, runs=runs, progress=progress, timeout_s=timeout_s)
+    return benchmark_files(models, threads=threads, runs=runs, progress=progress, timeout_s=timeout_s, minutes=minutes)
 
 
 def write_golden(model: Path, inputs: Samples, path: Path) -> str | None:
@@ -80,7 +81,7 @@ def write_golden(model: Path, inputs: Samples, path: Path) -> str | None:
 
 def benchmark_files(
     models: Mapping[str, Path], *, threads: Sequence[int], runs: int, progress: Progress, golden: Mapping[str, Path] | None = None,
-    timeout_s: float = TIMEOUT_S,
+    timeout_s: float = TIMEOUT_S, minutes: float = 0.0,
 ) -> list[BenchmarkEntry]:  # fmt: skip
     """Times models interleaved, each in a process of its own; one that fails has an entry with `error`.
 
@@ -90,6 +91,7 @@ def benchmark_files(
         runs: timed invokes per entry, at least 50.
         golden: name to golden file; a model that does not give its golden outputs is not timed.
         timeout_s: as in `benchmark`.
+        minutes: runs the first model so long without a pause after that.
     """
     with progress.task("benchmark") as bar:
         position = 0
@@ -101,12 +103,12 @@ def benchmark_files(
             bar.describe(doing)
             position = done
 
-        rows = benchmark_models(models, threads=threads, runs=runs, golden=golden, timeout_s=timeout_s, on_progress=show)
+        rows = benchmark_models(models, threads=threads, runs=runs, golden=golden, timeout_s=timeout_s, minutes=minutes, on_progress=show)
     return [BenchmarkEntry.model_validate(row) for row in rows]
 
 
 def benchmark_path(
-    path: Path, *, threads: Sequence[int], runs: int, progress: Progress, timeout_s: float = TIMEOUT_S
+    path: Path, *, threads: Sequence[int], runs: int, progress: Progress, timeout_s: float = TIMEOUT_S, minutes: float = 0.0
 ) -> list[BenchmarkEntry]:
     """Times a .tflite, whatever its name, or the three files of a run folder with their golden outputs.
 
@@ -115,10 +117,10 @@ def benchmark_path(
     """
     check_path(path)
     if not path.is_dir():
-        return benchmark_files({path.stem: path}, threads=threads, runs=runs, progress=progress, timeout_s=timeout_s)
+        return benchmark_files({path.stem: path}, threads=threads, runs=runs, progress=progress, timeout_s=timeout_s, minutes=minutes)
     models = {name: path / file for name, file in RUN_FILES.items() if (path / file).exists()}
     golden = {name: path / GOLDEN_FILES[name] for name in models if (path / GOLDEN_FILES[name]).exists()}
-    return benchmark_files(models, threads=threads, runs=runs, progress=progress, golden=golden, timeout_s=timeout_s)
+    return benchmark_files(models, threads=threads, runs=runs, progress=progress, golden=golden, timeout_s=timeout_s, minutes=minutes)
 
 
 def check_path(path: Path) -> None:

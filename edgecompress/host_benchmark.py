@@ -30,7 +30,7 @@ Threads = Sequence[int] | Literal["all"]
 
 def benchmark_hosts(
     files: Mapping[str, bytes], hosts: Sequence[str], *, threads: Threads | None = None, runs: int | None = None, timeout_s: float,
-    ssh_config: Path | None = None, progress: Progress,
+    minutes: float = 0.0, ssh_config: Path | None = None, progress: Progress,
 ) -> list[BenchmarkEntry]:  # fmt: skip
     """Times the models of a bundle on several hosts at once; a host that fails has an entry with `error`.
 
@@ -40,10 +40,11 @@ def benchmark_hosts(
         threads: numbers of threads, or "all": 1 to the cores of each host; absent: the bundle's.
         runs: timed invokes per entry; absent: the bundle's.
         timeout_s: seconds that one model with one number of threads may work.
+        minutes: runs the final model so long without a pause after that.
         ssh_config: handed to `ssh -F`.
         progress: gets a bar.
     """
-    values = {"job": "benchmark", "threads": threads, "runs": runs, "timeout_s": timeout_s}
+    values = {"job": "benchmark", "threads": threads, "runs": runs, "timeout_s": timeout_s, "minutes": minutes}
     with progress.task(f"benchmark on {', '.join(hosts)}") as bar:
         outcomes = ask_hosts(
             hosts, Job(values, files, PROGRAM), ssh_config=ssh_config, on_progress=lambda host, words: bar.describe(f"{host}: {words}")
@@ -91,8 +92,9 @@ def read_device_file(path: Path, run: Path) -> list[BenchmarkEntry]:
 
 
 def benchmark_places(
-    path: Path, hosts: Sequence[str], *, threads: Threads, runs: int, timeout_s: float, ssh_config: Path | None, progress: Progress
-) -> list[BenchmarkEntry]:
+    path: Path, hosts: Sequence[str], *, threads: Threads, runs: int, timeout_s: float, minutes: float = 0.0, ssh_config: Path | None,
+    progress: Progress,
+) -> list[BenchmarkEntry]:  # fmt: skip
     """Times a .tflite or the files of a run folder here (`local`) and on hosts; what hosts say of a run goes into its report.
 
     Raises:
@@ -105,9 +107,13 @@ def benchmark_places(
         check_destination(host)
     files = bundle_of(path) if remote else {}
     counts = thread_counts() if threads == "all" else threads
-    entries = benchmark_path(path, threads=counts, runs=runs, progress=progress, timeout_s=timeout_s) if LOCAL in hosts else []
+    entries = []
+    if LOCAL in hosts:
+        entries = benchmark_path(path, threads=counts, runs=runs, progress=progress, timeout_s=timeout_s, minutes=minutes)
     if remote:
-        found = benchmark_hosts(files, remote, threads=threads, runs=runs, timeout_s=timeout_s, ssh_config=ssh_config, progress=progress)
+        found = benchmark_hosts(
+            files, remote, threads=threads, runs=runs, timeout_s=timeout_s, minutes=minutes, ssh_config=ssh_config, progress=progress
+        )
         entries += found
         if path.is_dir():
             merge_into(path, found)

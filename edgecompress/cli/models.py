@@ -166,6 +166,9 @@ def benchmark(
         typer.Option("--host", metavar="DEST", help="Measure there over ssh, and merge it in the run's report. Repeatable; local: here."),
     ] = None,
     ssh_config: SshConfig = None,
+    minutes: Annotated[
+        float, typer.Option(metavar="M", min=0, max=1440, help="Then run the first model so long without a pause; 0: do not.")
+    ] = 0.0,
     timeout: Annotated[
         float, typer.Option(metavar="SECONDS", min=1, help="Limit for one model with one number of threads; then it is stopped.")
     ] = 900.0,
@@ -184,7 +187,14 @@ def benchmark(
     from edgecompress.host_benchmark import benchmark_places
 
     entries = benchmark_places(
-        model, host or ["local"], threads=counts, runs=runs, timeout_s=timeout, ssh_config=ssh_config, progress=visible_progress()
+        model,
+        host or ["local"],
+        threads=counts,
+        runs=runs,
+        timeout_s=timeout,
+        minutes=minutes,
+        ssh_config=ssh_config,
+        progress=visible_progress(),
     )
     if json_file is not None:
         show_json({"benchmark": [entry.model_dump(mode="json") for entry in entries]}, json_file)

@@ -69,7 +69,13 @@ def _measure_models(options: argparse.Namespace) -> int:
 
     models, golden = _named_models(options.models, options.golden)
     entries = benchmark_models(
-        models, threads=options.threads, runs=options.runs, golden=golden, timeout_s=options.timeout, on_progress=_show_progress
+        models,
+        threads=options.threads,
+        runs=options.runs,
+        golden=golden,
+        timeout_s=options.timeout,
+        minutes=options.minutes,
+        on_progress=_show_progress,
     )
     return _report(entries, {"benchmark": entries}, options.json)
 
@@ -81,7 +87,14 @@ def _measure_bundle(options: argparse.Namespace) -> int:
 
     bundle = read_bundle(options.folder)
     with turn(limit_s=_TURN_LIMIT_S, on_wait=lambda: print("waiting for another benchmark on this machine", file=sys.stderr)):
-        measured = measure_bundle(bundle, threads=options.threads, runs=options.runs, timeout_s=options.timeout, on_progress=_show_progress)
+        measured = measure_bundle(
+            bundle,
+            threads=options.threads,
+            runs=options.runs,
+            timeout_s=options.timeout,
+            minutes=options.minutes,
+            on_progress=_show_progress,
+        )
     return _report(measured["benchmark"], measured, options.json or RESULT_FILE)
 
 
@@ -142,6 +155,7 @@ def _add_settings(parser: argparse.ArgumentParser, *, threads: list[int] | None,
         help=f"timed invokes per model, at least 50; p99 needs 1000 (default: {runs or 'the recipe has it'})",
     )  # fmt: skip
     add("--timeout", type=float, default=300.0, metavar="SECONDS", help="limit for one model with one number of threads (default: 300)")
+    add("--minutes", type=_minutes, default=0.0, metavar="M", help="then runs the first model so long without a pause")
     add("--json", metavar="FILE", help="also writes the full results to FILE" if threads else "where to write (default: device.json)")
 
 
@@ -166,6 +180,17 @@ def _numbers(text: str) -> list[int]:
         return [int(number) for number in text.split(",")]
     except ValueError:
         raise argparse.ArgumentTypeError(f"must be whole numbers with commas between them, or all. Received: {text!r}") from None
+
+
+def _minutes(text: str) -> float:
+    """A number of minutes, up to a day."""
+    try:
+        minutes = float(text)
+    except ValueError:
+        minutes = -1.0
+    if not 0 <= minutes <= 1440:
+        raise argparse.ArgumentTypeError(f"must be a number of minutes up to 1440. Received: {text!r}")
+    return minutes
 
 
 def _show_progress(done: int, total: int, doing: str) -> None:

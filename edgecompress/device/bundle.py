@@ -97,7 +97,7 @@ def _check_hashes(folder: str, hashes: Mapping[str, str]) -> None:
 
 def measure_bundle(
     bundle: Bundle, *, threads: Sequence[int] | None = None, runs: int | None = None, timeout_s: float,
-    on_progress: Callable[[int, int, str], None] | None = None,
+    minutes: float = 0.0, on_progress: Callable[[int, int, str], None] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Golden outputs first, then the latency of all models in turns.
 
@@ -105,7 +105,7 @@ def measure_bundle(
         bundle: What to measure.
         threads: Numbers of threads; None takes the bundle's.
         runs: Timed invokes per entry; None takes the bundle's.
-        timeout_s: As in `benchmark_models`.
+        timeout_s, minutes: As in `benchmark_models`.
         on_progress: As in `benchmark_models`.
 
     Returns:
@@ -123,7 +123,7 @@ def measure_bundle(
 
     entries = benchmark_models(
         bundle.models, threads=threads or bundle.threads, runs=runs or bundle.runs, golden=bundle.golden, timeout_s=timeout_s,
-        on_progress=on_progress,
+        minutes=minutes, on_progress=on_progress,
     )  # fmt: skip
     for entry in entries:
         entry["host"] = machine["name"]

@@ -89,7 +89,7 @@ def _benchmark(folder: str, job: dict[str, Any], line: _Line) -> dict[str, Any]:
     with turn(limit_s=job.get("turn_limit_s", _TURN_LIMIT_S), on_wait=lambda: line.send({"waiting": True})):
         return measure_bundle(
             bundle, threads=thread_counts() if job.get("threads") == "all" else job.get("threads"), runs=job.get("runs"),
-            timeout_s=job["timeout_s"], on_progress=lambda *step: line.send({"progress": list(step)}),
+            timeout_s=job["timeout_s"], minutes=job.get("minutes", 0.0), on_progress=lambda *step: line.send({"progress": list(step)}),
         )  # fmt: skip
 
 

@@ -198,6 +198,7 @@ class BenchmarkEntry(Section):
     throttled: bool | None = None
     trusted: bool = False
     distrust_reasons: list[str] = []
+    sustained: dict[str, Any] | None = None  # minutes, threads, windows[], slowdown; of `benchmark --minutes`
     error: str | None = None  # of a model that crashed or timed out: it has no times
 
 

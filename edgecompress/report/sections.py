@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import yaml
 
+from edgecompress.device.scaling import describe_scaling
+from edgecompress.device.sustained import describe_sustained
 from edgecompress.report.classes import classes_blocks
 from edgecompress.report.course import course_blocks
 from edgecompress.report.document import Block, Cell, Table, make_facts, make_table, split_constant
@@ -123,6 +125,8 @@ def _benchmark_block(report: Report) -> Block:
     sentences += [
         f"Measured on {machine}. Another device gives other times." for machine in dict.fromkeys(map(_machine, report.benchmark)) if machine
     ]
+    sentences += describe_scaling([entry.model_dump() for entry in report.benchmark])
+    sentences += [f"{entry.model} on {entry.host}, {describe_sustained(entry.sustained)}" for entry in report.benchmark if entry.sustained]
     sentences += [failure_text(entry) for entry in report.benchmark if entry.error]
     reasons = dict.fromkeys(reason for entry in report.benchmark if not entry.trusted for reason in entry.distrust_reasons)
     sentences += [f"Not trusted: {reason}" for reason in reasons]

@@ -12,6 +12,7 @@ _HOMES = {
     "run": "edgecompress.runs",
     "compress": "edgecompress.runs",
     "Run": "edgecompress.runs",
+    "measure_sensitivity": "edgecompress.runs",
     "benchmark": "edgecompress.benchmarking",
     "load_recipe": "edgecompress.recipe",
     "Recipe": "edgecompress.recipe.schema",

@@ -270,3 +270,11 @@ def test_the_whole_line_with_a_latency_measured(tmp_path):
     assert report.stages[1].macs <= 0.5 * report.stages[0].macs
     assert report.artifact.bytes < 0.7 * report.artifact.baseline_bytes
     assert {layer.action for layer in report.stages[1].layers} == {"changed", "skipped"}
+
+
+def test_ratios_by_sensitivity_meet_the_budget_and_are_reported(network, make_context):
+    context = make_context()
+    result = prune_channels.apply(network, PruneChannels(macs=0.5, criterion="l1", ratios="sensitivity", round_to=1), context)
+    assert macs(result.model) <= 0.5 * macs(network)
+    assert {curve.name for curve in result.sensitivity.curves} >= {"last"}
+    assert (context.folder / "sensitivity.json").is_file()

@@ -26,6 +26,7 @@ _HOMES = {
     "Factorize": "edgecompress.recipe.stages",
     "ReplaceConvolutions": "edgecompress.recipe.stages",
     "MergeLinear": "edgecompress.recipe.stages",
+    "RemoveDead": "edgecompress.recipe.stages",
     "QuantizeAware": "edgecompress.recipe.stages",
     "Distill": "edgecompress.recipe.stages",
     "Distiller": "edgecompress.techniques.distill",

@@ -21,6 +21,7 @@ from edgecompress.recipe.stages import (
     PruneNeurons,
     PruneWeights,
     QuantizeAware,
+    RemoveDead,
     ReplaceConvolutions,
     StageConfig,
     Train,
@@ -40,6 +41,7 @@ EXAMPLES: dict[str, StageConfig] = {
     "factorize": Factorize(ratio=0.5, timed_as=None, train=Train(epochs=1)),
     "replace_convolutions": ReplaceConvolutions(match=Match(epochs=1), timed_as=None, train=Train(epochs=1)),
     "merge_linear": MergeLinear(),
+    "remove_dead": RemoveDead(),
     "quantize_aware": QuantizeAware(train=Train(epochs=1, learning_rate=1e-4)),
 }
 NEUTRAL: dict[str, StageConfig] = {

@@ -15,6 +15,7 @@ from edgecompress.recipe.stages.prune_layers import PruneLayers
 from edgecompress.recipe.stages.prune_neurons import PruneNeurons
 from edgecompress.recipe.stages.prune_weights import PruneWeights
 from edgecompress.recipe.stages.quantize_aware import QuantizeAware
+from edgecompress.recipe.stages.remove_dead import RemoveDead
 from edgecompress.recipe.stages.replace_convolutions import Match, ReplaceConvolutions
 from edgecompress.recipe.stages.train import TrainStage
 
@@ -30,6 +31,7 @@ __all__ = [
     "PruneNeurons",
     "PruneWeights",
     "QuantizeAware",
+    "RemoveDead",
     "ReplaceConvolutions",
     "Stage",
     "StageConfig",
@@ -71,6 +73,7 @@ TECHNIQUES: dict[str, Technique] = {
         ReplaceConvolutions, "edgecompress.techniques.replace_convolutions", 1, releases=("prune_weights", "cluster_weights")
     ),
     "merge_linear": Technique(MergeLinear, "edgecompress.techniques.merge_linear", 1, releases=("prune_weights", "cluster_weights")),
+    "remove_dead": Technique(RemoveDead, "edgecompress.techniques.remove_dead", 1),
     "quantize_aware": Technique(QuantizeAware, "edgecompress.techniques.quantize_aware", 2, followers=("train",), exports=("int8",)),
 }
 
@@ -85,6 +88,7 @@ Stage = Annotated[
     | Factorize
     | ReplaceConvolutions
     | MergeLinear
+    | RemoveDead
     | QuantizeAware,
     Field(discriminator="technique"),
 ]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from edgecompress.report.canvas import CHARACTER_PIXELS, FONT_PIXELS, Plot, label
+from edgecompress.report.canvas import Plot, label
 from edgecompress.report.words import bytes_text, percent_text
 
 WIDTH, HEIGHT = 440.0, 260.0  # of the drawing, in pixels: about what one of two columns has, so that letters are drawn at their size
@@ -45,9 +45,8 @@ def treemap(name: str, title: str, amounts: Mapping[str, int]) -> Plot:
         _rectangle(what, number, total, area, HUES[index % len(HUES)])
         for index, ((what, number), area) in enumerate(zip(shown, areas, strict=True))
     ]
-    opening = (
-        f'<svg id="{escape(name)}" class="plot" viewBox="0 0 {WIDTH:g} {HEIGHT:g}" role="img" aria-label="{escape(title)}" font-size="{FONT_SIZE}">'
-    )
+    size = f'viewBox="0 0 {WIDTH:g} {HEIGHT:g}" font-size="{FONT_SIZE}"'
+    opening = f'<svg id="{escape(name)}" class="plot" {size} role="img" aria-label="{escape(title)}">'
     return Plot(title, f"{opening}{''.join(parts)}</svg>")
 
 
@@ -65,7 +64,8 @@ def _rectangle(what: str, number: int, total: int, area: Area, hue: str) -> str:
 
 def _lines(what: str, number: int, area: Area) -> list[str]:
     """The name, shortened where it must be, and the amount below it where that fits; no amount stands without a name."""
-    most = int((area.width - 10) / (CHARACTER_PIXELS * FONT_SIZE / FONT_PIXELS))
+    advance = 0.72 if any(letter.isupper() for letter in what) else 0.57  # of the letters of a wide font, in font sizes
+    most = int((area.width - 10) / (advance * FONT_SIZE))
     rows = int((area.height - 5) / LINE_PIXELS)
     if rows < 1 or most < min(LEAST_CHARACTERS, len(what)):
         return []

@@ -25,6 +25,8 @@ _HOMES = {
     "Factorize": "edgecompress.recipe.stages",
     "ReplaceConvolutions": "edgecompress.recipe.stages",
     "MergeLinear": "edgecompress.recipe.stages",
+    "Equalize": "edgecompress.recipe.stages",
+    "CorrectBias": "edgecompress.recipe.stages",
     "QuantizeAware": "edgecompress.recipe.stages",
     "Distill": "edgecompress.recipe.stages",
     "Distiller": "edgecompress.techniques.distill",

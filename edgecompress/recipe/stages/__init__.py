@@ -10,6 +10,7 @@ from edgecompress.recipe.stages.config import StageConfig, Train
 from edgecompress.recipe.stages.distill import Distill
 from edgecompress.recipe.stages.factorize import Factorize
 from edgecompress.recipe.stages.merge_linear import MergeLinear
+from edgecompress.recipe.stages.post_training import CorrectBias, Equalize
 from edgecompress.recipe.stages.prune_channels import PruneChannels
 from edgecompress.recipe.stages.prune_layers import PruneLayers
 from edgecompress.recipe.stages.prune_neurons import PruneNeurons
@@ -21,7 +22,9 @@ from edgecompress.recipe.stages.train import TrainStage
 __all__ = [
     "TECHNIQUES",
     "ClusterWeights",
+    "CorrectBias",
     "Distill",
+    "Equalize",
     "Factorize",
     "Match",
     "MergeLinear",
@@ -71,6 +74,8 @@ TECHNIQUES: dict[str, Technique] = {
         ReplaceConvolutions, "edgecompress.techniques.replace_convolutions", 1, releases=("prune_weights", "cluster_weights")
     ),
     "merge_linear": Technique(MergeLinear, "edgecompress.techniques.merge_linear", 1, releases=("prune_weights", "cluster_weights")),
+    "equalize": Technique(Equalize, "edgecompress.techniques.post_training.equalize", 1, releases=("cluster_weights",)),
+    "correct_bias": Technique(CorrectBias, "edgecompress.techniques.post_training.correct_bias", 1),
     "quantize_aware": Technique(QuantizeAware, "edgecompress.techniques.quantize_aware", 2, followers=("train",), exports=("int8",)),
 }
 
@@ -85,6 +90,8 @@ Stage = Annotated[
     | Factorize
     | ReplaceConvolutions
     | MergeLinear
+    | Equalize
+    | CorrectBias
     | QuantizeAware,
     Field(discriminator="technique"),
 ]

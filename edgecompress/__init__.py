@@ -27,6 +27,8 @@ _HOMES = {
     "ReplaceConvolutions": "edgecompress.recipe.stages",
     "MergeLinear": "edgecompress.recipe.stages",
     "RemoveDead": "edgecompress.recipe.stages",
+    "Equalize": "edgecompress.recipe.stages",
+    "CorrectBias": "edgecompress.recipe.stages",
     "QuantizeAware": "edgecompress.recipe.stages",
     "Distill": "edgecompress.recipe.stages",
     "Distiller": "edgecompress.techniques.distill",

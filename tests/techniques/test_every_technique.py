@@ -12,7 +12,9 @@ from edgecompress.models.copying import copy_model
 from edgecompress.recipe.stages import (
     TECHNIQUES,
     ClusterWeights,
+    CorrectBias,
     Distill,
+    Equalize,
     Factorize,
     Match,
     MergeLinear,
@@ -42,6 +44,8 @@ EXAMPLES: dict[str, StageConfig] = {
     "replace_convolutions": ReplaceConvolutions(match=Match(epochs=1), timed_as=None, train=Train(epochs=1)),
     "merge_linear": MergeLinear(),
     "remove_dead": RemoveDead(),
+    "equalize": Equalize(),
+    "correct_bias": CorrectBias(),
     "quantize_aware": QuantizeAware(train=Train(epochs=1, learning_rate=1e-4)),
 }
 NEUTRAL: dict[str, StageConfig] = {

@@ -113,14 +113,24 @@ def benchmark_path(
     Raises:
         ModelError: neither is there.
     """
+    check_path(path)
     if not path.is_dir():
-        _check_content(path)
         return benchmark_files({path.stem: path}, threads=threads, runs=runs, progress=progress, timeout_s=timeout_s)
     models = {name: path / file for name, file in RUN_FILES.items() if (path / file).exists()}
-    if not models:
-        raise ModelError(f"{path}: a run folder must hold {', '.join(RUN_FILES.values())}. Received: none of them.")
     golden = {name: path / GOLDEN_FILES[name] for name in models if (path / GOLDEN_FILES[name]).exists()}
     return benchmark_files(models, threads=threads, runs=runs, progress=progress, golden=golden, timeout_s=timeout_s)
+
+
+def check_path(path: Path) -> None:
+    """Refuses what is no .tflite and no run folder.
+
+    Raises:
+        ModelError: with what is there.
+    """
+    if not path.is_dir():
+        _check_content(path)
+    elif not any((path / file).exists() for file in RUN_FILES.values()):
+        raise ModelError(f"{path}: a run folder must hold {', '.join(RUN_FILES.values())}. Received: none of them.")
 
 
 def _check_content(path: Path) -> None:
@@ -138,12 +148,12 @@ def benchmark_table(entries: Sequence[BenchmarkEntry]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table("model", "threads", "p50 ms", "p95 ms", "min ms", "max ms", "peak memory kB", "runtime", "trusted")
+    table = Table("model", "host", "threads", "p50 ms", "p95 ms", "min ms", "max ms", "peak memory kB", "runtime", "trusted")
     for entry in entries:
         times = (_number(value, 4) for value in (entry.p50_ms, entry.p95_ms, entry.min_ms, entry.max_ms))
         trust = entry.error or ("yes" if entry.trusted else "no: " + "; ".join(entry.distrust_reasons))
         runtime = f"{entry.runtime} {entry.runtime_version} ({entry.kernels})" if entry.runtime else ""
-        cells = (entry.model, str(entry.threads), *times, _number(entry.peak_rss_kb, 0), runtime, trust)
+        cells = (entry.model, entry.host, str(entry.threads), *times, _number(entry.peak_rss_kb, 0), runtime, trust)
         table.add_row(*(Text(cell) for cell in cells))
     return table
 

@@ -170,7 +170,7 @@ def _race(contenders: Sequence[_Contender], block_sizes: Sequence[int], timeout_
         for contender in contenders:
             contender.stop()
     after = take_snapshot()
-    reasons = distrust_reasons(before, after, governor=cpu["governor"], cores=cpu["cores"])
+    reasons = distrust_reasons(before, after, governor=cpu["governor"], cores=cpu["cores"], emulated=cpu["emulated"])
     return [_entry(contender, before, after, cpu, reasons) for contender in contenders]
 
 

@@ -211,7 +211,7 @@ class BenchmarkEntry(Section):
     max_ms: float | None = None
     p50_interval_ms: tuple[float, float] | None = None
     peak_rss_kb: float | None = None
-    cpu: dict[str, Any] = {}  # model, cores, governor, frequency_khz
+    cpu: dict[str, Any] = {}  # model, cores, governor, frequency_khz, emulated
     temperature_celsius: dict[str, float | None] | None = None  # before, after
     throttled: bool | None = None
     trusted: bool = False

@@ -46,7 +46,7 @@ def test_every_model_and_thread_count_has_an_entry_of_the_report(tiny_file, gold
         assert entry["p50_interval_ms"][0] <= entry["p50_ms"] <= entry["p50_interval_ms"][1]
         assert (entry["p95_ms"], entry["p99_ms"]) == (None, None)  # 100 runs carry a p90, no more
         assert min(entry["init_ms"], entry["first_ms"]) > 0
-        assert list(entry["cpu"]) == ["model", "cores", "governor", "frequency_khz"]
+        assert list(entry["cpu"]) == ["model", "cores", "governor", "frequency_khz", "emulated"]
         assert entry["trusted"] is (not entry["distrust_reasons"])
 
 
@@ -146,7 +146,7 @@ def test_settings_out_of_range_are_refused(tiny_file):
 
 
 def test_more_threads_than_cores_are_not_trusted(tiny_file, monkeypatch):
-    cpu = {"model": None, "cores": 1, "governor": None, "frequency_khz": None}
+    cpu = {"model": None, "cores": 1, "governor": None, "frequency_khz": None, "emulated": False}
     monkeypatch.setattr(benchmark, "describe_cpu", lambda: cpu)
     entries = benchmark_models({"m": tiny_file("double")}, threads=[1, 2], runs=50, timeout_s=60)
     assert ["2 threads shared 1 cores" in entry["distrust_reasons"] for entry in entries] == [False, True]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,21 +21,26 @@ from edgecompress import versions
 from edgecompress.backend import keras, set_threads
 from edgecompress.data import Data, load_data
 from edgecompress.delivery import Models, deliver
+from edgecompress.errors import ModelError
 from edgecompress.evaluation import evaluate_keras
+from edgecompress.graph.channels import channel_graph
 from edgecompress.keeps import Keep
 from edgecompress.plan import plan_stages
 from edgecompress.progress import Progress
 from edgecompress.recipe.model import AnyModel
 from edgecompress.recipe.schema import Recipe
-from edgecompress.recipe.stages import TECHNIQUES, StageConfig
+from edgecompress.recipe.stages import TECHNIQUES, PruneChannels, StageConfig
+from edgecompress.recipe.stages.prune_channels import Removal
 from edgecompress.record import load_stage, save_stage, stage_report
 from edgecompress.rehearsal import Rehearsal
 from edgecompress.report.schema import Report, StageReport
+from edgecompress.sensitivity import Sensitivity
 from edgecompress.stage import Context, StageResult
 from edgecompress.store import RunFolder, content_key, stage_name
 from edgecompress.techniques import baseline as baseline_stage
 from edgecompress.techniques.baseline import make_model
 from edgecompress.techniques.distill import teach
+from edgecompress.techniques.structured.curves import measure_channels
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,16 @@ class Surroundings:
         batch_size = self.data.batch_size
         return evaluate_keras(model, self.data.validation, self.recipe.task, batch_size=batch_size, progress=self.progress).metrics
 
+    def context(
+        self, index: int, technique: str, baseline: keras.Model | None, keeps: tuple[Keep, ...], folder: Path, warn: Callable[[str], None]
+    ) -> Context:  # fmt: skip
+        """What one stage is given."""
+        seed = int(np.random.SeedSequence([self.recipe.seed, index]).generate_state(1)[0])
+        return Context(
+            f"{index:02d} {technique}", self.data, self.recipe.task, seed, baseline, keeps, folder, self.progress, self.evaluate,
+            self.allow_code, teach, warn, self.rehearsal,
+        )  # fmt: skip
+
     @property
     def rehearsal(self) -> Rehearsal:
         """Makes the file of any model on the way, and times it where the recipe has a benchmark."""
@@ -75,14 +91,7 @@ def run_line(recipe: Recipe, store: RunFolder, progress: Progress, *, allow_code
         EdgeCompressError: the narrowest kind. Missed goals and failed devices are in the report, not raised.
     """
     started_at = datetime.now(UTC)
-    threads = set_threads(recipe.threads)
-    with progress.task("loading data and model"):
-        data = load_data(recipe.data, recipe.task, seed=recipe.seed, allow_code=allow_code)
-        # What a later stage would refuse is said now, before anything is trained.
-        model = make_model(recipe.model, recipe.task, data, seed=recipe.seed, allow_code=allow_code)
-        plan_stages(recipe, model, data, allow_code=allow_code)
-    surroundings = Surroundings(recipe, data, store, progress, threads, allow_code)
-    store.write("recipe.lock.yaml", versions.lock(recipe, data.fingerprint, threads))
+    surroundings = prepare(recipe, store, progress, allow_code=allow_code)
     state, stage = run_baseline(surroundings)
     baseline, stages = state.model, [stage]
     for index, config in enumerate(recipe.stages, start=1):
@@ -90,8 +99,39 @@ def run_line(recipe: Recipe, store: RunFolder, progress: Progress, *, allow_code
         stages.append(stage)
     store.keep_only({stage_name(stage.index, stage.technique) for stage in stages})
     return deliver(
-        recipe, data, Models(baseline, state.model, state.keeps), stages, store, progress, started_at=started_at, threads=threads
-    )
+        recipe, surroundings.data, Models(baseline, state.model, state.keeps), stages, store, progress, started_at=started_at,
+        threads=surroundings.threads,
+    )  # fmt: skip
+
+
+def measure_sensitivity(recipe: Recipe, store: RunFolder, progress: Progress, *, allow_code: bool) -> Sensitivity:
+    """Trains or loads the baseline of a recipe, as a run would, and measures all its groups of channels.
+
+    What the first stage that removes channels or neurons says of criterion and statistics holds; without one, its defaults.
+
+    Raises:
+        EdgeCompressError: as `run_line`; ModelError where no group of channels can be cut.
+    """
+    surroundings = prepare(recipe, store, progress, allow_code=allow_code)
+    state, _ = run_baseline(surroundings)
+    config = next((stage for stage in recipe.stages if isinstance(stage, Removal)), PruneChannels(fraction=0.5))
+    graph = channel_graph(state.model)
+    names = [group.name for group in graph.groups if not group.frozen.all()]
+    if not names:
+        raise ModelError(f"{state.model.name}: model must have a group of channels that can be cut. Received: none.")
+    context = surroundings.context(0, "sensitivity", state.model, state.keeps, store.path, progress.say)
+    return measure_channels(state.model, graph, names, config.criterion, context, reestimate=config.reestimate)
+
+
+def prepare(recipe: Recipe, store: RunFolder, progress: Progress, *, allow_code: bool) -> Surroundings:
+    """Loads the data, and refuses at once what a later stage would refuse."""
+    threads = set_threads(recipe.threads)
+    with progress.task("loading data and model"):
+        data = load_data(recipe.data, recipe.task, seed=recipe.seed, allow_code=allow_code)
+        model = make_model(recipe.model, recipe.task, data, seed=recipe.seed, allow_code=allow_code)
+        plan_stages(recipe, model, data, allow_code=allow_code)
+    store.write("recipe.lock.yaml", versions.lock(recipe, data.fingerprint, threads))
+    return Surroundings(recipe, data, store, progress, threads, allow_code)
 
 
 def run_baseline(surroundings: Surroundings) -> tuple[State, StageReport]:
@@ -141,19 +181,15 @@ def _run_stage(
         progress.say(f"{_one_line(report)}  (kept from an earlier run)")
         return State(model, kept_keeps, key), report
     started = time.monotonic()
-    seed = int(np.random.SeedSequence([surroundings.recipe.seed, index]).generate_state(1)[0])
-    keras.utils.set_random_seed(seed)
-    keras.backend.reset_uids()  # names such as quantize_layer_3 would count what this process did before, and stand in the file
     warnings: list[str] = []
 
     def warn(warning: str) -> None:
         warnings.append(warning)
         progress.say(f"warning: {warning}")
 
-    context = Context(
-        f"{index:02d} {technique}", surroundings.data, surroundings.recipe.task, seed, baseline, keeps, folder.begin(), progress,
-        surroundings.evaluate, surroundings.allow_code, teach, warn, surroundings.rehearsal,
-    )  # fmt: skip
+    context = surroundings.context(index, technique, baseline, keeps, folder.begin(), warn)
+    keras.utils.set_random_seed(context.seed)
+    keras.backend.reset_uids()  # names such as quantize_layer_3 would count what this process did before, and stand in the file
     result = work(context)
     metrics = surroundings.evaluate(result.model)
     report = stage_report(index, technique, identifier, result, metrics, time.monotonic() - started)

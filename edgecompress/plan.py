@@ -1,6 +1,6 @@
 """What a recipe would do, layer by layer, in seconds: the model is built or loaded, nothing is trained."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -9,11 +9,13 @@ from edgecompress.data import Data, load_data
 from edgecompress.export import convert
 from edgecompress.export.chosen_layers import choose_kernels
 from edgecompress.export.compatibility import check_model
+from edgecompress.graph.channels import channel_graph
 from edgecompress.graph.layers import ModelTotals, describe_layers, layer_variables, total
 from edgecompress.graph.selection import select_layers
 from edgecompress.progress import Progress
 from edgecompress.recipe.schema import Export, Recipe
 from edgecompress.recipe.stages import TECHNIQUES
+from edgecompress.recipe.stages.prune_channels import Removal
 from edgecompress.recipe.training import Training
 from edgecompress.samples import each
 from edgecompress.stage import LayerRecord, Outlook
@@ -31,12 +33,16 @@ NUM_SAMPLES = 4  # that calibrate the file which shows the operators
 
 @dataclass(frozen=True)
 class StagePlan:
-    """One stage as it would be: what it does to each layer, and the model's totals after it."""
+    """One stage as it would be: what it does to each layer, and the model's totals after it.
+
+    `groups`: of a stage that removes channels or neurons, a line for each group of channels that can only be cut together.
+    """
 
     index: int
     technique: str
     totals: ModelTotals
     layers: list[LayerRecord]
+    groups: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -86,8 +92,9 @@ def plan_stages(recipe: Recipe, model: keras.Model, data: Data, *, allow_code: b
     _check_frozen(model, recipe.model.train)
     for index, config in enumerate(recipe.stages, start=1):
         _check_frozen(model, config.train)
+        groups = channel_graph(model).describe().splitlines() if isinstance(config, Removal) else []
         model, records = _plan_stage(model, config, outlook)
-        stages.append(StagePlan(index, config.technique, total(describe_layers(model)), records))
+        stages.append(StagePlan(index, config.technique, total(describe_layers(model)), records, groups))
     check_model(model, recipe.export)
     if recipe.export.only:
         choose_kernels(model, recipe.export.only)
@@ -157,4 +164,11 @@ def plan_table(planned: Plan) -> "RenderableType":
         for record in stage.layers:
             style = None if record.action == "changed" else "dim"
             table.add_row("", Text(f"{record.name} ({record.type})"), Text(f"{record.action}: {record.reason}"), style=style)
-    return Group(Text(title, style="bold"), table)
+    groups = [
+        Text(line, style="bold" if line is heading else "")
+        for stage in planned.stages
+        if stage.groups
+        for heading in [f"Channels that stage {stage.index:02d} {stage.technique} can only cut together:"]
+        for line in (heading, *stage.groups)
+    ]
+    return Group(Text(title, style="bold"), table, *groups)

@@ -31,6 +31,7 @@ def stage_report(
         "metrics": {"validation": validation}, "layers": [asdict(layer) for layer in result.layers],
         "keeps": [keep.model_dump() for keep in keep_reports(result.model, result.keeps)],
         "training": result.training, "released": list(result.released), "notes": list(result.notes),
+        "sensitivity": None if result.sensitivity is None else result.sensitivity.to_dict(),
         "reasons": sorted({layer.reason for layer in result.layers}) if untouched else [],
     })  # fmt: skip
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from edgecompress.backend import keras
     from edgecompress.report.schema import Report
+    from edgecompress.sensitivity import Sensitivity
 
 Samples: TypeAlias = Any  # (x, y) arrays, or a tf.data.Dataset of such pairs, which has no types
 
@@ -100,6 +101,32 @@ def run_recipe(
 
             report = measure_run(store.path, report, hosts, ssh_config=ssh_config, progress=progress)
         return Run(store.path, report, allow_code=allow_code)
+
+
+def measure_sensitivity(
+    recipe: Recipe | str | Path, *, out: Path | None = None, allow_code: bool = False, progress: Progress | None = None
+) -> Sensitivity:
+    """Measures how much each group of channels of a recipe's baseline matters: the validation metric with it alone cut.
+
+    The folder gets `sensitivity.json`, with which a killed call goes on, and `sensitivity.html`; a run of the recipe shares the baseline.
+
+    Args:
+        recipe: resolved and checked, or a path as for `run`.
+        out: the run folder; absent: `runs/<name>`.
+        allow_code: as for `run`.
+        progress: where bars and lines go; silent by default.
+
+    Raises:
+        EdgeCompressError: bad recipe, data or model; see `errors`.
+    """
+    progress, recipe = progress or Progress(), recipe if isinstance(recipe, Recipe) else load_recipe(recipe, {})
+    with RunFolder(out or Path("runs") / recipe.name) as store, noise_to(store.log):
+        with progress.task("loading TensorFlow"):
+            from edgecompress import pipeline
+            from edgecompress.report.sensitivity_page import render_sensitivity
+        found = pipeline.measure_sensitivity(recipe, store, progress, allow_code=allow_code)
+        store.write("sensitivity.html", render_sensitivity(recipe.name, found.to_dict()))
+        return found
 
 
 def run(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from edgecompress.recipe.distillation import Distillation
     from edgecompress.recipe.schema import Task
     from edgecompress.rehearsal import Rehearsal
+    from edgecompress.sensitivity import Sensitivity
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class StageResult:
     released: tuple[str, ...] = ()  # one sentence per keep that this stage had to break
     training: list[dict[str, float]] = field(default_factory=list)  # one dictionary per epoch: loss, learning_rate, validation_...
     notes: tuple[str, ...] = ()  # what else there is to say, one sentence each
+    sensitivity: Sensitivity | None = None  # where it decided how much of each part goes
 
 
 @dataclass(frozen=True)

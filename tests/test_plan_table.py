@@ -47,3 +47,11 @@ def test_model_without_weights_has_no_ratio(make_plan):
 def test_names_of_layers_are_shown_as_they_are(make_plan):
     record = LayerRecord("block[a]/conv", "Conv2D", "skipped", "matches [b]")
     assert "block[a]/conv (Conv2D)" in printed(make_plan(layers=[record]))
+
+
+def test_groups_of_channels_stand_below_the_table():
+    totals = ModelTotals(10, 10, 20, True, 40)
+    groups = ["16 channels of conv1, into conv2", "10 channels of logits; all must stay: an output of the model"]
+    plan = Plan("trial", [StagePlan(1, "prune_channels", totals, [], groups)], 40, 10, "int8")
+    assert "Channels that stage 01 prune_channels can only cut together:\n16 channels of conv1, into conv2" in printed(plan)
+    assert plan.to_dict()["stages"][0]["groups"] == groups

@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[Callable[..., Any], str]] = {
     "run": (recipes.run, "edgecompress run recipes/quickstart.yaml --set stages.prune.sparsity=0.7 --out runs/trial"),
     "check": (recipes.check, "edgecompress check recipes/*.yaml"),
     "plan": (recipes.plan, "edgecompress plan recipes/quickstart.yaml"),
+    "sensitivity": (recipes.sensitivity, "edgecompress sensitivity recipes/quickstart.yaml"),
     "inspect": (models.inspect, "edgecompress inspect runs/quickstart/model.tflite --json"),
     "convert": (models.convert, "edgecompress convert model.keras --format int8 --data calibration.npz"),
     "shrink": (models.shrink, "edgecompress shrink model.tflite -o smaller.tflite"),

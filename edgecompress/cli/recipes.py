@@ -88,6 +88,31 @@ def plan(
     show_json(planned.to_dict()) if as_json else show(plan_table(planned))
 
 
+def sensitivity(
+    recipe: RecipeFile,
+    settings: Settings = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Run folder; absent: runs/NAME.", show_default=False)] = None,
+    allow_code: AllowCode = False,
+    allow_env: AllowEnv = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Measures how much each group of channels matters: the validation metric of the baseline with that group alone cut.
+
+    Nothing but the baseline is trained. A killed call goes on where it was.
+    """
+    checked = checked_recipe(recipe, settings, allow_env)
+    from edgecompress.report.table import sensitivity_table
+    from edgecompress.runs import measure_sensitivity
+
+    folder = out or Path("runs") / checked.name
+    found = measure_sensitivity(checked, out=folder, allow_code=allow_code, progress=Progress() if quiet else visible_progress())
+    if as_json:
+        show_json(found.to_dict())
+    else:
+        show(sensitivity_table(found.to_dict()), f"Drawn: {folder / 'sensitivity.html'}")
+
+
 def techniques(
     name: Annotated[str | None, typer.Argument(metavar="NAME", help="One technique, in full.", show_default=False)] = None,
     as_json: AsJson = False,

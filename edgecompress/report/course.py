@@ -7,6 +7,7 @@ from typing import Any
 
 from edgecompress.report.document import Block, Cell, Table, make_table
 from edgecompress.report.schema import KeepReport, LayerReport, Report, StageReport
+from edgecompress.report.sensitivity import sensitivity_block, sensitivity_key
 from edgecompress.report.words import (
     NOT_KNOWN,
     bytes_text,
@@ -48,6 +49,9 @@ def final_on_validation(report: Report) -> float | None:
 def course_blocks(report: Report) -> Iterator[Block]:
     """Stages, keeps and layers, those that have something to say."""
     yield _stages_block(report)
+    for stage in report.stages:
+        if stage.sensitivity is not None:
+            yield sensitivity_block(sensitivity_key(stage), f"Sensitivity before {stage_label(stage)}", stage.sensitivity)
     if any(stage.keeps for stage in report.stages):
         yield _keeps_block(report)
     if report.layer_bytes or any(stage.layers for stage in report.stages):

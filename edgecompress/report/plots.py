@@ -9,6 +9,7 @@ from edgecompress.report.curves import training_addends, training_loss, training
 from edgecompress.report.latency import MODELS
 from edgecompress.report.row_plots import latency, layer_bytes, span, stage_bytes, stage_metric, stage_parameters
 from edgecompress.report.schema import Report
+from edgecompress.report.sensitivity import curves_plot, sensitivity_key
 from edgecompress.report.summary import file_bytes, metrics_on_test, scalar_metrics
 from edgecompress.report.words import bytes_text, is_fraction_correct, metric_title
 
@@ -29,6 +30,9 @@ def plots(report: Report) -> dict[str, Plot]:
             "training_addends": training_addends(report),
             "layer_bytes": layer_bytes(report),
         }
+        for stage in report.stages:
+            if stage.sensitivity is not None:
+                found[sensitivity_key(stage)] = curves_plot(sensitivity_key(stage), stage.sensitivity)
     return {name: plot for name, plot in found.items() if plot is not None}
 
 

@@ -70,6 +70,23 @@ class KeepReport(Section):
     held: bool
 
 
+class CurveReport(Section):
+    """The metric with one part of the model compressed alone, at each level: a fraction of its channels that is gone."""
+
+    name: str
+    levels: list[float]
+    metrics: list[float]
+
+
+class SensitivityReport(Section):
+    """What decided how much of each part goes. `whole`: the metric of the model before, on the validation split."""
+
+    metric: str
+    rises: bool
+    whole: float
+    curves: list[CurveReport]
+
+
 class StageReport(Section):
     """One stage as measured after it; index 0 is the baseline."""
 
@@ -91,6 +108,7 @@ class StageReport(Section):
     reasons: list[str] = []  # why it left everything alone (no_op)
     warnings: list[str] = []  # said while it ran; all stages' stand under the report's `warnings` too
     notes: list[str] = []  # what else there is to say, such as how a model was brought in
+    sensitivity: SensitivityReport | None = None
 
 
 class ModelMetrics(TypedDict, total=False):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from html import escape
+from typing import Any
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -12,13 +13,25 @@ from rich.text import Text
 from edgecompress.report.course import stage_notes, stages_table
 from edgecompress.report.document import Cell, Table, without
 from edgecompress.report.latency import speedup
-from edgecompress.report.schema import Report
+from edgecompress.report.schema import Report, SensitivityReport
+from edgecompress.report.sensitivity import sensitivity_block
 from edgecompress.report.summary import goals_table, side_by_side
 from edgecompress.report.words import failure_text, verdict_sentence
 
 NOT_ON_TERMINAL = ("MACs", "Time", "State")  # of the stages: a terminal is narrow, and the page has them
 STYLES = {"plain": "", "good": "green", "bad": "bold red", "quiet": "dim"}
 LEAST_NAME_WIDTH = 10  # characters
+
+
+def sensitivity_table(values: dict[str, Any]) -> RenderableType:
+    """Curves for the terminal.
+
+    Args:
+        values: `Sensitivity.to_dict()`.
+    """
+    found = SensitivityReport.model_validate(values)
+    block = sensitivity_block("sensitivity", "", found)
+    return Group(*(words(paragraph) for paragraph in block.paragraphs), *(terminal_table(table) for table in block.tables))
 
 
 def summary_table(report: Report) -> RenderableType:

@@ -31,7 +31,7 @@ def trace_channels(model: Any) -> Trace:
 def _walk(trace: Trace, model: Any, prefix: str, inputs: Sequence[Tensor]) -> list[Tensor]:
     """The model's outputs for these inputs. Called once per call of a nested model: its layers are shared layers then."""
     known: dict[int, Tensor] = {id(tensor): given for tensor, given in zip(model.inputs, inputs, strict=True)}
-    for node in _nodes(model):
+    for node in nodes_in_order(model):
         path = prefix + node.layer.name
         given = [known[id(tensor)] for tensor in node.keras_inputs]
         if _is_nested_model(node):
@@ -43,7 +43,7 @@ def _walk(trace: Trace, model: Any, prefix: str, inputs: Sequence[Tensor]) -> li
     return [known[id(tensor)] for tensor in model.outputs]
 
 
-def _nodes(model: Any) -> Iterator[Any]:
+def nodes_in_order(model: Any) -> Iterator[Any]:
     """Calls of layers, each after those that it depends on."""
     for depth in sorted(model._nodes_by_depth, reverse=True):
         yield from (node for node in model._nodes_by_depth[depth] if not node.is_input)

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from edgecompress.recipe.stages.budget import Budget
 from edgecompress.recipe.stages.config import Config, Layers, RecoveryTrain, Skip, Train
@@ -35,6 +35,11 @@ class Removal(Budget):
     scope: Literal["global", "layer"] = Field(
         default="global", description="global: the least of all layers go; layer: the same fraction of each"
     )
+    ratios: Literal["scores", "sensitivity"] = Field(
+        default="scores",
+        description="what decides how much of each layer goes: scores: `scope`; sensitivity: the validation metric, measured with each "
+        "layer cut alone, so that all lose about as much of it",
+    )
     round_to: int = Field(
         default=8, ge=1, le=1024, description="channels left are a multiple of this, or all; smaller layers are left alone by the default"
     )
@@ -47,6 +52,12 @@ class Removal(Budget):
     layers: Layers = []
     skip: Skip = []
     train: RecoveryTrain = None
+
+    @model_validator(mode="after")
+    def _ratios_fit(self) -> "Removal":
+        if self.ratios == "sensitivity" and self.scope == "layer":
+            raise ValueError("scope must be absent or global with ratios: sensitivity. Received: 'layer', the same fraction of each layer")
+        return self
 
 
 class PruneChannels(Removal):

@@ -13,13 +13,15 @@ from edgecompress.graph.channels import ChannelGraph, carry_out, channel_graph, 
 from edgecompress.keeps import Keep, sliced
 from edgecompress.models.copying import copy_model
 from edgecompress.recipe.stages.prune_channels import Removal
+from edgecompress.sensitivity import Sensitivity, losses_by_name
 from edgecompress.stage import Context, LayerRecord, StageResult
 from edgecompress.techniques.structured.budget import MEASURED, Limit, Measure, choose, limit_of, measure_of, unreachable
+from edgecompress.techniques.structured.curves import measure_channels, scores_of_losses
 from edgecompress.techniques.structured.field import Belongs, Field, channel_records, choose_field, multiple_of
 from edgecompress.techniques.structured.ranking import Choice, Contender, Ranking
 from edgecompress.techniques.structured.reestimate import reestimate_batch_norm
 from edgecompress.techniques.structured.scores import WITHOUT_SAMPLES, score_channels
-from edgecompress.techniques.structured.sparse import train_sparse
+from edgecompress.techniques.structured.sparse import batch_norm_scales, train_sparse
 from edgecompress.training import fit
 
 HARDWARE_MULTIPLE = 8  # channels that kernels of CPUs work on at a time
@@ -36,12 +38,14 @@ class Course:
     Attributes:
         limit: what may be left in the end.
         context: None while planning: then there are no samples, and nothing is measured.
+        sensitivity: of the groups before the first cut, where it spreads the budget.
     """
 
     config: Removal
     field: Field
     limit: Limit
     context: Context | None
+    sensitivity: Sensitivity | None = None
 
     def choice(self, model: keras.Model, graph: ChannelGraph, share: float, round_to: int, *, must_reach: bool) -> Choice:
         """The channels of `model` to cut so that this share of the way to the limit is gone.
@@ -64,11 +68,13 @@ class Course:
         criterion = self.config.criterion
         if self.context is None and criterion not in WITHOUT_SAMPLES:
             criterion = "l1"  # a plan has no samples; before a training, no criterion knows more
-        contenders = []
+        contenders, losses = [], {} if self.sensitivity is None else losses_by_name(self.sensitivity)
         for group, scores in zip(graph.groups, score_channels(criterion, model, graph, self.context), strict=True):
             if group.name in self.field.sizes:
                 least = ceil(self.config.floor * self.field.sizes[group.name])
                 stays = group.frozen | np.isnan(scores)
+                if group.name in losses:
+                    scores = scores_of_losses(scores, stays, *losses[group.name], self.field.sizes[group.name])
                 contenders.append(Contender(group.name, scores, stays, multiple_of(group, round_to), least))
         if all(contender.frozen.all() for contender in contenders):
             raise ModelError(f"criterion {criterion} must have something to look at in a layer that is cut. Received: layers without.")
@@ -94,7 +100,8 @@ def remove(model: keras.Model, config: Removal, context: Context, belongs: Belon
     smaller, keeps, rows, notes = model, context.keeps, list[dict[str, float]](), tuple[str, ...]()
     if config.sparse is not None:
         smaller, rows = train_sparse(model, graph, field.sizes, config.sparse, _within(context, "sparse"), keeps)
-    course = Course(config, field, limit, context)
+    curves = _sensitivity(smaller, config, field, context)
+    course = Course(config, field, limit, context, curves)
     for step in range(1, config.steps + 1):
         is_last = step == config.steps
         choice = course.choice(smaller, graph, step / config.steps, config.round_to, must_reach=is_last)
@@ -108,7 +115,14 @@ def remove(model: keras.Model, config: Removal, context: Context, belongs: Belon
             rows += fit(smaller, config.train, _within(context, f"step_{step}"), keeps=keeps)
     _forget_trainings(context)
     records = channel_records(model, field.sizes, graph, WORTH_MORE)
-    return StageResult(smaller, field.left_alone + records, keeps, training=_numbered(rows), notes=notes)
+    return StageResult(smaller, field.left_alone + records, keeps, training=_numbered(rows), notes=notes, sensitivity=curves)
+
+
+def _sensitivity(model: keras.Model, config: Removal, field: Field, context: Context) -> Sensitivity | None:
+    """The curves of the groups to work on; None where they do not decide."""
+    if config.ratios != "sensitivity":
+        return None
+    return measure_channels(model, channel_graph(model), list(field.sizes), config.criterion, context, reestimate=config.reestimate)
 
 
 def plan_removal(model: keras.Model, config: Removal, belongs: Belongs) -> tuple[keras.Model, list[LayerRecord]]:
@@ -116,10 +130,12 @@ def plan_removal(model: keras.Model, config: Removal, belongs: Belongs) -> tuple
 
     Raises:
         RecipeError: a pattern that matches nothing, or `round_to` larger than a layer.
-        ModelError: nothing can be cut, or the budget cannot be reached.
+        ModelError: nothing can be cut, the budget cannot be reached, or the penalty of `sparse` finds nothing.
     """
     graph = channel_graph(model)
     field = choose_field(model, graph, config, belongs)
+    if config.sparse is not None and config.sparse.penalty == "batch_norm":
+        batch_norm_scales(group for group in graph.groups if group.name in field.sizes)
     if config.kind in MEASURED:
         words = f"channels go until {config.kind} {config.amount:g} is met, which a run measures"
         changed = [replace(record, action="changed") for record in channel_records(model, field.sizes, graph, words)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from .child import Child
 from .fault import DeviceFault
 from .machine import describe_cpu, is_throttled, take_snapshot
+from .power import PowerMeter, energy, find_meter, idle_power_w
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,16 +33,19 @@ def measure_sustained(
 
     Returns:
         minutes, threads, windows[]{at_s, invokes, p50_ms, max_ms, temperature_celsius, frequency_khz, throttled}, and `slowdown`: p50 of
-        the last window / p50 of the first. Or `error` alone.
+        the last window / p50 of the first, and `energy` (see `power`). Or `error` alone.
     """
     windows: list[dict[str, Any]] = []
+    name, file = find_meter() or (None, None)
+    idle_w = None if file is None else idle_power_w(file)
     job = {"job": "benchmark", "model": model, "golden": golden, "threads": threads}
     num_windows = max(1, round(minutes * 60 / _WINDOW_S))
     try:
-        with Child(job, timeout_s=minutes * 60 + timeout_s) as child:
+        with Child(job, timeout_s=minutes * 60 + timeout_s) as child, contextlib.ExitStack() as sampling:
             first_ms = child.receive()["first_ms"]
             child.send({"step": "warm_up"})
             child.receive()
+            meter = None if file is None else sampling.enter_context(PowerMeter(file))
             start, invokes = time.monotonic(), max(1, int(_WINDOW_S / 10 * 1e3 / max(first_ms, 1e-3)))
             while time.monotonic() - start < minutes * 60:
                 if on_progress is not None:
@@ -49,6 +54,7 @@ def measure_sustained(
                 window = _window(np.array(child.receive()["durations_ns"]) / 1e6, time.monotonic() - start)
                 windows.append(window)
                 invokes = max(1, int(_WINDOW_S * 1e3 / window["mean_ms"]))
+            seconds, busy_w = time.monotonic() - start, None if meter is None else meter.mean_w()
             child.send({"step": "finish"})
             child.receive()
             child.finish()
@@ -56,6 +62,7 @@ def measure_sustained(
         return {"error": fault.reason}
     return {
         "minutes": minutes, "threads": threads, "windows": windows, "slowdown": windows[-1]["p50_ms"] / windows[0]["p50_ms"],
+        "energy": energy(name, idle_w, busy_w, seconds, sum(window["invokes"] for window in windows)),
     }  # fmt: skip
 
 
@@ -82,4 +89,5 @@ def describe_sustained(found: dict[str, Any]) -> str:
     text = f"{found['minutes']:g} minutes without a pause: p50 {first['p50_ms']:.4f} ms at first, {last['p50_ms']:.4f} ms at the end"
     if first["temperature_celsius"] is not None and last["temperature_celsius"] is not None:
         text += f", {first['temperature_celsius']:.0f} to {last['temperature_celsius']:.0f} degrees Celsius"
-    return text
+    used = found["energy"]
+    return text + (f", {used['mj_per_invoke']:.4g} mJ an invoke ({used['meter']})" if used["measured"] else ", energy not measured")

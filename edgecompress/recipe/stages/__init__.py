@@ -58,9 +58,9 @@ class Technique:
 
 TECHNIQUES: dict[str, Technique] = {
     "train": Technique(TrainStage, "edgecompress.techniques.train", 1),
-    "prune_channels": Technique(PruneChannels, "edgecompress.techniques.prune_channels", 1),
+    "prune_channels": Technique(PruneChannels, "edgecompress.techniques.prune_channels", 2),
     "prune_layers": Technique(PruneLayers, "edgecompress.techniques.prune_layers", 1),
-    "prune_neurons": Technique(PruneNeurons, "edgecompress.techniques.prune_neurons", 1),
+    "prune_neurons": Technique(PruneNeurons, "edgecompress.techniques.prune_neurons", 2),
     "prune_weights": Technique(PruneWeights, "edgecompress.techniques.prune_weights", 1, releases=("cluster_weights",)),
     "cluster_weights": Technique(ClusterWeights, "edgecompress.techniques.cluster_weights", 1),
     "distill": Technique(Distill, "edgecompress.techniques.distill", 1, plans_with_outlook=True),

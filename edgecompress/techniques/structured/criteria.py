@@ -91,6 +91,15 @@ def apoz(zeros: Floats) -> Scores:
     return 1.0 - zeros.astype(np.float64)
 
 
+def normalized(scores: Scores) -> Scores:
+    """Scores of one group over their Euclidean norm, so that groups are comparable: deep layers have small gradients. Zeros stay zeros.
+
+    Source: Molchanov et al., Pruning Convolutional Neural Networks (2017), equation 8.
+    """
+    norm = np.sqrt(np.square(scores).sum())
+    return scores / norm if norm > 0 else scores
+
+
 def relative(scores: Scores) -> Scores:
     """Scores over their mean, so that layers of other scales and sizes count alike; all zeros stay zeros."""
     mean = scores.mean()

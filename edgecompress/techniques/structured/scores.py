@@ -4,7 +4,8 @@ How the layers of a group are combined:
 - l1, l2, geometric_median: each layer that makes the channels scores them; divided by the layer's mean, and averaged.
 - batch_norm_scale: the average over the normalizations that the channels pass.
 - lamp: on the sum of squares over all layers that make the channels.
-- taylor, fisher: the sum over all layers that read the channels, which is the change of the loss when they all stop.
+- taylor, fisher: the sum over all layers that read the channels, which is the change of the loss when they all stop; divided by the
+  group's Euclidean norm.
 - activation, apoz: the average over all layers that read them; activation is divided by the group's mean.
 """
 
@@ -48,7 +49,7 @@ def score_channels(criterion: Criterion, model: keras.Model, graph: ChannelGraph
     if criterion in ("taylor", "fisher"):
         changes = loss_changes(model, graph, samples, context.task)
         every = criteria.taylor(changes.first_order) if criterion == "taylor" else criteria.fisher(changes.second_order)
-        return _by_group(graph, every)
+        return [criteria.normalized(scores) for scores in _by_group(graph, every)]
     seen = activations(model, graph, samples)
     if criterion == "apoz":
         return _by_group(graph, criteria.apoz(seen.zeros))

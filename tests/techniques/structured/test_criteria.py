@@ -45,6 +45,11 @@ def test_taylor_takes_the_magnitude_per_batch():
     assert criteria.taylor(np.array([[1.0, 2.0], [-1.0, 4.0]])).tolist() == [1.0, 3.0]
 
 
+def test_normalized_scores_have_norm_one_and_zeros_stay():
+    assert criteria.normalized(np.array([3.0, 4.0])).tolist() == [0.6, 0.8]
+    assert criteria.normalized(np.zeros(2)).tolist() == [0.0, 0.0]
+
+
 def test_fisher_is_half_the_mean():
     assert criteria.fisher(np.array([[1.0, 2.0], [3.0, 0.0]])).tolist() == [1.0, 0.5]
 

@@ -1,6 +1,6 @@
 """Which channels to cut: every criterion at three budgets of MACs, over several seeds, before and after fine-tuning.
 
-    EDGECOMPRESS_DATA=... python scripts/benchmarks/criteria.py [--seeds 3] [--processes 2] [--rows FILE] [--json FILE]
+    EDGECOMPRESS_DATA=... python scripts/benchmarks/criteria.py [--seeds 3] [--criteria taylor,l1,random] [--rows FILE] [--json FILE]
 
 Each seed trains builder `cnn` at width 16 on 20,000 images of Fashion-MNIST. Each criterion then cuts a copy to each budget in
 one step, ranked globally, BatchNormalization re-estimated, and one epoch of fine-tuning follows; accuracy is that on the 10,000
@@ -10,6 +10,7 @@ MACs before fine-tuning: taylor >= l1 > random, in the mean over the seeds.
 
 import argparse
 import json
+import math
 import os
 import platform
 import statistics
@@ -33,15 +34,17 @@ BEFORE, AFTER = "before", "after"
 JUDGED_BUDGET = 0.5
 
 
-def criteria() -> list[str]:
+JUDGED = ("taylor", "l1", "random")
+
+
+def all_criteria() -> list[str]:
     """All that a recipe may name; the judged ones first."""
     from edgecompress.recipe.stages import PruneChannels
 
-    judged = ["taylor", "l1", "random"]
-    return judged + [name for name in get_args(PruneChannels.model_fields["criterion"].annotation) if name not in judged]
+    return [*JUDGED, *(name for name in get_args(PruneChannels.model_fields["criterion"].annotation) if name not in JUDGED)]
 
 
-def run_seed(seed: int, rows: Path, done: set[tuple[str, float]]) -> None:
+def run_seed(seed: int, rows: Path, criteria: list[str], done: set[tuple[str, float]]) -> None:
     """Trains the network of one seed and cuts it in every way that is not done yet, in this process."""
     from edgecompress.backend import set_threads
 
@@ -59,7 +62,7 @@ def run_seed(seed: int, rows: Path, done: set[tuple[str, float]]) -> None:
         model = build_model(BuilderModel(source="builder", **NETWORK), data.input_shape, data.num_outputs, seed=seed)
         fit(model, Training(epochs=EPOCHS, learning_rate=2e-3, schedule="cosine"), replace(surroundings, folder=folder(name, "whole")))
         write(rows, {"seed": seed, "criterion": "none", "budget": 1.0, BEFORE: accuracy(model, surroundings), AFTER: None})
-        for criterion in criteria():
+        for criterion in criteria:
             for budget in BUDGETS:
                 if (criterion, budget) in done:
                     continue
@@ -114,24 +117,27 @@ def read(rows: Path) -> list[dict[str, Any]]:
 
 
 def mean(found: list[dict[str, Any]], criterion: str, budget: float, when: str) -> float:
-    """Over the seeds."""
-    return statistics.mean(row[when] for row in found if (row["criterion"], row["budget"]) == (criterion, budget))
+    """Over the seeds; NaN where nothing is done yet."""
+    values = [row[when] for row in found if (row["criterion"], row["budget"]) == (criterion, budget)]
+    return statistics.mean(values) if values else math.nan
 
 
 def show(found: list[dict[str, Any]], console: Console) -> bool:
     """The table; whether the order is the one that it must be."""
     console.print(f"without a cut: {100 * mean(found, 'none', 1.0, BEFORE):.2f} %")
-    table = Table("criterion", *(f"{when}, {100 * budget:.0f} % of the MACs" for when in (BEFORE, AFTER) for budget in BUDGETS))
-    for criterion in criteria():
-        table.add_row(criterion, *(f"{100 * mean(found, criterion, budget, when):.2f} %" for when in (BEFORE, AFTER) for budget in BUDGETS))
+    table = Table("criterion", *(f"{when}, {100 * budget:.0f} % of the MACs" for when in (BEFORE, AFTER) for budget in BUDGETS), "seeds")
+    for criterion in dict.fromkeys(row["criterion"] for row in found if row["criterion"] != "none"):
+        cells = (f"{100 * mean(found, criterion, budget, when):.2f} %" for when in (BEFORE, AFTER) for budget in BUDGETS)
+        table.add_row(criterion, *cells, str(len({row["seed"] for row in found if row["criterion"] == criterion})))
     console.print(table)
-    taylor, l1, random = (mean(found, name, JUDGED_BUDGET, BEFORE) for name in ("taylor", "l1", "random"))
+    taylor, l1, random = (mean(found, name, JUDGED_BUDGET, BEFORE) for name in JUDGED)
     return taylor >= l1 > random
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--criteria", help="absent: all", type=lambda text: text.split(","))
     parser.add_argument("--processes", type=int, default=2, help="seeds at the same time, one thread each")
     parser.add_argument("--rows", type=Path, default=Path("criteria.jsonl"))
     parser.add_argument("--json", type=Path)
@@ -139,11 +145,17 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.seed is not None:
         found = read(arguments.rows) if arguments.rows.exists() else []
-        run_seed(arguments.seed, arguments.rows, {(row["criterion"], row["budget"]) for row in found if row["seed"] == arguments.seed})
+        run_seed(
+            arguments.seed,
+            arguments.rows,
+            arguments.criteria or all_criteria(),
+            {(row["criterion"], row["budget"]) for row in found if row["seed"] == arguments.seed},
+        )
         return 0
 
     def child(seed: int) -> None:
-        subprocess.run([sys.executable, __file__, "--seed", str(seed), "--rows", str(arguments.rows)], check=True)
+        chosen = ["--criteria", ",".join(arguments.criteria)] if arguments.criteria else []
+        subprocess.run([sys.executable, __file__, "--seed", str(seed), *chosen, "--rows", str(arguments.rows)], check=True)
 
     with ThreadPoolExecutor(arguments.processes) as pool:
         list(pool.map(child, range(arguments.seeds)))

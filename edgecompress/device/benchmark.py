@@ -30,7 +30,7 @@ _SMALLEST_BLOCK = 5
 _WIDE_INTERVAL = 0.05  # of p50
 _UNTIMED_STEPS = 4  # check, load, warm up, close
 _TIMES = (
-    "runs", "init_ms", "first_ms", "mean_ms", "std_ms", "min_ms", "p50_ms", "p90_ms", "p95_ms", "p99_ms", "max_ms",
+    "runs", "init_ms", "first_ms", "mean_ms", "std_ms", "min_ms", "p50_ms", "p90_ms", "p95_ms", "p99_ms", "p999_ms", "max_ms",
     "p50_interval_ms", "peak_rss_kb",
 )  # fmt: skip
 
@@ -200,6 +200,7 @@ def _entry(contender: _Contender, before: Snapshot, after: Snapshot, cpu: dict[s
         **{key: times[key] for key in _TIMES if key != "runs"},
         "cpu": cpu,
         "temperature_celsius": {"before": before.temperature_celsius, "after": after.temperature_celsius},
+        "frequency_khz": {"before": before.frequency_khz, "after": after.frequency_khz},
         "throttled": is_throttled(before, after),
         "trusted": not doubts and contender.error is None,
         "distrust_reasons": doubts,

@@ -19,6 +19,8 @@ _ROOT = Path("/")
 # Source: Raspberry Pi documentation, "vcgencmd", get_throttled.
 _THROTTLE_BITS = {0: "under-voltage", 1: "the clock frequency is capped", 2: "throttled", 3: "the soft temperature limit is active"}
 
+_FREQUENCY = "sys/devices/system/cpu/cpu0/cpufreq"
+
 _OTHERS_LIMIT = 0.2  # cores
 _STOLEN_LIMIT = 0.02
 _LOAD_LIMIT = 0.5  # load per core
@@ -37,6 +39,7 @@ class Snapshot:
         load: Load average of one minute.
         temperature_celsius: Of the processor.
         throttle_bits: As `vcgencmd get_throttled` prints them.
+        frequency_khz: Of the first core.
     """
 
     clock_s: float
@@ -46,6 +49,7 @@ class Snapshot:
     load: float | None
     temperature_celsius: float | None
     throttle_bits: int | None
+    frequency_khz: int | None = None
 
 
 def take_snapshot(root: Path = _ROOT) -> Snapshot:
@@ -54,7 +58,7 @@ def take_snapshot(root: Path = _ROOT) -> Snapshot:
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     own = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     own_s = sum(usage.ru_utime + usage.ru_stime for usage in own)
-    return Snapshot(time.monotonic(), own_s, busy_s, stolen_s, load, read_temperature_celsius(root), _throttle_bits())
+    return Snapshot(time.monotonic(), own_s, busy_s, stolen_s, load, read_temperature_celsius(root), _throttle_bits(), _frequency_khz(root))
 
 
 def num_cores() -> int:
@@ -71,15 +75,19 @@ def thread_counts() -> list[int]:
 
 def describe_cpu(root: Path = _ROOT) -> dict[str, Any]:
     """The report's `cpu`: model, cores, governor, frequency_khz (of the first core, now), emulated."""
-    frequency = root / "sys/devices/system/cpu/cpu0/cpufreq"
-    frequency_khz = _read(frequency / "scaling_cur_freq")
     return {
         "model": _cpu_model(root),
         "cores": num_cores(),
-        "governor": _read(frequency / "scaling_governor"),
-        "frequency_khz": int(frequency_khz) if frequency_khz and frequency_khz.isdigit() else None,
+        "governor": _read(root / _FREQUENCY / "scaling_governor"),
+        "frequency_khz": _frequency_khz(root),
         "emulated": is_emulated(root),
     }
+
+
+def _frequency_khz(root: Path) -> int | None:
+    """The clock of the first core now."""
+    text = _read(root / _FREQUENCY / "scaling_cur_freq")
+    return int(text) if text and text.isdigit() else None
 
 
 def board_name(root: Path = _ROOT) -> str | None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from .child import Child
 from .fault import DeviceFault
-from .machine import describe_cpu, is_throttled, take_snapshot
+from .machine import is_throttled, take_snapshot
 from .power import PowerMeter, energy, find_meter, idle_power_w
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def _window(times_ms: np.ndarray, at_s: float) -> dict[str, Any]:
         "mean_ms": float(times_ms.mean()),
         "max_ms": float(times_ms.max()),
         "temperature_celsius": now.temperature_celsius,
-        "frequency_khz": describe_cpu()["frequency_khz"],
+        "frequency_khz": now.frequency_khz,
         "throttled": is_throttled(now, now),
     }
 

@@ -69,6 +69,15 @@ def test_converted_file_is_as_good_as_its_model(place, recipe, capsys):
     assert abs(accuracy[file] - accuracy[str(place / "model.h5")]) < 0.02  # 359 samples: 8 bits may flip a few
 
 
+def test_model_file_is_opened_once_in_a_run(recipe, tmp_path, monkeypatch):
+    from edgecompress.techniques import baseline
+
+    opened, read = [], baseline.read_model
+    monkeypatch.setattr(baseline, "read_model", lambda path, **options: (opened.append(path), read(path, **options))[1])
+    assert main(["run", recipe, *QUICK, "--set", "export={format: float32}", "--out", str(tmp_path / "run")]) == 0
+    assert len(opened) == 1
+
+
 def test_runs_are_compared_and_exit_code_six_says_what_is_not_ranked(runs, capsys):
     found = answer(capsys, "compare", *runs, "--json", codes=(0, 6))  # a busy machine is a reason not to rank latencies
     int8, float32 = found["runs"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,7 +39,20 @@ def rebuild(model: Any, make: Make, *, input_shape: Sequence[int] | None = None)
     """
     structure = graph_of(model).input
     inputs = _mapped(structure, {id(tensor): _new_input(tensor, input_shape) for tensor in model.inputs})
-    return keras.Model(inputs, _Rebuilding(model, make).replay(model, inputs, training=None), name=model.name)
+    with _collector_paused():
+        return keras.Model(inputs, _Rebuilding(model, make).replay(model, inputs, training=None), name=model.name)
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """No search for cyclic garbage meanwhile: a graph of hundreds of layers starts many, which find nothing and take a fifth of the time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def is_graph(layer: Any) -> bool:

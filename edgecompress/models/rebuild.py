@@ -45,7 +45,7 @@ def rebuild(model: Any, make: Make, *, input_shape: Sequence[int] | None = None)
 
 @contextmanager
 def _collector_paused() -> Iterator[None]:
-    """No search for cyclic garbage meanwhile: a graph of hundreds of layers starts many, which find nothing and take a fifth of the time."""
+    """No search for cyclic garbage meanwhile: building hundreds of layers starts many, which find nothing and take a fifth of the time."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:

@@ -29,8 +29,10 @@ def compare(
         raise typer.Exit(NOT_RANKED)
 
 
-def report(run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder")]) -> None:
+def report(run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder")], as_json: AsJson = False) -> None:
     """Writes report.md and report.html again from report.json."""
     from edgecompress.report import Report, write_report
 
-    show(f"Report: {write_report(Report.load(run), run)}")
+    found = Report.load(run)
+    path = write_report(found, run)
+    show_json(found.model_dump(mode="json")) if as_json else show(f"Report: {path}")

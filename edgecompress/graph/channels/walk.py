@@ -1,6 +1,6 @@
 """The walk over a functional model: each call of a layer goes to the rule of its class, nested models are entered."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from edgecompress.backend import tf
@@ -8,6 +8,7 @@ from edgecompress.errors import ModelError
 from edgecompress.graph.channels.operators import operator_rule
 from edgecompress.graph.channels.rules import MAKERS, MERGERS, RULES
 from edgecompress.graph.channels.trace import Call, Channels, Fixed, NotFollowed, Rule, Tensor, Trace
+from edgecompress.graph.order import nodes_in_order
 
 
 def trace_channels(model: Any) -> Trace:
@@ -31,7 +32,7 @@ def trace_channels(model: Any) -> Trace:
 def _walk(trace: Trace, model: Any, prefix: str, inputs: Sequence[Tensor]) -> list[Tensor]:
     """The model's outputs for these inputs. Called once per call of a nested model: its layers are shared layers then."""
     known: dict[int, Tensor] = {id(tensor): given for tensor, given in zip(model.inputs, inputs, strict=True)}
-    for node in _nodes(model):
+    for node in nodes_in_order(model):
         path = prefix + node.layer.name
         given = [known[id(tensor)] for tensor in node.keras_inputs]
         if _is_nested_model(node):
@@ -41,12 +42,6 @@ def _walk(trace: Trace, model: Any, prefix: str, inputs: Sequence[Tensor]) -> li
             outputs = _follow(trace, _call(node, path, given, is_nested=bool(prefix)))
         known.update(zip(map(id, tf.nest.flatten(node.outputs)), outputs, strict=True))
     return [known[id(tensor)] for tensor in model.outputs]
-
-
-def _nodes(model: Any) -> Iterator[Any]:
-    """Calls of layers, each after those that it depends on."""
-    for depth in sorted(model._nodes_by_depth, reverse=True):
-        yield from (node for node in model._nodes_by_depth[depth] if not node.is_input)
 
 
 def _is_nested_model(node: Any) -> bool:

@@ -30,7 +30,7 @@ TIMEOUT_S = 900.0  # of one model with one number of threads, over all its runs
 
 def benchmark(
     model: str | Path | Mapping[str, str | Path], *, threads: Sequence[int] = (1,), runs: int = 200, timeout_s: float = TIMEOUT_S,
-    quiet: bool = False,
+    minutes: float = 0.0, quiet: bool = False,
 ) -> list[BenchmarkEntry]:  # fmt: skip
     """Latency of a .tflite, of several interleaved, or of the files of a run folder, on this machine.
 
@@ -39,6 +39,7 @@ def benchmark(
         threads: numbers of threads to sweep.
         runs: timed invokes per entry, at least 50; p95 needs 200, p99 needs 1000.
         timeout_s: seconds that one model with one number of threads may work in all; one that does not end is stopped then.
+        minutes: then runs the first model so long without a pause; the first entry has `sustained`.
         quiet: no progress bar.
 
     Returns:
@@ -49,11 +50,11 @@ def benchmark(
     """
     progress = Progress() if quiet else visible_progress()
     if not isinstance(model, Mapping):
-        return benchmark_path(Path(model), threads=threads, runs=runs, progress=progress, timeout_s=timeout_s)
+        return benchmark_path(Path(model), threads=threads, runs=runs, progress=progress, timeout_s=timeout_s, minutes=minutes)
     models = {name: Path(path) for name, path in model.items()}
     for path in models.values():
         _check_content(path)
-    return benchmark_files(models, threads=threads, runs=runs, progress=progress, timeout_s=timeout_s)
+    return benchmark_files(models, threads=threads, runs=runs, progress=progress, timeout_s=timeout_s, minutes=minutes)
 
 
 def write_golden(model: Path, inputs: Samples, path: Path) -> str | None:
@@ -80,7 +81,7 @@ def write_golden(model: Path, inputs: Samples, path: Path) -> str | None:
 
 def benchmark_files(
     models: Mapping[str, Path], *, threads: Sequence[int], runs: int, progress: Progress, golden: Mapping[str, Path] | None = None,
-    timeout_s: float = TIMEOUT_S,
+    timeout_s: float = TIMEOUT_S, minutes: float = 0.0,
 ) -> list[BenchmarkEntry]:  # fmt: skip
     """Times models interleaved, each in a process of its own; one that fails has an entry with `error`.
 
@@ -90,6 +91,7 @@ def benchmark_files(
         runs: timed invokes per entry, at least 50.
         golden: name to golden file; a model that does not give its golden outputs is not timed.
         timeout_s: as in `benchmark`.
+        minutes: runs the first model so long without a pause after that.
     """
     with progress.task("benchmark") as bar:
         position = 0
@@ -101,26 +103,36 @@ def benchmark_files(
             bar.describe(doing)
             position = done
 
-        rows = benchmark_models(models, threads=threads, runs=runs, golden=golden, timeout_s=timeout_s, on_progress=show)
+        rows = benchmark_models(models, threads=threads, runs=runs, golden=golden, timeout_s=timeout_s, minutes=minutes, on_progress=show)
     return [BenchmarkEntry.model_validate(row) for row in rows]
 
 
 def benchmark_path(
-    path: Path, *, threads: Sequence[int], runs: int, progress: Progress, timeout_s: float = TIMEOUT_S
+    path: Path, *, threads: Sequence[int], runs: int, progress: Progress, timeout_s: float = TIMEOUT_S, minutes: float = 0.0
 ) -> list[BenchmarkEntry]:
     """Times a .tflite, whatever its name, or the three files of a run folder with their golden outputs.
 
     Raises:
         ModelError: neither is there.
     """
+    check_path(path)
+    if not path.is_dir():
+        return benchmark_files({path.stem: path}, threads=threads, runs=runs, progress=progress, timeout_s=timeout_s, minutes=minutes)
+    models = {name: path / file for name, file in RUN_FILES.items() if (path / file).exists()}
+    golden = {name: path / GOLDEN_FILES[name] for name in models if (path / GOLDEN_FILES[name]).exists()}
+    return benchmark_files(models, threads=threads, runs=runs, progress=progress, golden=golden, timeout_s=timeout_s, minutes=minutes)
+
+
+def check_path(path: Path) -> None:
+    """Refuses what is no .tflite and no run folder.
+
+    Raises:
+        ModelError: with what is there.
+    """
     if not path.is_dir():
         _check_content(path)
-        return benchmark_files({path.stem: path}, threads=threads, runs=runs, progress=progress, timeout_s=timeout_s)
-    models = {name: path / file for name, file in RUN_FILES.items() if (path / file).exists()}
-    if not models:
+    elif not any((path / file).exists() for file in RUN_FILES.values()):
         raise ModelError(f"{path}: a run folder must hold {', '.join(RUN_FILES.values())}. Received: none of them.")
-    golden = {name: path / GOLDEN_FILES[name] for name in models if (path / GOLDEN_FILES[name]).exists()}
-    return benchmark_files(models, threads=threads, runs=runs, progress=progress, golden=golden, timeout_s=timeout_s)
 
 
 def _check_content(path: Path) -> None:
@@ -138,12 +150,12 @@ def benchmark_table(entries: Sequence[BenchmarkEntry]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table("model", "threads", "p50 ms", "p95 ms", "min ms", "max ms", "peak memory kB", "runtime", "trusted")
+    table = Table("model", "host", "threads", "p50 ms", "p95 ms", "min ms", "max ms", "peak memory kB", "runtime", "trusted")
     for entry in entries:
         times = (_number(value, 4) for value in (entry.p50_ms, entry.p95_ms, entry.min_ms, entry.max_ms))
         trust = entry.error or ("yes" if entry.trusted else "no: " + "; ".join(entry.distrust_reasons))
         runtime = f"{entry.runtime} {entry.runtime_version} ({entry.kernels})" if entry.runtime else ""
-        cells = (entry.model, str(entry.threads), *times, _number(entry.peak_rss_kb, 0), runtime, trust)
+        cells = (entry.model, entry.host, str(entry.threads), *times, _number(entry.peak_rss_kb, 0), runtime, trust)
         table.add_row(*(Text(cell) for cell in cells))
     return table
 

@@ -14,6 +14,7 @@ from edgecompress import __version__, versions
 from edgecompress.backend import keras
 from edgecompress.benchmarking import GOLDEN_FILES, RUN_FILES, benchmark_files, write_golden
 from edgecompress.data import Data
+from edgecompress.destination import LOCAL
 from edgecompress.evaluation import Evaluation, class_changes, evaluate_keras, evaluate_tflite, verdict
 from edgecompress.evaluation.parity_check import check_parity, compare_outputs
 from edgecompress.export import Conversion, convert, edgetpu
@@ -64,7 +65,7 @@ def deliver(
     keeps = measure_keeps(models.final, models.keeps, file)
     evaluations = evaluate_models(recipe, data, models, files, progress)
     settings = recipe.benchmark
-    entries = [] if settings is None else benchmark_files(
+    entries = [] if settings is None or LOCAL not in settings.hosts else benchmark_files(
         files, threads=settings.threads, runs=settings.runs, progress=progress, golden=golden
     )  # fmt: skip
     on_edge_tpu = _edge_tpu(conversions["final"], store) if recipe.export.edgetpu else None

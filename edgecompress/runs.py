@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from edgecompress.destination import LOCAL
 from edgecompress.progress import Progress, visible_progress
 from edgecompress.quiet import noise_to
 from edgecompress.recipe import load_recipe, make_recipe
@@ -70,8 +71,9 @@ class Run:
 
 
 def run_recipe(
-    recipe: Recipe, *, out: Path | None = None, fresh: bool = False, allow_code: bool = False, progress: Progress | None = None
-) -> Run:
+    recipe: Recipe, *, out: Path | None = None, fresh: bool = False, allow_code: bool = False, ssh_config: Path | None = None,
+    progress: Progress | None = None,
+) -> Run:  # fmt: skip
     """Runs a recipe from data to report, continuing what an earlier call left in the same folder.
 
     Args:
@@ -79,6 +81,7 @@ def run_recipe(
         out: the run folder, made if missing; absent: `runs/<name>`.
         fresh: forget the stages of earlier calls.
         allow_code: SavedModels and `source: python`, which run code, are allowed.
+        ssh_config: how to reach `benchmark.hosts`, handed to `ssh -F`.
         progress: where bars and lines go; silent by default.
 
     Raises:
@@ -92,6 +95,11 @@ def run_recipe(
         report = run_line(recipe, store, progress, allow_code=allow_code)
         with progress.task("writing the report"):
             write_report(report, store.path)
+        hosts = [host for host in recipe.benchmark.hosts if host != LOCAL] if recipe.benchmark is not None else []
+        if hosts:  # last: all else is safe by now
+            from edgecompress.host_benchmark import measure_run
+
+            report = measure_run(store.path, report, hosts, ssh_config=ssh_config, progress=progress)
         return Run(store.path, report, allow_code=allow_code)
 
 

@@ -75,6 +75,12 @@ class Sensitivity:
         """For reports and `--json`."""
         return asdict(self)
 
+    def _repr_html_(self) -> str:
+        """The drawing, for notebooks."""
+        from edgecompress.report.sensitivity_page import sensitivity_figure
+
+        return sensitivity_figure(self.to_dict())
+
 
 def measure(
     units: Sequence[Unit], model: keras.Model, evaluate: Callable[[keras.Model], float], *, metric: str, rises: bool,

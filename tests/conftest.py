@@ -12,6 +12,7 @@ settings.load_profile("slow machines")
 LEFT_OUT = pytest.StashKey[dict[str, int]]()
 DATA_HINT = "needs EDGECOMPRESS_DATA: a folder with the real data sets"
 OLD_RUNTIME_HINT = "needs tflite-runtime 2.14 in .venv-tflite-runtime, which scripts/test_device makes"
+BOARD_HINT = "needs EDGECOMPRESS_BOARD: a host over SSH with python3, NumPy and a TFLite runtime (EDGECOMPRESS_SSH_CONFIG reaches it)"
 FULL_HINT = "long: run with scripts/test --full"
 
 
@@ -64,12 +65,41 @@ def old_python() -> str:
 
 
 @pytest.fixture(scope="session")
+def board() -> tuple[str, str]:
+    """A host for the tests, and the file for `ssh -F`; tests that need it are left out, and counted, where it is absent."""
+    names = os.environ.get("EDGECOMPRESS_BOARD"), os.environ.get("EDGECOMPRESS_SSH_CONFIG")
+    if names[0] is None or names[1] is None:
+        pytest.skip(BOARD_HINT)
+    return names[0], names[1]
+
+
+@pytest.fixture(scope="session")
 def digits():
     """scikit-learn's handwritten digits through the project's own loader: 8 x 8 x 1, scaled to [0, 1]."""
     from edgecompress.data import load_data
     from edgecompress.recipe.schema import Data, Preprocess, Task
 
     return load_data(Data(source="digits", preprocess=Preprocess(scale=1 / 16), batch_size=64), Task(), seed=0)
+
+
+DIGITS_RECIPE = """\
+name: digits
+data: {source: digits, preprocess: {scale: 1/16}}
+model: {source: builder, name: mlp, train: {epochs: 5}}
+export: {format: int8, io: float32}
+benchmark: {runs: 50, threads: [1]}
+"""
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory):
+    """The folder of a finished run of the digits. Do not change it: copy it."""
+    from edgecompress.cli import main
+
+    folder = tmp_path_factory.mktemp("finished")
+    (folder / "digits.yaml").write_text(DIGITS_RECIPE)
+    assert main(["run", str(folder / "digits.yaml"), "--out", str(folder / "run"), "--quiet"]) == 0
+    return folder / "run"
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from edgecompress import __version__
-from edgecompress.cli import models, recipes, runs
+from edgecompress.cli import hosts, models, recipes, runs
 from edgecompress.cli.failures import INTERRUPTED, report_failure
 
 DEBUG = "--debug"
@@ -36,7 +36,9 @@ COMMANDS: dict[str, tuple[Callable[..., Any], str]] = {
     "evaluate": (models.evaluate, "edgecompress evaluate runs/quickstart/model.tflite recipes/quickstart.yaml"),
     "benchmark": (models.benchmark, "edgecompress benchmark model.tflite --threads 1,2 --runs 500 --json latency.json"),
     "compare": (runs.compare, "edgecompress compare runs/quickstart runs/trial"),
-    "report": (runs.report, "edgecompress report runs/quickstart"),
+    "report": (runs.report, "edgecompress report runs/quickstart --device device.json"),
+    "bundle": (runs.bundle, "edgecompress bundle runs/quickstart -o quickstart.zip"),
+    "doctor": (hosts.doctor, "edgecompress doctor --host pi@raspberrypi.local"),
     "techniques": (recipes.techniques, "edgecompress techniques prune_weights"),
     "schema": (recipes.schema, "edgecompress schema > recipe.schema.json"),
     "init": (recipes.init, "edgecompress init model.keras --data photos/ -o recipe.yaml"),

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from edgecompress.cli.options import AllowCode, AllowEnv, AsJson, ModelFile, RecipeFile, Settings, checked_recipe
+from edgecompress.cli.options import AllowCode, AllowEnv, AsJson, ModelFile, RecipeFile, Settings, SshConfig, checked_recipe
 from edgecompress.cli.outcome import raise_for_devices
 from edgecompress.cli.output import STANDARD_OUTPUT, check_place, say, show, show_json
 from edgecompress.progress import visible_progress
@@ -147,18 +147,28 @@ def evaluate(
     show_json(found) if as_json else show(evaluation_table(found))
 
 
-def _thread_counts(text: str) -> list[int]:
+def _thread_counts(text: str) -> list[int] | Literal["all"]:
     """`1,2,4` as numbers."""
+    if text == "all":
+        return "all"
     parts = text.split(",")
     if not all(part.strip().isdecimal() and 0 < int(part) <= 1024 for part in parts):
-        raise typer.BadParameter(f"threads must be whole numbers with commas between, such as 1,2. Received: {text!r}.")
+        raise typer.BadParameter(f"threads must be whole numbers with commas between, such as 1,2, or all. Received: {text!r}.")
     return [int(part) for part in parts]
 
 
 def benchmark(
     model: Annotated[Path, typer.Argument(metavar="MODEL_OR_RUN", help=".tflite file, or run folder")],
-    threads: Annotated[str, typer.Option(metavar="1,2", help="Numbers of threads, each measured.")] = "1",
+    threads: Annotated[str, typer.Option(metavar="1,2", help="Numbers of threads, each measured; all: 1 to the cores.")] = "1",
     runs: Annotated[int, typer.Option(metavar="N", min=50, max=1_000_000, help="Timed invokes; p95 needs 200, p99 needs 1000.")] = 200,
+    host: Annotated[
+        list[str] | None,
+        typer.Option("--host", metavar="DEST", help="Measure there over ssh, and merge it in the run's report. Repeatable; local: here."),
+    ] = None,
+    ssh_config: SshConfig = None,
+    minutes: Annotated[
+        float, typer.Option(metavar="M", min=0, max=1440, help="Then run the first model so long without a pause; 0: do not.")
+    ] = 0.0,
     timeout: Annotated[
         float, typer.Option(metavar="SECONDS", min=1, help="Limit for one model with one number of threads; then it is stopped.")
     ] = 900.0,
@@ -166,13 +176,26 @@ def benchmark(
         Path | None, typer.Option("--json", metavar="FILE", help="Write the figures there; - prints one JSON object.", show_default=False)
     ] = None,
 ) -> None:
-    """Measures latency and memory on this machine. Several models of a run are timed in turns."""
+    """Measures latency and memory, here or on other machines. Several models of a run are timed in turns.
+
+    Exit code 4: a model or a host failed; the others are measured all the same.
+    """
     counts = _thread_counts(threads)
     if json_file is not None and json_file != STANDARD_OUTPUT:
         check_place(json_file)
-    from edgecompress.benchmarking import benchmark_path, benchmark_table
+    from edgecompress.benchmarking import benchmark_table
+    from edgecompress.host_benchmark import benchmark_places
 
-    entries = benchmark_path(model, threads=counts, runs=runs, progress=visible_progress(), timeout_s=timeout)
+    entries = benchmark_places(
+        model,
+        host or ["local"],
+        threads=counts,
+        runs=runs,
+        timeout_s=timeout,
+        minutes=minutes,
+        ssh_config=ssh_config,
+        progress=visible_progress(),
+    )
     if json_file is not None:
         show_json({"benchmark": [entry.model_dump(mode="json") for entry in entries]}, json_file)
     if json_file != STANDARD_OUTPUT:

@@ -18,6 +18,9 @@ Settings = Annotated[
 ]
 AllowCode = Annotated[bool, typer.Option("--allow-code", help="Run code of the recipe's own: SavedModels, sources python.")]
 AllowEnv = Annotated[list[str] | None, typer.Option("--allow-env", metavar="NAME", help="Let ${env:NAME} read this variable. Repeatable.")]
+SshConfig = Annotated[
+    Path | None, typer.Option("--ssh-config", metavar="FILE", help="Handed to ssh -F. Absent: your own.", exists=True, dir_okay=False)
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from edgecompress.cli.failures import report_failure
-from edgecompress.cli.options import AllowCode, AllowEnv, AsJson, RecipeFile, Settings, checked_recipe
+from edgecompress.cli.options import AllowCode, AllowEnv, AsJson, RecipeFile, Settings, SshConfig, checked_recipe
 from edgecompress.cli.output import check_place, show, show_json
 from edgecompress.errors import EdgeCompressError
 from edgecompress.progress import Progress, visible_progress
@@ -23,6 +23,7 @@ def run(
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget the stages of earlier calls.")] = False,
     allow_code: AllowCode = False,
     allow_env: AllowEnv = None,
+    ssh_config: SshConfig = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -36,7 +37,7 @@ def run(
     from edgecompress.runs import run_recipe
 
     progress = Progress() if quiet else visible_progress()
-    finished = run_recipe(checked, out=out, fresh=fresh, allow_code=allow_code, progress=progress)
+    finished = run_recipe(checked, out=out, fresh=fresh, allow_code=allow_code, ssh_config=ssh_config, progress=progress)
     if as_json:
         show_json(finished.report.model_dump(mode="json"))
     else:

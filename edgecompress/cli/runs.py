@@ -9,7 +9,7 @@ import typer
 
 from edgecompress.cli.failures import NOT_RANKED
 from edgecompress.cli.options import AsJson
-from edgecompress.cli.output import say, show, show_json
+from edgecompress.cli.output import check_place, say, show, show_json
 
 
 def compare(
@@ -29,10 +29,44 @@ def compare(
         raise typer.Exit(NOT_RANKED)
 
 
-def report(run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder")], as_json: AsJson = False) -> None:
-    """Writes report.md and report.html again from report.json."""
+RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder")]
+
+
+def report(
+    run: RunPath,
+    device: Annotated[
+        list[Path] | None, typer.Option("--device", metavar="FILE", help="Merge a device.json that a board wrote. Repeatable.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Writes report.md and report.html again from report.json, with what boards measured if given."""
     from edgecompress.report import Report, write_report
 
+    if device:
+        from edgecompress.host_benchmark import merge_into, read_device_file
+
+        merge_into(run, [entry for file in device for entry in read_device_file(file, run)])
     found = Report.load(run)
     path = write_report(found, run)
     show_json(found.model_dump(mode="json")) if as_json else show(f"Report: {path}")
+
+
+def bundle(
+    run: RunPath,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Absent: RUN/NAME-bundle.zip.", show_default=False)
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Packs what a board needs into one .zip: models, golden vectors, benchmark, predict.py, a card."""
+    if output is not None:
+        check_place(output)
+    from edgecompress.bundle import run_bundle, write_bundle
+
+    files = run_bundle(run)
+    path = output or run / f"{run.resolve().name}-bundle.zip"
+    write_bundle(files, path)
+    if as_json:
+        show_json({"path": str(path), "bytes": path.stat().st_size, "files": sorted(files)})
+    else:
+        show(f"{path}: {path.stat().st_size:,} bytes, {len(files)} files. On the board: unzip it, then python3 benchmark_device.pyz")

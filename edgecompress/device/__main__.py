@@ -1,4 +1,7 @@
-"""The command of the device package, for use by hand: `python -m edgecompress.device benchmark model.tflite`."""
+"""The command of the device package, for use by hand: `python -m edgecompress.device benchmark model.tflite`.
+
+In a bundle it is benchmark_device.pyz, which measures the bundle that it lies in.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,9 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from .benchmark import benchmark_models
-from .table import format_entries
+from .doctor import describe_machine, find_problems, format_machine
+from .fault import DeviceFault
+from .machine import thread_counts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +21,7 @@ if TYPE_CHECKING:
 _BAD_INPUT = 2
 _DEVICE_FAILED = 4
 _INTERRUPTED = 130
+_TURN_LIMIT_S = 1800.0
 
 
 def main(arguments: Sequence[str] | None = None, *, benchmark_program: str | None = None) -> int:
@@ -31,19 +36,84 @@ def main(arguments: Sequence[str] | None = None, *, benchmark_program: str | Non
     """
     options = _parser(benchmark_program).parse_args(arguments)
     try:
-        models, golden = _named_models(options.models, options.golden)
-        entries = benchmark_models(
-            models, threads=options.threads, runs=options.runs, golden=golden, timeout_s=options.timeout, on_progress=_show_progress
-        )
-        print(format_entries(entries))
-        if options.json is not None:
-            _write_json(options.json, {"benchmark": entries})
+        return int(options.command(options))
+    except DeviceFault as fault:
+        print(f"error: {fault.reason}", file=sys.stderr)
+        return _DEVICE_FAILED
+    except ImportError as error:
+        print(f"error: {error}; python3 -m pip install numpy", file=sys.stderr)
+        return _DEVICE_FAILED
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return _BAD_INPUT
     except KeyboardInterrupt:
         return _INTERRUPTED
+
+
+def run_beside(program: str, arguments: Sequence[str]) -> int:
+    """What benchmark_device.pyz does: without a command it measures the bundle in its own folder.
+
+    Args:
+        program: Path of the .pyz.
+        arguments: Those of the process.
+    """
+    if arguments and arguments[0] in ("benchmark", "bundle", "doctor"):
+        return main(arguments)
+    folder = os.path.dirname(os.path.abspath(program))
+    return main(["bundle", *arguments] if "-h" in arguments or "--help" in arguments else ["bundle", *arguments, "--folder", folder])
+
+
+def _measure_models(options: argparse.Namespace) -> int:
+    """`benchmark`: files by name."""
+    from .benchmark import benchmark_models
+
+    models, golden = _named_models(options.models, options.golden)
+    entries = benchmark_models(
+        models,
+        threads=options.threads,
+        runs=options.runs,
+        golden=golden,
+        timeout_s=options.timeout,
+        minutes=options.minutes,
+        on_progress=_show_progress,
+    )
+    return _report(entries, {"benchmark": entries}, options.json)
+
+
+def _measure_bundle(options: argparse.Namespace) -> int:
+    """`bundle`: what lies in a folder."""
+    from .bundle import RESULT_FILE, measure_bundle, read_bundle
+    from .turn import turn
+
+    bundle = read_bundle(options.folder)
+    with turn(limit_s=_TURN_LIMIT_S, on_wait=lambda: print("waiting for another benchmark on this machine", file=sys.stderr)):
+        measured = measure_bundle(
+            bundle,
+            threads=options.threads,
+            runs=options.runs,
+            timeout_s=options.timeout,
+            minutes=options.minutes,
+            on_progress=_show_progress,
+        )
+    return _report(measured["benchmark"], measured, options.json or RESULT_FILE)
+
+
+def _report(entries: list[dict[str, Any]], content: dict[str, Any], path: str | None) -> int:
+    """Prints a table, writes the file, and says by the exit code whether all went well."""
+    from .table import format_entries
+
+    print(format_entries(entries))
+    if path is not None:
+        _write_json(path, content)
     return _DEVICE_FAILED if any(entry["error"] for entry in entries) else 0
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    """`doctor`: what this machine offers and lacks."""
+    machine = describe_machine()
+    problems = find_problems(machine)
+    print(json.dumps({"machine": machine, "problems": problems}, indent=2) if options.as_json else format_machine(machine, problems))
+    return 0 if machine["runtime"] and machine["numpy"] else _DEVICE_FAILED
 
 
 def _parser(benchmark_program: str | None) -> argparse.ArgumentParser:
@@ -56,14 +126,37 @@ def _parser(benchmark_program: str | None) -> argparse.ArgumentParser:
         description="Times .tflite models in interleaved blocks, each in its own process. Needs only NumPy and a TFLite runtime.",
     )
     benchmark.prog = benchmark_program or benchmark.prog
+    benchmark.set_defaults(command=_measure_models)
     add = benchmark.add_argument
     add("models", nargs="+", metavar="MODEL", help=".tflite file")
-    add("--threads", type=_numbers, default=[1], metavar="N[,N...]", help="numbers of threads to try, one after the other (default: 1)")
-    add("--runs", type=int, default=200, metavar="N", help="timed invokes per model, at least 50; p99 needs 1000 (default: 200)")
+    _add_settings(benchmark, threads=[1], runs=200)
     add("--golden", action="append", default=[], metavar="NPZ", help="golden vectors to check first; once per model, in their order")
-    add("--timeout", type=float, default=300.0, metavar="SECONDS", help="limit for one model with one number of threads (default: 300)")
-    add("--json", metavar="FILE", help="also writes the full results to FILE")
+    bundle = commands.add_parser(
+        "bundle",
+        help="checks and measures the bundle in a folder, and writes device.json",
+        description="Compares files with their hashes and golden outputs, then times the models of a bundle in turns.",
+    )
+    bundle.set_defaults(command=_measure_bundle)
+    bundle.add_argument("--folder", default=".", metavar="DIR", help="where the bundle was unpacked")
+    _add_settings(bundle, threads=None, runs=None)
+    doctor = commands.add_parser("doctor", help="what this machine offers and lacks")
+    doctor.set_defaults(command=_doctor)
+    doctor.add_argument("--json", dest="as_json", action="store_true", help="prints one JSON object")
     return parser
+
+
+def _add_settings(parser: argparse.ArgumentParser, *, threads: list[int] | None, runs: int | None) -> None:
+    """What every way to measure takes."""
+    add = parser.add_argument
+    said = f"default: {','.join(map(str, threads))}" if threads else "default: the recipe's"
+    add("--threads", type=_numbers, default=threads, metavar="N[,N...]", help=f"numbers of threads, or all: 1 to the cores ({said})")
+    add(
+        "--runs", type=int, default=runs, metavar="N",
+        help=f"timed invokes per model, at least 50; p99 needs 1000 (default: {runs or 'the recipe has it'})",
+    )  # fmt: skip
+    add("--timeout", type=float, default=300.0, metavar="SECONDS", help="limit for one model with one number of threads (default: 300)")
+    add("--minutes", type=_minutes, default=0.0, metavar="M", help="then runs the first model so long without a pause")
+    add("--json", metavar="FILE", help="also writes the full results to FILE" if threads else "where to write (default: device.json)")
 
 
 def _named_models(models: Sequence[str], golden: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
@@ -80,11 +173,24 @@ def _named_models(models: Sequence[str], golden: Sequence[str]) -> tuple[dict[st
 
 
 def _numbers(text: str) -> list[int]:
-    """1,2,4 as a list."""
+    """1,2,4 as a list; all: 1 to the number of cores."""
+    if text == "all":
+        return thread_counts()
     try:
         return [int(number) for number in text.split(",")]
     except ValueError:
-        raise argparse.ArgumentTypeError(f"must be whole numbers with commas between them. Received: {text!r}") from None
+        raise argparse.ArgumentTypeError(f"must be whole numbers with commas between them, or all. Received: {text!r}") from None
+
+
+def _minutes(text: str) -> float:
+    """A number of minutes, up to a day."""
+    try:
+        minutes = float(text)
+    except ValueError:
+        minutes = -1.0
+    if not 0 <= minutes <= 1440:
+        raise argparse.ArgumentTypeError(f"must be a number of minutes up to 1440. Received: {text!r}")
+    return minutes
 
 
 def _show_progress(done: int, total: int, doing: str) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from .child import Child, run_job
 from .fault import DeviceFault
 from .machine import Snapshot, describe_cpu, distrust_reasons, is_throttled, take_snapshot
+from .sustained import measure_sustained
 from .timing import split_runs, summarize
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ _SMALLEST_BLOCK = 5
 _WIDE_INTERVAL = 0.05  # of p50
 _UNTIMED_STEPS = 4  # check, load, warm up, close
 _TIMES = (
-    "runs", "init_ms", "first_ms", "mean_ms", "std_ms", "min_ms", "p50_ms", "p90_ms", "p95_ms", "p99_ms", "max_ms",
+    "runs", "init_ms", "first_ms", "mean_ms", "std_ms", "min_ms", "p50_ms", "p90_ms", "p95_ms", "p99_ms", "p999_ms", "max_ms",
     "p50_interval_ms", "peak_rss_kb",
 )  # fmt: skip
 
@@ -94,6 +95,7 @@ def benchmark_models(
     runs: int,
     golden: Paths | None = None,
     timeout_s: float,
+    minutes: float = 0.0,
     on_progress: Callable[[int, int, str], None] | None = None,
 ) -> list[dict[str, Any]]:
     """Times models against each other, once per number of threads.
@@ -107,10 +109,12 @@ def benchmark_models(
         runs: Timed invokes per entry, at least 50.
         golden: Name to path of the golden file; a model without one is timed unchecked, on made-up inputs.
         timeout_s: Seconds that one model with one number of threads may work: once for the golden check, once for all the rest.
+        minutes: Runs the first model so long without a pause after that, with the first number of threads; see `sustained`.
         on_progress: Called with (steps done, steps in all, what is being done).
 
     Returns:
         One entry per number of threads and model, with the keys of the report's `benchmark` and `error`. What is unknown is None.
+        The first one has `sustained` where minutes are given.
 
     Raises:
         ValueError: `runs` or `threads` out of range.
@@ -128,6 +132,12 @@ def benchmark_models(
             for name, path in models.items()
         ]
         entries += _race(contenders, block_sizes, timeout_s, steps)
+    if minutes and entries[0]["error"] is None:
+        name, path = next(iter(models.items()))
+        stored = os.fspath(golden[name]) if golden and name in golden else None
+        entries[0]["sustained"] = measure_sustained(
+            os.fspath(path), stored, threads=threads[0], minutes=minutes, timeout_s=timeout_s, on_progress=on_progress
+        )
     return entries
 
 
@@ -170,7 +180,7 @@ def _race(contenders: Sequence[_Contender], block_sizes: Sequence[int], timeout_
         for contender in contenders:
             contender.stop()
     after = take_snapshot()
-    reasons = distrust_reasons(before, after, governor=cpu["governor"], cores=cpu["cores"])
+    reasons = distrust_reasons(before, after, governor=cpu["governor"], cores=cpu["cores"], emulated=cpu["emulated"])
     return [_entry(contender, before, after, cpu, reasons) for contender in contenders]
 
 
@@ -190,6 +200,7 @@ def _entry(contender: _Contender, before: Snapshot, after: Snapshot, cpu: dict[s
         **{key: times[key] for key in _TIMES if key != "runs"},
         "cpu": cpu,
         "temperature_celsius": {"before": before.temperature_celsius, "after": after.temperature_celsius},
+        "frequency_khz": {"before": before.frequency_khz, "after": after.frequency_khz},
         "throttled": is_throttled(before, after),
         "trusted": not doubts and contender.error is None,
         "distrust_reasons": doubts,

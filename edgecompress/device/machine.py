@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import resource
 import shutil
 import subprocess
@@ -17,6 +18,8 @@ _ROOT = Path("/")
 # Bits of `vcgencmd get_throttled`; the same bits 16 places higher say that it happened since the board started.
 # Source: Raspberry Pi documentation, "vcgencmd", get_throttled.
 _THROTTLE_BITS = {0: "under-voltage", 1: "the clock frequency is capped", 2: "throttled", 3: "the soft temperature limit is active"}
+
+_FREQUENCY = "sys/devices/system/cpu/cpu0/cpufreq"
 
 _OTHERS_LIMIT = 0.2  # cores
 _STOLEN_LIMIT = 0.02
@@ -36,6 +39,7 @@ class Snapshot:
         load: Load average of one minute.
         temperature_celsius: Of the processor.
         throttle_bits: As `vcgencmd get_throttled` prints them.
+        frequency_khz: Of the first core.
     """
 
     clock_s: float
@@ -45,6 +49,7 @@ class Snapshot:
     load: float | None
     temperature_celsius: float | None
     throttle_bits: int | None
+    frequency_khz: int | None = None
 
 
 def take_snapshot(root: Path = _ROOT) -> Snapshot:
@@ -53,7 +58,7 @@ def take_snapshot(root: Path = _ROOT) -> Snapshot:
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     own = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     own_s = sum(usage.ru_utime + usage.ru_stime for usage in own)
-    return Snapshot(time.monotonic(), own_s, busy_s, stolen_s, load, read_temperature_celsius(root), _throttle_bits())
+    return Snapshot(time.monotonic(), own_s, busy_s, stolen_s, load, read_temperature_celsius(root), _throttle_bits(), _frequency_khz(root))
 
 
 def num_cores() -> int:
@@ -63,16 +68,47 @@ def num_cores() -> int:
     return os.cpu_count() or 1
 
 
+def thread_counts() -> list[int]:
+    """Every number of threads from 1 to the number of cores."""
+    return list(range(1, num_cores() + 1))
+
+
 def describe_cpu(root: Path = _ROOT) -> dict[str, Any]:
-    """The report's `cpu`: model, cores, governor, frequency_khz (of the first core, now)."""
-    frequency = root / "sys/devices/system/cpu/cpu0/cpufreq"
-    frequency_khz = _read(frequency / "scaling_cur_freq")
+    """The report's `cpu`: model, cores, governor, frequency_khz (of the first core, now), emulated."""
     return {
         "model": _cpu_model(root),
         "cores": num_cores(),
-        "governor": _read(frequency / "scaling_governor"),
-        "frequency_khz": int(frequency_khz) if frequency_khz and frequency_khz.isdigit() else None,
+        "governor": _read(root / _FREQUENCY / "scaling_governor"),
+        "frequency_khz": _frequency_khz(root),
+        "emulated": is_emulated(root),
     }
+
+
+def _frequency_khz(root: Path) -> int | None:
+    """The clock of the first core now."""
+    text = _read(root / _FREQUENCY / "scaling_cur_freq")
+    return int(text) if text and text.isdigit() else None
+
+
+def board_name(root: Path = _ROOT) -> str | None:
+    """What the board calls itself, such as "Raspberry Pi 4 Model B Rev 1.4"; None where it does not."""
+    return (_read(root / "proc/device-tree/model") or "").rstrip("\0") or None
+
+
+def is_emulated(root: Path = _ROOT) -> bool:
+    """Whether the kernel is of another architecture than this Python: then an emulator such as QEMU stands between.
+
+    A 32-bit Python on the 64-bit kernel of its own family is no emulation. Kernels before 6.1 do not tell theirs.
+    """
+    kernel, own = _read(root / "proc/sys/kernel/arch"), platform.machine()
+    families = {"aarch64": "arm", "arm64": "arm", "x86_64": "x86"}
+    family = [families.get(name or "", "arm" if (name or "").startswith("arm") else name) for name in (kernel, own)]
+    return kernel is not None and family[0] != family[1]
+
+
+def throttle_words() -> list[str]:
+    """What `vcgencmd get_throttled` says now and since the start of the board, a sentence each."""
+    return _bits_in_words(_throttle_bits() or 0)
 
 
 def read_temperature_celsius(root: Path = _ROOT) -> float | None:
@@ -91,15 +127,16 @@ def is_throttled(before: Snapshot, after: Snapshot) -> bool | None:
     return any(value & 0b1111 for value in bits) if bits else None
 
 
-def distrust_reasons(before: Snapshot, after: Snapshot, *, governor: str | None, cores: int) -> list[str]:
+def distrust_reasons(before: Snapshot, after: Snapshot, *, governor: str | None, cores: int, emulated: bool = False) -> list[str]:
     """What happened on the machine between two snapshots that makes a timing doubtful, one sentence each.
 
     Args:
         before, after: The machine before the measurement's child processes started and after they ended.
         governor: The frequency governor; anything but "performance" changes the clock during a measurement.
         cores: Usable cores.
+        emulated: The processor is not a real one.
     """
-    reasons = []
+    reasons = ["the processor is emulated: its times mean nothing"] if emulated else []
     if governor not in (None, "performance"):
         reasons.append(f"the CPU governor is '{governor}', not 'performance'")
     reasons += _throttle_reasons(before, after)
@@ -120,14 +157,18 @@ def distrust_reasons(before: Snapshot, after: Snapshot, *, governor: str | None,
 
 def _throttle_reasons(before: Snapshot, after: Snapshot) -> list[str]:
     """The throttle bits in words: what is so now, and what was so since the board started."""
-    bits = (before.throttle_bits or 0) | (after.throttle_bits or 0)
-    reasons = []
+    return _bits_in_words((before.throttle_bits or 0) | (after.throttle_bits or 0))
+
+
+def _bits_in_words(bits: int) -> list[str]:
+    """A sentence for each bit that is set, now or earlier."""
+    found = []
     for position, words in _THROTTLE_BITS.items():
         if bits >> position & 1:
-            reasons.append(f"the board reports: {words}")
+            found.append(f"the board reports: {words}")
         elif bits >> (position + 16) & 1:
-            reasons.append(f"the board reports, earlier since its start: {words}")
-    return reasons
+            found.append(f"the board reports, earlier since its start: {words}")
+    return found
 
 
 def _processor_seconds(root: Path) -> tuple[float | None, float | None]:
@@ -142,12 +183,13 @@ def _processor_seconds(root: Path) -> tuple[float | None, float | None]:
 
 def _cpu_model(root: Path) -> str | None:
     """The processor's name, or the board's where the processor has none."""
+    if is_emulated(root):
+        return f"emulated {platform.machine()}"  # /proc/cpuinfo describes the real one
     if sys.platform == "darwin":
         return _command_output(["sysctl", "-n", "machdep.cpu.brand_string"])
     lines = dict(line.split(":", 1) for line in (_read(root / "proc/cpuinfo") or "").splitlines() if ":" in line)
     names = {key.strip(): value.strip() for key, value in lines.items()}
-    board = (_read(root / "proc/device-tree/model") or "").rstrip("\0")
-    return names.get("model name") or names.get("Model") or board or None
+    return names.get("model name") or names.get("Model") or board_name(root)
 
 
 def _throttle_bits() -> int | None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .scaling import describe_scaling
+from .sustained import describe_sustained
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -35,7 +38,8 @@ def format_entries(entries: Sequence[Mapping[str, Any]]) -> str:
     about = [*runtimes, cpu["model"] or "unknown processor", f"{cpu['cores']} cores", f"governor {cpu['governor'] or 'unknown'}"]
     notes = [f"{entry['model']}, threads {entry['threads']}: failed: {entry['error']}" for entry in entries if entry["error"]]
     doubts = [f"not trusted: {reason}" for entry in entries for reason in entry["distrust_reasons"]]
-    return "\n".join([*lines, "", ", ".join(about), *notes, *dict.fromkeys(doubts)])
+    minutes = [f"{entry['model']}, {describe_sustained(entry['sustained'])}" for entry in entries if entry.get("sustained")]
+    return "\n".join([*lines, "", ", ".join(about), *describe_scaling(entries), *minutes, *notes, *dict.fromkeys(doubts)])
 
 
 def _row(entry: Mapping[str, Any]) -> tuple[str, ...]:

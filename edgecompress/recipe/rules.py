@@ -12,6 +12,7 @@ from edgecompress.recipe.nodes import KeyPath, Node
 from edgecompress.recipe.problems import Problem, messages, recipe_error
 from edgecompress.recipe.schema import ApplicationModel, Augment, BuilderModel, LatencyGoal, Recipe
 from edgecompress.recipe.stages import TECHNIQUES
+from edgecompress.recipe.stages.budget import Budget
 from edgecompress.recipe.suggestions import received
 
 SAMPLES_BEYOND = 10  # a percentile is measured when so many of the runs lie beyond it
@@ -38,6 +39,7 @@ def check_recipe(recipe: Recipe, root: Node | None = None) -> list[str]:
         *_data(recipe),
         *_class_weights(recipe),
         *_losses(recipe),
+        *_latency_budgets(recipe),
         *_goals(recipe),
     ]
     if problems:
@@ -135,6 +137,14 @@ def _distillations(stage: Any) -> Iterator[tuple[KeyPath, Distillation]]:
     path, training = (("train",), stage.train) if "train" in type(stage).model_fields else ((), stage)
     if (distillation := getattr(training, "distill", None)) is not None:
         yield (*path, "distill"), distillation
+
+
+def _latency_budgets(recipe: Recipe) -> Iterator[Problem]:
+    """A budget of time needs a recipe that measures it."""
+    for index, stage in enumerate(recipe.stages):
+        if isinstance(stage, Budget) and stage.latency_ms is not None and recipe.benchmark is None:
+            words = "latency_ms must be measured by a benchmark. Received: benchmark null."
+            yield Problem(("stages", index, "latency_ms"), words)
 
 
 def _goals(recipe: Recipe) -> Iterator[Problem]:

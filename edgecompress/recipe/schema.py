@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from edgecompress.destination import DESTINATION_PATTERN
 from edgecompress.recipe.data import Data, Unlabelled
 from edgecompress.recipe.model import ApplicationModel, BuilderModel, FileModel, Model, PythonModel
 from edgecompress.recipe.preprocess import Augment, Mfcc, Preprocess
@@ -67,19 +68,37 @@ class Target(Section):
     )
 
 
+Host = Annotated[
+    str,
+    Field(
+        pattern=DESTINATION_PATTERN,
+        examples=["pi@raspberrypi.local"],
+        json_schema_extra={"$comment": "local, or a destination of ssh such as pi@raspberrypi.local"},
+    ),
+]
+
+
 class Benchmark(Section):
     """How latency is measured. `benchmark: null` leaves it out."""
 
     threads: list[Threads] = Field(default=[1], min_length=1, max_length=20, description="each number is measured")
     runs: int = Field(default=200, ge=50, le=10**6, description="timed invokes of each model; p95 needs 200, p99 needs 1000")
-    hosts: list[Literal["local"]] = Field(default=["local"], min_length=1, description="local: this machine")
+    hosts: list[Host] = Field(
+        default=["local"], min_length=1, max_length=100, description="local: this machine; else a destination of ssh, see `--ssh-config`"
+    )
+
+    @model_validator(mode="after")
+    def _no_host_twice(self) -> "Benchmark":
+        if len(set(self.hosts)) < len(self.hosts):
+            raise ValueError(f"hosts must each be named once. Received: {self.hosts}")
+        return self
 
 
 class LatencyGoal(Section):
     """A limit on a time, on one host and number of threads that the benchmark measures."""
 
     limit: float = Field(gt=0, description="milliseconds")
-    host: Literal["local"] = Field(default="local", description="one of benchmark.hosts")
+    host: Host = Field(default="local", description="one of benchmark.hosts")
     threads: Threads = Field(default=1, description="one of benchmark.threads")
 
 

@@ -208,14 +208,17 @@ class BenchmarkEntry(Section):
     p90_ms: float | None = None
     p95_ms: float | None = None
     p99_ms: float | None = None
+    p999_ms: float | None = None  # p99.9
     max_ms: float | None = None
     p50_interval_ms: tuple[float, float] | None = None
     peak_rss_kb: float | None = None
-    cpu: dict[str, Any] = {}  # model, cores, governor, frequency_khz
+    cpu: dict[str, Any] = {}  # model, cores, governor, frequency_khz, emulated
     temperature_celsius: dict[str, float | None] | None = None  # before, after
+    frequency_khz: dict[str, int | None] | None = None  # before, after: of the first core
     throttled: bool | None = None
     trusted: bool = False
     distrust_reasons: list[str] = []
+    sustained: dict[str, Any] | None = None  # minutes, threads, windows[], slowdown; of `benchmark --minutes`
     error: str | None = None  # of a model that crashed or timed out: it has no times
 
 

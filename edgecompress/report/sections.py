@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import yaml
 
+from edgecompress.device.scaling import describe_scaling
+from edgecompress.device.sustained import describe_sustained
 from edgecompress.report.classes import classes_blocks
 from edgecompress.report.course import course_blocks
 from edgecompress.report.document import Block, Cell, Table, make_facts, make_table, split_constant
@@ -123,6 +125,8 @@ def _benchmark_block(report: Report) -> Block:
     sentences += [
         f"Measured on {machine}. Another device gives other times." for machine in dict.fromkeys(map(_machine, report.benchmark)) if machine
     ]
+    sentences += describe_scaling([entry.model_dump() for entry in report.benchmark])
+    sentences += [f"{entry.model} on {entry.host}, {describe_sustained(entry.sustained)}" for entry in report.benchmark if entry.sustained]
     sentences += [failure_text(entry) for entry in report.benchmark if entry.error]
     reasons = dict.fromkeys(reason for entry in report.benchmark if not entry.trusted for reason in entry.distrust_reasons)
     sentences += [f"Not trusted: {reason}" for reason in reasons]
@@ -131,15 +135,15 @@ def _benchmark_block(report: Report) -> Block:
 
 def benchmark_table(report: Report) -> Table:
     """One row per model, host and number of threads."""
-    columns = ("Model", "Host", "Runtime", "Kernels", ">Threads", ">Runs", ">p50", ">p50, 95 % interval", ">p90", ">p95", ">p99", ">Max",
-               ">Load", ">First", ">Peak memory", "Trust")  # fmt: skip
+    columns = ("Model", "Host", "Runtime", "Kernels", ">Threads", ">Runs", ">p50", ">p50, 95 % interval", ">p90", ">p95", ">p99", ">p99.9",
+               ">Max", ">Load", ">First", ">Peak memory", "Trust")  # fmt: skip
     return make_table(columns, [_benchmark_row(report, entry) for entry in report.benchmark])
 
 
 def _benchmark_row(report: Report, entry: BenchmarkEntry) -> list[str | Cell]:
     interval = NOT_KNOWN if entry.p50_interval_ms is None else " to ".join(ms_text(end) for end in entry.p50_interval_ms)
     trust = Cell("failed", "bad") if entry.error else Cell("trusted", "good") if entry.trusted else Cell("not trusted", "bad")
-    times = (entry.p90_ms, entry.p95_ms, entry.p99_ms, entry.max_ms, entry.init_ms, entry.first_ms)
+    times = (entry.p90_ms, entry.p95_ms, entry.p99_ms, entry.p999_ms, entry.max_ms, entry.init_ms, entry.first_ms)
     return [
         model_title(report, entry.model), entry.host, " ".join(filter(None, (entry.runtime, entry.runtime_version))),
         " ".join(filter(None, (entry.kernels, entry.delegate))), str(entry.threads), count_text(entry.runs),

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-from matplotlib.axes import Axes
+from typing import TYPE_CHECKING
 
 from edgecompress.report.canvas import BASELINE, FINAL, INK, PLAIN, WIDE, Plot, draw, label
 from edgecompress.report.document import Block, Table, make_table
 from edgecompress.report.schema import CurveReport, SensitivityReport, StageReport
 from edgecompress.report.words import is_fraction_correct, metric_text, metric_title, percent_text
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 LINES = [(colour, dashes) for dashes in ("-", "--") for colour in (FINAL, PLAIN, BASELINE, INK)]
 NAME_CHARACTERS = 20

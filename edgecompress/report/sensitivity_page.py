@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import Any
 
 from edgecompress import __version__
-from edgecompress.report.canvas import plot_style
+from edgecompress.report.canvas import Plot, plot_style
 from edgecompress.report.html import render_page
 from edgecompress.report.schema import SensitivityReport
 from edgecompress.report.sensitivity import curves_plot, sensitivity_block
+
+KEY = "sensitivity"
 
 
 def render_sensitivity(name: str, values: dict[str, Any]) -> str:
@@ -19,7 +22,16 @@ def render_sensitivity(name: str, values: dict[str, Any]) -> str:
         values: `Sensitivity.to_dict()`.
     """
     found = SensitivityReport.model_validate(values)
+    block = sensitivity_block(KEY, "Sensitivity of the groups of channels", found)
+    return render_page("edgecompress sensitivity", name, [f"version {__version__}"], [], [block], {KEY: _draw(found)})
+
+
+def sensitivity_figure(values: dict[str, Any]) -> str:
+    """The drawing as an HTML fragment, for notebooks."""
+    plot = _draw(SensitivityReport.model_validate(values))
+    return f'<figure style="max-width: 480px">{escape(plot.title)}{plot.svg}</figure>'
+
+
+def _draw(found: SensitivityReport) -> Plot:
     with plot_style():
-        drawings = {"sensitivity": curves_plot("sensitivity", found)}
-    block = sensitivity_block("sensitivity", "Sensitivity of the groups of channels", found)
-    return render_page("edgecompress sensitivity", name, [f"version {__version__}"], [], [block], drawings)
+        return curves_plot(KEY, found)

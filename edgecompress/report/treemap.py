@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from edgecompress.report.canvas import CHARACTER_PIXELS, Plot, label
+from edgecompress.report.canvas import Plot, label
 from edgecompress.report.words import bytes_text, percent_text
 
-WIDTH, HEIGHT = 760.0, 360.0  # of the drawing, in pixels
-LINE_PIXELS = 14.0
+WIDTH, HEIGHT = 440.0, 260.0  # of the drawing, in pixels: about what one of two columns has, so that letters are drawn at their size
+FONT_SIZE, LINE_PIXELS = 13, 15.0
+LEAST_CHARACTERS = 5  # a name cut shorter says nothing
 LEAST_SHARE = 0.0005  # an area below it would be no visible spot
 # Sky blue, orange, green, yellow, blue, vermilion, purple of Okabe and Ito: told apart by every kind of colour vision.
 HUES = ("#56b4e9", "#e69f00", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#999999")
@@ -44,9 +45,8 @@ def treemap(name: str, title: str, amounts: Mapping[str, int]) -> Plot:
         _rectangle(what, number, total, area, HUES[index % len(HUES)])
         for index, ((what, number), area) in enumerate(zip(shown, areas, strict=True))
     ]
-    opening = (
-        f'<svg id="{escape(name)}" class="plot" viewBox="0 0 {WIDTH:g} {HEIGHT:g}" role="img" aria-label="{escape(title)}" font-size="12">'
-    )
+    size = f'viewBox="0 0 {WIDTH:g} {HEIGHT:g}" font-size="{FONT_SIZE}"'
+    opening = f'<svg id="{escape(name)}" class="plot" {size} role="img" aria-label="{escape(title)}">'
     return Plot(title, f"{opening}{''.join(parts)}</svg>")
 
 
@@ -54,16 +54,23 @@ def _rectangle(what: str, number: int, total: int, area: Area, hue: str) -> str:
     """One rectangle with what fits of its words; the rest is in its tooltip."""
     words = f"{label(what, 60)}: {bytes_text(number)}, {percent_text(number / total)}"
     box = f'x="{area.left:.1f}" y="{area.top:.1f}" width="{max(0.0, area.width - 1):.1f}" height="{max(0.0, area.height - 1):.1f}"'
-    lines = [label(what, 60), bytes_text(number)]
     letters = "#ffffff" if hue in DARK_HUES else "#000000"
     texts = [
         f'<text x="{area.left + 5:.1f}" y="{area.top + LINE_PIXELS * (row + 1):.1f}" fill="{letters}">{escape(line)}</text>'
-        for row, line in enumerate(lines)
-        if len(line) * CHARACTER_PIXELS * 1.1 + 10 <= area.width and LINE_PIXELS * (row + 1) + 5 <= area.height
+        for row, line in enumerate(_lines(what, number, area))
     ]
-    return (
-        f'<g><title>{escape(words)}</title><rect {box} fill="{hue}"/>{"".join(texts) if len(texts) == len(lines) or texts[:1] else ""}</g>'
-    )
+    return f'<g><title>{escape(words)}</title><rect {box} fill="{hue}"/>{"".join(texts)}</g>'
+
+
+def _lines(what: str, number: int, area: Area) -> list[str]:
+    """The name, shortened where it must be, and the amount below it where that fits; no amount stands without a name."""
+    advance = 0.72 if any(letter.isupper() for letter in what) else 0.57  # of the letters of a wide font, in font sizes
+    most = int((area.width - 10) / (advance * FONT_SIZE))
+    rows = int((area.height - 5) / LINE_PIXELS)
+    if rows < 1 or most < min(LEAST_CHARACTERS, len(what)):
+        return []
+    amount = bytes_text(number)
+    return [label(what, most), *([amount] if rows > 1 and len(amount) <= most else [])]
 
 
 def squarify(amounts: Sequence[float], area: Area) -> list[Area]:

@@ -48,6 +48,17 @@ def choose_layers(
     return chosen, records
 
 
+def chosen_names(model: keras.Model, layers: Sequence[str], skip: Sequence[str]) -> set[str]:
+    """Names of the layers that may change; all of them where `layers` is empty.
+
+    Raises:
+        RecipeError: a pattern that matches no layer.
+    """
+    names = [(layer.name, type(layer).__name__) for layer in model.layers]
+    chosen = set(select_layers(names, layers, field="layers")) if layers else {name for name, _ in names}
+    return chosen - set(select_layers(names, skip, field="skip") if skip else ())
+
+
 def free_name(model: keras.Model, wanted: str) -> str:
     """`wanted`, with as many underscores behind it as keep it apart from the layers of `model`."""
     taken = {layer.name for layer in model.layers}

@@ -9,11 +9,11 @@ from edgecompress.graph.blocks import Block, find_blocks, without_block
 from edgecompress.graph.layers import ModelTotals, describe_layers, total
 from edgecompress.graph.selection import select_layers
 from edgecompress.models.copying import copy_model
+from edgecompress.recipe.schema import METRIC_RISES
 from edgecompress.recipe.stages import PruneLayers
 from edgecompress.stage import Context, LayerRecord, StageResult
 from edgecompress.techniques.structured.reestimate import reestimate_batch_norm
 from edgecompress.training import fit
-from edgecompress.training.compiling import rises
 
 MISSED_MORE = "the validation metric misses it more than those that go"
 
@@ -96,7 +96,8 @@ def _is_enough(config: PruneLayers, before: ModelTotals, now: ModelTotals, num_g
 
 def _least_missed(model: keras.Model, blocks: Sequence[Block], config: PruneLayers, context: Context) -> tuple[keras.Model, Removed]:
     """Measures the model without each of the blocks; of equals, the last one goes."""
-    name, sign = context.task.metrics[0], 1 if rises(context.task) else -1
+    name = context.task.metrics[0]
+    sign = 1 if METRIC_RISES[name] else -1
     tried = []
     with context.progress.task(f"{context.stage}: measuring blocks", total=len(blocks)) as bar:
         for block in blocks:

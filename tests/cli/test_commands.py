@@ -146,7 +146,8 @@ def test_json_prints_one_object_and_nothing_else(recipe, module, capsys):
         evaluate=lambda model, recipe, **options: {"metrics": {"accuracy": 0.5}},
         evaluation_table=str,
     )
-    module("benchmarking", benchmark_path=lambda path, **options: [entry()], benchmark_table=lambda entries: "table")
+    module("benchmarking", benchmark_table=lambda entries: "table")
+    module("host_benchmark", benchmark_places=lambda path, hosts, **options: [entry()])
     for arguments, found in [
         (["plan", recipe, "--json"], {"name": "small"}),
         (["inspect", "m.tflite", "--json"], {"layers": None}),
@@ -227,13 +228,14 @@ def test_native_noise_of_tensorflow_is_not_shown(module, capfd):
 def test_benchmark_parses_threads_writes_json_and_fails_with_the_device(module, tmp_path, capsys):
     calls = []
 
-    def benchmark_path(path, **options):
-        calls.append((path, options["threads"], options["runs"]))
+    def benchmark_places(path, hosts, **options):
+        calls.append((path, hosts, options["threads"], options["runs"]))
         return [entry("crashed")]
 
-    module("benchmarking", benchmark_path=benchmark_path, benchmark_table=lambda entries: "table")
+    module("benchmarking", benchmark_table=lambda entries: "table")
+    module("host_benchmark", benchmark_places=benchmark_places)
     assert main(["benchmark", "m.tflite", "--threads", "1,2,4", "--runs", "500", "--json", str(tmp_path / "l.json")]) == 4
-    assert calls == [(Path("m.tflite"), [1, 2, 4], 500)]
+    assert calls == [(Path("m.tflite"), ["local"], [1, 2, 4], 500)]
     assert capsys.readouterr().out == "table\n"
     assert json.loads((tmp_path / "l.json").read_text())["benchmark"][0]["error"] == "crashed"
 

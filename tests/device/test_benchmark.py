@@ -14,7 +14,8 @@ from edgecompress.device.measure import read_peak_rss_kb
 
 KEYS = [
     "model", "host", "runtime", "runtime_version", "kernels", "delegate", "threads", "runs", "warmup", "init_ms", "first_ms", "mean_ms",
-    "std_ms", "min_ms", "p50_ms", "p90_ms", "p95_ms", "p99_ms", "max_ms", "p50_interval_ms", "peak_rss_kb", "cpu", "temperature_celsius",
+    "std_ms", "min_ms", "p50_ms", "p90_ms", "p95_ms", "p99_ms", "p999_ms", "max_ms", "p50_interval_ms", "peak_rss_kb", "cpu",
+    "temperature_celsius", "frequency_khz",
     "throttled", "trusted", "distrust_reasons", "error",
 ]  # fmt: skip
 TIMES = [key for key in KEYS if key.endswith("_ms") or key == "peak_rss_kb"]
@@ -46,7 +47,7 @@ def test_every_model_and_thread_count_has_an_entry_of_the_report(tiny_file, gold
         assert entry["p50_interval_ms"][0] <= entry["p50_ms"] <= entry["p50_interval_ms"][1]
         assert (entry["p95_ms"], entry["p99_ms"]) == (None, None)  # 100 runs carry a p90, no more
         assert min(entry["init_ms"], entry["first_ms"]) > 0
-        assert list(entry["cpu"]) == ["model", "cores", "governor", "frequency_khz"]
+        assert list(entry["cpu"]) == ["model", "cores", "governor", "frequency_khz", "emulated"]
         assert entry["trusted"] is (not entry["distrust_reasons"])
 
 
@@ -146,7 +147,7 @@ def test_settings_out_of_range_are_refused(tiny_file):
 
 
 def test_more_threads_than_cores_are_not_trusted(tiny_file, monkeypatch):
-    cpu = {"model": None, "cores": 1, "governor": None, "frequency_khz": None}
+    cpu = {"model": None, "cores": 1, "governor": None, "frequency_khz": None, "emulated": False}
     monkeypatch.setattr(benchmark, "describe_cpu", lambda: cpu)
     entries = benchmark_models({"m": tiny_file("double")}, threads=[1, 2], runs=50, timeout_s=60)
     assert ["2 threads shared 1 cores" in entry["distrust_reasons"] for entry in entries] == [False, True]

@@ -66,7 +66,7 @@ def test_bad_arguments_are_exit_2_in_one_line(tiny_file, capsys, arguments, mess
 def test_unparsable_threads_are_exit_2(tiny_file, capsys):
     with pytest.raises(SystemExit, match="2"):
         main(["benchmark", tiny_file("double"), "--threads", "two"])
-    assert "must be whole numbers with commas between them. Received: 'two'" in capsys.readouterr().err
+    assert "must be whole numbers with commas between them, or all. Received: 'two'" in capsys.readouterr().err
 
 
 def test_unwritable_json_is_exit_2_without_traceback(tiny_file, capsys, tmp_path):

@@ -52,13 +52,16 @@ def test_raspberry_pi_is_described(write_tree):
         "sys/class/thermal/thermal_zone0/temp": "48312\n",
     })  # fmt: skip
     assert machine.describe_cpu(root) == {
-        "model": "Raspberry Pi 4 Model B Rev 1.4", "cores": machine.num_cores(), "governor": "ondemand", "frequency_khz": 1500000
+        "model": "Raspberry Pi 4 Model B Rev 1.4", "cores": machine.num_cores(), "governor": "ondemand", "frequency_khz": 1500000,
+        "emulated": False,
     }  # fmt: skip
     assert machine.read_temperature_celsius(root) == 48.312
 
 
 def test_unknown_is_none(tmp_path):
-    assert machine.describe_cpu(tmp_path) == {"model": None, "cores": machine.num_cores(), "governor": None, "frequency_khz": None}
+    assert machine.describe_cpu(tmp_path) == {
+        "model": None, "cores": machine.num_cores(), "governor": None, "frequency_khz": None, "emulated": False
+    }  # fmt: skip
     snapshot = machine.take_snapshot(tmp_path)
     assert (snapshot.busy_s, snapshot.stolen_s, snapshot.temperature_celsius) == (None, None, None)
 
@@ -141,3 +144,26 @@ def test_this_machine_is_read_without_error():
     before = machine.take_snapshot()
     assert machine.describe_cpu()["cores"] >= 1
     assert machine.take_snapshot().own_s >= before.own_s
+
+
+@pytest.mark.parametrize(
+    ("kernel", "own", "emulated"),
+    [
+        ("x86_64", "aarch64", True), ("x86_64", "armv7l", True), ("aarch64", "armv7l", False), ("aarch64", "aarch64", False),
+        ("x86_64", "x86_64", False), ("riscv64", "aarch64", True),
+    ],
+)  # fmt: skip
+def test_another_architecture_than_the_kernels_is_an_emulation_and_never_called_by_the_real_processors_name(
+    write_tree, monkeypatch, kernel, own, emulated
+):
+    monkeypatch.setattr("platform.machine", lambda: own)
+    root = write_tree({"proc/sys/kernel/arch": f"{kernel}\n", "proc/cpuinfo": "model name\t: Intel(R) Xeon(R)\n"})
+    cpu = machine.describe_cpu(root)
+    assert cpu["emulated"] is emulated
+    assert cpu["model"] == (f"emulated {own}" if emulated else "Intel(R) Xeon(R)")
+
+
+def test_times_of_an_emulated_processor_are_not_trusted():
+    assert machine.distrust_reasons(QUIET, later(), governor=None, cores=4, emulated=True) == [
+        "the processor is emulated: its times mean nothing"
+    ]

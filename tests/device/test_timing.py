@@ -88,11 +88,11 @@ def test_blocks_add_up_and_are_even(num_runs, num_blocks):
     assert max(sizes) - min(sizes) <= 1
 
 
-@given(st.integers(0, 20_000), st.sampled_from([50, 90, 95, 99]))
+@given(st.integers(0, 20_000), st.sampled_from(["50", "90", "95", "99", "99.9"]))
 def test_percentile_needs_ten_over_one_minus_p_runs(num_runs, percent):
     from fractions import Fraction
 
-    assert timing.percentile_is_supported(percent, num_runs) == (num_runs >= 10 / (1 - Fraction(percent, 100)))
+    assert timing.percentile_is_supported(float(percent), num_runs) == (num_runs >= 10 / (1 - Fraction(percent) / 100))
 
 
 def linear_percentile(values, percent):

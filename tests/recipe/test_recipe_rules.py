@@ -48,6 +48,10 @@ PRUNE = "  - prune_weights: {sparsity: 0.5}\n"
             "task: {loss: mean_squared_error, metrics: [auc], target: input}",
             r"r\.yaml:4: task\.metrics: data\.normal must name the classes that are no anomalies, for the metric auc .*\. Received: none\.",
         ),
+        (
+            "stages:\n  - prune_channels: {latency_ms: 1}\nbenchmark: null",
+            r"r\.yaml:5: stages\.0\.latency_ms: latency_ms must be measured by a benchmark\. Received: benchmark null\.",
+        ),
         ("benchmark: null\ngoal: {peak_rss_kb: 1}", r"r\.yaml:5: goal\.peak_rss_kb: peak_rss_kb must be measured by a benchmark\. .*"),
         (
             "benchmark: {runs: 199}\ngoal: {p95_ms: 1}",

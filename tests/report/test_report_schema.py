@@ -53,13 +53,13 @@ def test_metrics_can_be_read_as_the_documentation_says(report):
 
 def test_keys_of_a_newer_version_survive(values, tmp_path):
     values["pareto_front"] = [1, 2]
-    values["stages"][0]["sensitivity"] = {"a": 1}
+    values["stages"][0]["robustness"] = {"a": 1}
     values["metrics"]["teacher"] = {"keras": {"accuracy": 0.95}}
     values["metrics"]["final"]["on_device"] = {"accuracy": 0.92}
     Report.model_validate(values).save(tmp_path)
     read = json.loads(Report.load(tmp_path).to_json())
     assert read["pareto_front"] == [1, 2]
-    assert read["stages"][0]["sensitivity"] == {"a": 1}
+    assert read["stages"][0]["robustness"] == {"a": 1}
     assert read["metrics"]["teacher"] == {"keras": {"accuracy": 0.95}}
     assert read["metrics"]["final"]["on_device"] == {"accuracy": 0.92}
 

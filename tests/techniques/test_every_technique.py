@@ -12,7 +12,9 @@ from edgecompress.models.copying import copy_model
 from edgecompress.recipe.stages import (
     TECHNIQUES,
     ClusterWeights,
+    CorrectBias,
     Distill,
+    Equalize,
     Factorize,
     Match,
     MergeLinear,
@@ -21,6 +23,7 @@ from edgecompress.recipe.stages import (
     PruneNeurons,
     PruneWeights,
     QuantizeAware,
+    RemoveDead,
     ReplaceConvolutions,
     StageConfig,
     Train,
@@ -40,6 +43,9 @@ EXAMPLES: dict[str, StageConfig] = {
     "factorize": Factorize(ratio=0.5, timed_as=None, train=Train(epochs=1)),
     "replace_convolutions": ReplaceConvolutions(match=Match(epochs=1), timed_as=None, train=Train(epochs=1)),
     "merge_linear": MergeLinear(),
+    "remove_dead": RemoveDead(),
+    "equalize": Equalize(),
+    "correct_bias": CorrectBias(),
     "quantize_aware": QuantizeAware(train=Train(epochs=1, learning_rate=1e-4)),
 }
 NEUTRAL: dict[str, StageConfig] = {

@@ -12,6 +12,7 @@ from edgecompress.keeps import find_variable
 from edgecompress.progress import Progress
 from edgecompress.recipe.schema import Export
 from edgecompress.recipe.stages import ClusterWeights, PruneChannels, PruneNeurons, PruneWeights, QuantizeAware, Train
+from edgecompress.recipe.stages.prune_channels import SparseTraining
 from edgecompress.rehearsal import Rehearsal
 from edgecompress.techniques import cluster_weights, prune_channels, prune_neurons, prune_weights, quantize_aware
 from edgecompress.techniques.structured import removal
@@ -243,6 +244,9 @@ def test_bad_input_is_refused_and_the_model_untouched(fields, error, message, ne
 def test_a_plan_refuses_what_a_run_would(network):
     with pytest.raises(ModelError, match="macs must be a budget that can be reached"):
         prune_channels.plan(network, PruneChannels(macs=0.01))
+    sparse = SparseTraining(penalty="batch_norm", train=Train(epochs=1))
+    with pytest.raises(ModelError, match="penalty batch_norm needs BatchNormalization"):
+        prune_neurons.plan(network, PruneNeurons(fraction=0.5, round_to=1, layers=["squeeze"], sparse=sparse))
     planned, records = prune_channels.plan(network, PruneChannels(latency_ms=1.0))
     assert planned is network
     assert {record.reason for record in records if record.action == "changed"} == {

@@ -36,7 +36,12 @@ def operator_rule(call: Call) -> Rule:
 
 def function_name(call: Call) -> str:
     """Such as math.add."""
-    return str(getattr(call.layer, "symbol", None) or call.layer.get_config()["function"]).removeprefix("tf.")
+    return symbol_name(call.layer)
+
+
+def symbol_name(layer: Any) -> str:
+    """The function of a TFOpLambda, such as math.add."""
+    return str(getattr(layer, "symbol", None) or layer.get_config()["function"]).removeprefix("tf.")
 
 
 def _elementwise(trace: Trace, call: Call) -> Tensor:

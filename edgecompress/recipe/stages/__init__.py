@@ -10,18 +10,22 @@ from edgecompress.recipe.stages.config import StageConfig, Train
 from edgecompress.recipe.stages.distill import Distill
 from edgecompress.recipe.stages.factorize import Factorize
 from edgecompress.recipe.stages.merge_linear import MergeLinear
+from edgecompress.recipe.stages.post_training import CorrectBias, Equalize
 from edgecompress.recipe.stages.prune_channels import PruneChannels
 from edgecompress.recipe.stages.prune_layers import PruneLayers
 from edgecompress.recipe.stages.prune_neurons import PruneNeurons
 from edgecompress.recipe.stages.prune_weights import PruneWeights
 from edgecompress.recipe.stages.quantize_aware import QuantizeAware
+from edgecompress.recipe.stages.remove_dead import RemoveDead
 from edgecompress.recipe.stages.replace_convolutions import Match, ReplaceConvolutions
 from edgecompress.recipe.stages.train import TrainStage
 
 __all__ = [
     "TECHNIQUES",
     "ClusterWeights",
+    "CorrectBias",
     "Distill",
+    "Equalize",
     "Factorize",
     "Match",
     "MergeLinear",
@@ -30,6 +34,7 @@ __all__ = [
     "PruneNeurons",
     "PruneWeights",
     "QuantizeAware",
+    "RemoveDead",
     "ReplaceConvolutions",
     "Stage",
     "StageConfig",
@@ -71,6 +76,9 @@ TECHNIQUES: dict[str, Technique] = {
         ReplaceConvolutions, "edgecompress.techniques.replace_convolutions", 1, releases=("prune_weights", "cluster_weights")
     ),
     "merge_linear": Technique(MergeLinear, "edgecompress.techniques.merge_linear", 1, releases=("prune_weights", "cluster_weights")),
+    "remove_dead": Technique(RemoveDead, "edgecompress.techniques.remove_dead", 1),
+    "equalize": Technique(Equalize, "edgecompress.techniques.post_training.equalize", 1, releases=("cluster_weights",)),
+    "correct_bias": Technique(CorrectBias, "edgecompress.techniques.post_training.correct_bias", 1),
     "quantize_aware": Technique(QuantizeAware, "edgecompress.techniques.quantize_aware", 2, followers=("train",), exports=("int8",)),
 }
 
@@ -85,6 +93,9 @@ Stage = Annotated[
     | Factorize
     | ReplaceConvolutions
     | MergeLinear
+    | RemoveDead
+    | Equalize
+    | CorrectBias
     | QuantizeAware,
     Field(discriminator="technique"),
 ]

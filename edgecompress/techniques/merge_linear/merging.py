@@ -10,6 +10,7 @@ import numpy as np
 
 from edgecompress.backend import keras, tf
 from edgecompress.models.rebuild import Call, calls_of
+from edgecompress.models.replacing import Part, chain
 from edgecompress.stage import LayerRecord
 from edgecompress.techniques.merge_linear.linear import TRANSPOSED, Linear, fold_batch_normalization, merge
 
@@ -61,14 +62,15 @@ class Head:
         return LayerRecord(self.position, self.layer.kind, "changed", f"{words}: {counts}", asdict(before), asdict(after))
 
 
-def find_merges(model: keras.Model, chosen: set[str]) -> tuple[list[Head], list[LayerRecord]]:
+def find_merges(model: keras.Model, chosen: set[str], *, folds_only: bool = False) -> tuple[list[Head], list[LayerRecord]]:
     """The layers into which others can be merged, and a record for each layer that was looked at.
 
     Args:
         model: Functional or Sequential, without models in it.
         chosen: names of the layers that may change.
+        folds_only: merge BatchNormalization only.
     """
-    walk = _Walk(model, chosen)
+    walk = _Walk(model, chosen, folds_only)
     for call in calls_of(model):
         if type(call.layer).__name__ in (NORMALIZATION, *LINEAR):
             walk.visit(call)
@@ -78,8 +80,8 @@ def find_merges(model: keras.Model, chosen: set[str]) -> tuple[list[Head], list[
 class _Walk:
     """Heads and records so far."""
 
-    def __init__(self, model: keras.Model, chosen: set[str]) -> None:
-        self._chosen = chosen
+    def __init__(self, model: keras.Model, chosen: set[str], folds_only: bool) -> None:
+        self._chosen, self._folds_only = chosen, folds_only
         self._num_calls = Counter(call.layer.name for call in calls_of(model))
         self._num_readers = Counter(id(tensor) for call in calls_of(model) for tensor in tf.nest.flatten([call.args, call.kwargs]))
         self._num_readers.update(id(tensor) for tensor in model.outputs)
@@ -119,6 +121,8 @@ class _Walk:
         head = self._given_by.get(id(call.args[0]))
         if head is None:
             return "no linear layer stands right before it"
+        if self._folds_only and type(call.layer).__name__ != NORMALIZATION:
+            return "it stays apart"
         if head.layer.config["activation"] != "linear" or head.layer.config.get("activity_regularizer"):
             return f"{head.name} before it has an activation"
         if self._num_readers[id(call.args[0])] > 1:
@@ -129,6 +133,15 @@ class _Walk:
             self._given_by[id(call.outputs[0])] = head
             self.records[head.position] = head.record()
         return reason
+
+
+def merged_parts(heads: list[Head]) -> dict[str, Part]:
+    """Each merged layer in the place of the first one in it; the others hand on what they get."""
+    parts = {name: chain() for head in heads for name in head.holds}
+    for head in heads:
+        layer = getattr(keras.layers, head.layer.kind).from_config(head.layer.config)
+        parts[head.position] = chain((layer, head.layer.weights))
+    return parts
 
 
 def _fold(head: Head, layer: keras.layers.Layer) -> str | None:

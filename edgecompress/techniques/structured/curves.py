@@ -7,13 +7,13 @@ import numpy.typing as npt
 
 from edgecompress.backend import keras
 from edgecompress.graph.channels import ChannelGraph, ChannelGroup, carry_out, plan_cut
+from edgecompress.recipe.schema import METRIC_RISES
 from edgecompress.recipe.stages.prune_channels import Criterion
 from edgecompress.sensitivity import Sensitivity, Unit, measure
 from edgecompress.stage import Context
 from edgecompress.techniques.structured.criteria import Floats, Scores
 from edgecompress.techniques.structured.reestimate import reestimate_batch_norm
 from edgecompress.techniques.structured.scores import score_channels
-from edgecompress.training.compiling import rises
 
 LEVELS = (0.25, 0.5, 0.75)  # fractions of a group's channels
 
@@ -53,7 +53,7 @@ def measure_channels(
     metric, data = context.task.metrics[0], context.data
     seed = context.seed if criterion == "random" else 0
     return measure(
-        [unit(name) for name in names], model, lambda cut: context.evaluate(cut)[metric], metric=metric, rises=rises(context.task),
+        [unit(name) for name in names], model, lambda cut: context.evaluate(cut)[metric], metric=metric, rises=METRIC_RISES[metric],
         file=context.folder / "sensitivity.json", progress=context.progress,
         depends_on=[criterion, reestimate, seed, data.fingerprint, len(data.calibration)],
     )  # fmt: skip

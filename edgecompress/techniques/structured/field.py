@@ -49,7 +49,7 @@ def choose_field(model: keras.Model, graph: ChannelGraph, config: Removal, belon
     spared = set(select_layers(names, config.skip, field="skip")) if config.skip else set()
     kinds, sizes, records = dict(names), dict[str, int](), list[LayerRecord]()
     for group in graph.groups:
-        reason = _why_not(group, wanted, spared) or belongs(group) or _too_small(group, config)
+        reason = why_not(group, wanted, spared) or belongs(group) or _too_small(group, config)
         if reason is None:
             sizes[group.name] = group.size
         else:
@@ -69,7 +69,7 @@ def multiple_of(group: ChannelGroup, round_to: int) -> int:
     return round_to // gcd(round_to, repeats)
 
 
-def _why_not(group: ChannelGroup, wanted: set[str], spared: set[str]) -> str | None:
+def why_not(group: ChannelGroup, wanted: set[str], spared: set[str]) -> str | None:
     """Why the patterns or the graph leave a group alone."""
     makers = group.layers("makes")
     if named := sorted(spared & set(makers)):

@@ -21,7 +21,7 @@ from edgecompress.techniques.structured.field import Belongs, Field, channel_rec
 from edgecompress.techniques.structured.ranking import Choice, Contender, Ranking
 from edgecompress.techniques.structured.reestimate import reestimate_batch_norm
 from edgecompress.techniques.structured.scores import WITHOUT_SAMPLES, score_channels
-from edgecompress.techniques.structured.sparse import train_sparse
+from edgecompress.techniques.structured.sparse import batch_norm_scales, train_sparse
 from edgecompress.training import fit
 
 HARDWARE_MULTIPLE = 8  # channels that kernels of CPUs work on at a time
@@ -130,10 +130,12 @@ def plan_removal(model: keras.Model, config: Removal, belongs: Belongs) -> tuple
 
     Raises:
         RecipeError: a pattern that matches nothing, or `round_to` larger than a layer.
-        ModelError: nothing can be cut, or the budget cannot be reached.
+        ModelError: nothing can be cut, the budget cannot be reached, or the penalty of `sparse` finds nothing.
     """
     graph = channel_graph(model)
     field = choose_field(model, graph, config, belongs)
+    if config.sparse is not None and config.sparse.penalty == "batch_norm":
+        batch_norm_scales(group for group in graph.groups if group.name in field.sizes)
     if config.kind in MEASURED:
         words = f"channels go until {config.kind} {config.amount:g} is met, which a run measures"
         changed = [replace(record, action="changed") for record in channel_records(model, field.sizes, graph, words)]

@@ -1,11 +1,11 @@
 """Training with a penalty on whole channels, before they are cut."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from math import prod
 
 from edgecompress.backend import keras, tf
 from edgecompress.errors import ModelError
-from edgecompress.graph.channels import ChannelGraph, ChannelGroup
+from edgecompress.graph.channels import ChannelGraph, ChannelGroup, ChannelSlice
 from edgecompress.graph.channels.surgery import layer_at
 from edgecompress.keeps import Keep
 from edgecompress.models.copying import copy_model
@@ -61,11 +61,20 @@ def batch_norm_l1(model: keras.Model, groups: Sequence[ChannelGroup]) -> Callabl
     Raises:
         ModelError: there are none.
     """
+    scales = [(getattr(layer_at(model, part.layer), part.weight), part.positions) for part in batch_norm_scales(groups)]
+    return lambda: tf.add_n([tf.reduce_sum(tf.abs(tf.gather(scale, positions))) for scale, positions in scales])
+
+
+def batch_norm_scales(groups: Iterable[ChannelGroup]) -> list[ChannelSlice]:
+    """Where channels pass a scale of BatchNormalization.
+
+    Raises:
+        ModelError: nowhere, so that the penalty batch_norm would do nothing.
+    """
     parts = [part for group in groups for part in group.slices if part.weight == "gamma"]
     if not parts:
         raise ModelError("penalty batch_norm needs BatchNormalization with a scale behind a layer that is cut. Received: none.")
-    scales = [(getattr(layer_at(model, part.layer), part.weight), part.positions) for part in parts]
-    return lambda: tf.add_n([tf.reduce_sum(tf.abs(tf.gather(scale, positions))) for scale, positions in scales])
+    return parts
 
 
 def _others(kernel: tf.Variable, axis: int) -> list[int]:

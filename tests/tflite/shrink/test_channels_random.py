@@ -49,9 +49,10 @@ def random_net(make_net, seed):
 
     def conv(x, outputs, size=None):
         size = size or pick(1, 1, 3)
+        same = pick(True, True, size == 1) or net.shape(x)[1] < size  # a kernel larger than its input would leave nothing
         kernel = random_kernel(generator, (outputs, size, size, net.shape(x)[3]), 0)
         return net.conv(
-            x, kernel, random_bias(generator, kernel, 0), activation=pick(None, "relu", "relu6"), same=pick(True, True, size == 1),
+            x, kernel, random_bias(generator, kernel, 0), activation=pick(None, "relu", "relu6"), same=same,
             zero_point=int(pick(-128, -5, 7)), scales=np.full(outputs, 0.02) * pick(1.0, 1.7, 0.3),
         )  # fmt: skip
 

@@ -1,0 +1,128 @@
+"""The .zip of a run: what it holds, that it works where it is unpacked, and how its figures come back into the report."""
+
+import json
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgecompress.cli import main
+from edgecompress.data.preprocess import preprocess_batch
+from edgecompress.device.images import preprocess
+from edgecompress.recipe.schema import Preprocess
+from edgecompress.report import Report
+
+
+@pytest.fixture
+def run(finished_run, tmp_path):
+    """A copy of it that a test may change."""
+    return Path(shutil.copytree(finished_run, tmp_path / "run"))
+
+
+@pytest.fixture
+def unpacked(run, tmp_path):
+    """The folder where its bundle was unpacked."""
+    assert main(["bundle", str(run), "-o", str(tmp_path / "bundle.zip")]) == 0
+    with zipfile.ZipFile(tmp_path / "bundle.zip") as archive:
+        archive.extractall(tmp_path / "board")
+    return tmp_path / "board"
+
+
+def on_board(folder, *arguments):
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, cwd=folder, timeout=120)
+
+
+def test_same_run_gives_the_same_bytes(run, tmp_path):
+    for name in ("a.zip", "b.zip"):
+        assert main(["bundle", str(run), "-o", str(tmp_path / name)]) == 0
+    assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
+
+
+def test_bundle_holds_what_a_board_needs_and_the_program_is_small(unpacked):
+    assert {path.name for path in unpacked.iterdir()} == {
+        "manifest.json", "model.tflite", "plain.tflite", "baseline.tflite", "golden.npz", "golden_plain.npz", "golden_baseline.npz",
+        "benchmark_device.pyz", "predict.py", "CARD.md",
+    }  # fmt: skip
+    assert (unpacked / "benchmark_device.pyz").stat().st_size < 100_000
+    card = (unpacked / "CARD.md").read_text()
+    assert "FULLY_CONNECTED" in card
+    assert "Accuracy" in card
+
+
+def test_figures_of_a_board_come_back_into_the_report(run, unpacked):
+    finished = on_board(unpacked, "benchmark_device.pyz")
+    assert finished.returncode == 0, finished.stderr
+    assert main(["report", str(run), "--device", str(unpacked / "device.json")]) == 0
+    name = json.loads((unpacked / "device.json").read_text())["machine"]["name"]
+    report = Report.load(run)
+    assert {(entry.model, entry.host) for entry in report.benchmark} == {
+        (model, host) for model in ("final", "plain", "baseline") for host in ("local", name)
+    }
+    assert name in (run / "report.md").read_text()
+    assert main(["report", str(run), "--device", str(unpacked / "device.json")]) == 0
+    assert len(Report.load(run).benchmark) == 6  # a second time replaces
+
+
+def test_figures_of_another_model_are_refused(run, unpacked, tmp_path, capsys):
+    content = {"models": {"final": "0" * 64}, "benchmark": []}
+    (tmp_path / "device.json").write_text(json.dumps(content))
+    assert main(["report", str(run), "--device", str(tmp_path / "device.json")]) == 2
+    assert "Received: another file for final." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["no JSON", "[]", "{}", '{"models": {}, "benchmark": [{}]}'])
+def test_what_is_no_device_file_is_refused(run, tmp_path, capsys, text):
+    (tmp_path / "device.json").write_text(text)
+    assert main(["report", str(run), "--device", str(tmp_path / "device.json")]) == 2
+    assert "must be a device.json as benchmark_device.pyz writes it" in capsys.readouterr().err
+
+
+def test_prediction_of_a_picture_is_that_of_the_model(unpacked, tmp_path):
+    from matplotlib import image
+    from sklearn.datasets import load_digits
+
+    pixels = load_digits().images[:5].astype(np.uint8)
+    right = 0
+    for number, one in enumerate(pixels):
+        image.imsave(unpacked / "digit.png", one, cmap="gray", vmin=0, vmax=255)  # colour and alpha, as programs save grey
+        finished = on_board(unpacked, "predict.py", "digit.png")
+        assert finished.returncode == 0, finished.stderr
+        lines = finished.stdout.splitlines()
+        assert len(lines) == 5
+        right += lines[0].split()[-1] == str(number)  # the first samples are 0, 1, 2, 3, 4
+    assert right >= 4
+
+
+def test_prediction_of_what_is_no_picture_is_one_line(unpacked):
+    (unpacked / "digit.png").write_bytes(b"GIF89a")
+    finished = on_board(unpacked, "predict.py", "digit.png")
+    assert finished.returncode == 1
+    assert "error: digit.png: must be a PNG file" in finished.stderr
+    assert "Traceback" not in finished.stderr
+
+
+def test_folder_without_a_run_is_refused(tmp_path, capsys):
+    assert main(["bundle", str(tmp_path)]) == 2
+    assert "must be the folder of a finished run" in capsys.readouterr().err
+
+
+def test_model_that_was_changed_is_not_packed(run, capsys):
+    with open(run / "plain.tflite", "ab") as file:
+        file.write(b"\0")
+    assert main(["bundle", str(run)]) == 2
+    assert "must be the file that manifest.json describes" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("channels", ["keep", "rgb", "grayscale"])
+@pytest.mark.parametrize("size", [None, [5, 9], [20, 3], [12, 16]])
+@pytest.mark.parametrize("num_channels", [1, 3])
+def test_preprocessing_on_the_board_is_that_of_the_training(channels, size, num_channels):
+    images = np.random.default_rng(0).integers(0, 256, (1, 12, 16, num_channels), dtype=np.uint8)
+    settings = Preprocess(resize=size, scale=1 / 255, mean=[0.4], std=[0.3], channels=channels)
+    expected = preprocess_batch(images, settings).numpy()[0]
+    received = preprocess(images[0], settings.model_dump(mode="json"), expected.shape)
+    assert np.abs(received - expected).max() < 1e-5  # TensorFlow resizes in another order of additions

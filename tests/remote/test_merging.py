@@ -1,0 +1,106 @@
+"""What hosts say goes into the report of a run: from the command, from a recipe, and the goals are judged by it."""
+
+import shutil
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from edgecompress.cli import main
+from edgecompress.host_benchmark import merge
+from edgecompress.report import Report
+from edgecompress.report.schema import BenchmarkEntry
+from edgecompress.store import RunFolder
+
+
+@pytest.fixture
+def run(finished_run, tmp_path):
+    return Path(shutil.copytree(finished_run, tmp_path / "run"))
+
+
+def entry(host, p50_ms=None, **values):
+    return BenchmarkEntry(model="final", host=host, threads=1, p50_ms=p50_ms, error=None if p50_ms else "away", **values)
+
+
+def test_new_figures_of_a_host_replace_the_old_and_leave_the_others(run):
+    report = merge(Report.load(run), [entry("pi", 3.0), entry("coral", 5.0)])
+    again = merge(report, [entry("pi", 2.0)])
+    assert [(one.host, one.p50_ms) for one in again.benchmark if one.host != "local"] == [("coral", 5.0), ("pi", 2.0)]
+    assert len([one for one in again.benchmark if one.host == "local"]) == 3
+
+
+def test_host_that_is_away_keeps_what_it_measured_before(run):
+    report = merge(merge(Report.load(run), [entry("pi", 3.0)]), [entry("pi"), entry("coral")])
+    assert [(one.host, one.error) for one in report.benchmark if one.host != "local"] == [("pi", None), ("coral", "away")]
+
+
+def test_goals_are_judged_by_the_host_that_they_name(run):
+    report = Report.load(run)
+    report.recipe["goal"] = {"p50_ms": {"limit": 2.5, "host": "pi"}}
+    assert [goal.met for goal in merge(report, []).goals] == [False]  # not measured yet
+    assert [goal.met for goal in merge(report, [entry("pi", 2.0)]).goals] == [True]
+
+
+def test_run_at_work_is_not_disturbed(run, make_host):
+    host = make_host()
+    with RunFolder(run):
+        assert main(["benchmark", str(run), "--host", "board", "--ssh-config", str(host.config), "--runs", "50"]) == 5
+
+
+def test_hosts_of_a_recipe_are_measured_by_run_and_one_that_is_away_is_exit_code_four(make_host, finished_run, tmp_path):
+    host, folder = make_host(), Path(shutil.copytree(finished_run, tmp_path / "again"))  # its stages are not done again
+    recipe = str(finished_run.parent / "digits.yaml")
+    options = ["--set", "benchmark.hosts=[board, nosuch.invalid]", "--out", str(folder), "--ssh-config", str(host.config), "--quiet"]
+    assert main(["run", recipe, *options]) == 4
+    entries = Report.load(folder).benchmark
+    assert {(one.host, one.error is None) for one in entries} == {("board", True), ("nosuch.invalid", False)}
+    assert len(entries) == 4
+    assert "board" in (folder / "report.md").read_text()
+    assert host.is_clean()
+
+
+@pytest.mark.parametrize("name", ["-oProxyCommand=id", "a b", "x;id"])
+def test_recipe_with_a_host_that_is_none_is_refused(finished_run, name, capsys):
+    assert main(["check", str(finished_run.parent / "digits.yaml"), "--set", f"benchmark.hosts=['{name}']"]) == 2
+    assert "benchmark.hosts" in capsys.readouterr().err
+
+
+def wheel(folder, name, module, text):
+    """A wheel of one module."""
+    path = folder / f"{name}-1.0-py3-none-any.whl"
+    about = f"{name}-1.0.dist-info"
+    with zipfile.ZipFile(path, "w") as archive:
+        for file, content in module.items():
+            archive.writestr(file, content)
+        archive.writestr(f"{about}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        archive.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{about}/RECORD", text)
+    return path
+
+
+INTERPRETER = "Interpreter = object\nclass OpResolverType: AUTO = 0\n"
+
+
+def test_install_makes_an_environment_that_the_host_then_uses(make_host, tmp_path, capsys):
+    wheels = tmp_path / "wheels"
+    wheels.mkdir()
+    wheel(wheels, "numpy", {"numpy/__init__.py": "__version__ = '1.0'\n"}, "")
+    wheel(
+        wheels, "ai_edge_litert", {"ai_edge_litert/__init__.py": "__version__ = '1.0'\n", "ai_edge_litert/interpreter.py": INTERPRETER}, ""
+    )
+    python = f'exec {sys._base_executable} "$@"'
+    host = make_host(python=python, PIP_NO_INDEX="1", PIP_FIND_LINKS=str(wheels), PYTHONNOUSERSITE="1")
+    home = host.folder / "home"
+    assert main(["doctor", "--host", "board", "--install", "--ssh-config", str(host.config)]) == 0
+    output = capsys.readouterr()
+    assert f"{home}/.local/share/edgecompress/venv: ai-edge-litert, numpy" in output.err
+    assert "ai-edge-litert 1.0, NumPy 1.0" in " ".join(output.out.split())
+    assert host.is_clean()
+
+
+def test_install_that_fails_leaves_nothing_and_says_why(make_host, tmp_path, capsys):
+    host = make_host(python=f'exec {sys._base_executable} "$@"', PIP_NO_INDEX="1")
+    assert main(["doctor", "--host", "board", "--install", "--ssh-config", str(host.config)]) == 4
+    assert "Could not find a version that satisfies the requirement ai-edge-litert" in capsys.readouterr().err
+    assert not (host.folder / "home/.local/share/edgecompress/venv").exists()

@@ -1,0 +1,43 @@
+"""Sensitivity curves in a report and on a page of their own."""
+
+import pytest
+
+from edgecompress.report.html import render_html
+from edgecompress.report.markdown import render_markdown
+from edgecompress.report.schema import Report, SensitivityReport
+from edgecompress.report.sensitivity import curves_table
+from edgecompress.report.sensitivity_page import render_sensitivity, sensitivity_figure
+
+CURVES = {
+    "metric": "accuracy", "rises": True, "whole": 0.92,
+    "curves": [
+        {"name": "robust", "levels": [0.25, 0.5], "metrics": [0.92, 0.91]},
+        {"name": "frail <b>", "levels": [0.5], "metrics": [0.4]},
+        {"name": "tiny", "levels": [], "metrics": []},
+    ],
+}  # fmt: skip
+
+
+@pytest.fixture
+def report(values):
+    values["stages"][1]["sensitivity"] = CURVES
+    return Report.model_validate(values)
+
+
+def test_those_that_lose_most_come_first_and_missing_levels_are_empty():
+    rows = [[cell.text for cell in row] for row in curves_table(SensitivityReport.model_validate(CURVES)).rows]
+    assert rows == [["frail <b>", "", "40.00 %"], ["robust", "92.00 %", "91.00 %"], ["tiny", "", ""]]
+
+
+def test_a_stage_shows_what_decided_its_ratios(report):
+    page, text = render_html(report), render_markdown(report)
+    assert "Sensitivity before 01" in page
+    assert "Sensitivity before 01" in text
+    assert "The whole model: 92.00 %." in text
+
+
+@pytest.mark.parametrize("render", [lambda: render_sensitivity("trial", CURVES), lambda: sensitivity_figure(CURVES)])
+def test_names_from_outside_are_escaped(render):
+    page = render()
+    assert "<svg" in page
+    assert "frail <b>" not in page

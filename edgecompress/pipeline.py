@@ -25,6 +25,7 @@ from edgecompress.errors import ModelError
 from edgecompress.evaluation import evaluate_keras
 from edgecompress.graph.channels import channel_graph
 from edgecompress.keeps import Keep
+from edgecompress.models import LoadedModel
 from edgecompress.plan import plan_stages
 from edgecompress.progress import Progress
 from edgecompress.recipe.model import AnyModel
@@ -38,7 +39,7 @@ from edgecompress.sensitivity import Sensitivity
 from edgecompress.stage import Context, StageResult
 from edgecompress.store import RunFolder, content_key, stage_name
 from edgecompress.techniques import baseline as baseline_stage
-from edgecompress.techniques.baseline import make_model
+from edgecompress.techniques.baseline import bring_model
 from edgecompress.techniques.distill import teach
 from edgecompress.techniques.structured.curves import measure_channels
 
@@ -54,7 +55,7 @@ class State:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What all stages of one run share."""
+    """What all stages of one run share. `loaded` is the model of a file, before anything was done to it."""
 
     recipe: Recipe
     data: Data
@@ -62,6 +63,7 @@ class Surroundings:
     progress: Progress
     threads: int
     allow_code: bool
+    loaded: LoadedModel | None
 
     def evaluate(self, model: keras.Model) -> dict[str, Any]:
         """Metrics on the validation split, the one that decides."""
@@ -128,10 +130,11 @@ def prepare(recipe: Recipe, store: RunFolder, progress: Progress, *, allow_code:
     threads = set_threads(recipe.threads)
     with progress.task("loading data and model"):
         data = load_data(recipe.data, recipe.task, seed=recipe.seed, allow_code=allow_code)
-        model = make_model(recipe.model, recipe.task, data, seed=recipe.seed, allow_code=allow_code)
-        plan_stages(recipe, model, data, allow_code=allow_code)
+        made = bring_model(recipe.model, recipe.task, data, seed=recipe.seed, allow_code=allow_code)
+        plan_stages(recipe, made.model, data, allow_code=allow_code)
     store.write("recipe.lock.yaml", versions.lock(recipe, data.fingerprint, threads))
-    return Surroundings(recipe, data, store, progress, threads, allow_code)
+    loaded = made if recipe.model.source == "file" else None  # others are made of a stage's own seed
+    return Surroundings(recipe, data, store, progress, threads, allow_code, loaded)
 
 
 def run_baseline(surroundings: Surroundings) -> tuple[State, StageReport]:
@@ -144,7 +147,7 @@ def run_baseline(surroundings: Surroundings) -> tuple[State, StageReport]:
         recipe.task.model_dump(mode="json"), recipe.data.batch_size, recipe.data.augment.model_dump(), data.fingerprint,
         recipe.seed, surroundings.threads, versions.of_training(),
     )  # fmt: skip
-    work = partial(baseline_stage.apply, recipe.model, allow_code=surroundings.allow_code)
+    work = partial(baseline_stage.apply, recipe.model, allow_code=surroundings.allow_code, loaded=surroundings.loaded)
     return _run_stage(surroundings, 0, "baseline", None, key, work, (), None)
 
 

@@ -1,11 +1,14 @@
 """What a recipe would do, layer by layer, in seconds: the model is built or loaded, nothing is trained."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from edgecompress.backend import keras
 from edgecompress.data import Data, load_data
+from edgecompress.errors import EdgeCompressError
 from edgecompress.export import convert
 from edgecompress.export.chosen_layers import choose_kernels
 from edgecompress.export.compatibility import check_model
@@ -89,11 +92,13 @@ def plan_stages(recipe: Recipe, model: keras.Model, data: Data, *, allow_code: b
     baseline_bytes = _weight_bytes(model, "float32")
     outlook = Outlook(data, recipe.task, model, allow_code)
     stages = [StagePlan(0, "baseline", total(describe_layers(model)), [])]
-    _check_frozen(model, recipe.model.train)
+    with _named_errors("model.train"):
+        _check_frozen(model, recipe.model.train)
     for index, config in enumerate(recipe.stages, start=1):
-        _check_frozen(model, config.train)
         groups = channel_graph(model).describe().splitlines() if isinstance(config, Removal) else []
-        model, records = _plan_stage(model, config, outlook)
+        with _named_errors(f"stages.{index - 1}: {config.technique}"):
+            _check_frozen(model, config.train)
+            model, records = _plan_stage(model, config, outlook)
         stages.append(StagePlan(index, config.technique, total(describe_layers(model)), records, groups))
     check_model(model, recipe.export)
     if recipe.export.only:
@@ -101,6 +106,15 @@ def plan_stages(recipe: Recipe, model: keras.Model, data: Data, *, allow_code: b
     if recipe.target.runtime is not None:
         _check_target(recipe, model, data)
     return Plan(recipe.name, stages, baseline_bytes, _weight_bytes(model, recipe.export.format), recipe.export.format)
+
+
+@contextmanager
+def _named_errors(place: str) -> Iterator[None]:
+    """Says which part of the recipe a fault is of."""
+    try:
+        yield
+    except EdgeCompressError as error:
+        raise type(error)(f"{place}: {error}") from error
 
 
 def _check_target(recipe: Recipe, model: keras.Model, data: Data) -> None:

@@ -123,7 +123,7 @@ def _read_json(path: Path) -> dict[str, Any] | None:
 
 
 class RunFolder:
-    """`runs/<name>/`, held by one process from entry to exit. A folder in which nothing was done is removed again.
+    """`runs/<name>/`, held by one process from entry to exit. A folder in which nothing was done is removed again, with those made for it.
 
     Args:
         path: made if missing.
@@ -138,9 +138,11 @@ class RunFolder:
         self.path = path
         self._fresh = fresh
         self._lock: int | None = None
+        self._made: list[Path] = []
 
     def __enter__(self) -> RunFolder:
         with storage_errors(self.path):
+            self._made = [folder for folder in self.path.parents if not folder.exists()]  # the innermost first
             self.path.mkdir(parents=True, exist_ok=True)
             # Not inherited by child processes (PEP 446), and released by the system when the process dies.
             self._lock = os.open(self.path / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)
@@ -155,6 +157,8 @@ class RunFolder:
         with suppress(OSError):
             if {path.name for path in self.path.iterdir()} <= {LOCK_FILE, LOG_FILE}:
                 shutil.rmtree(self.path)
+                for folder in self._made:
+                    folder.rmdir()  # fails where another run has moved in
         if self._lock is not None:
             os.close(self._lock)
 

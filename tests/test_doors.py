@@ -69,6 +69,15 @@ def test_converted_file_is_as_good_as_its_model(place, recipe, capsys):
     assert abs(accuracy[file] - accuracy[str(place / "model.h5")]) < 0.02  # 359 samples: 8 bits may flip a few
 
 
+def test_model_file_is_opened_once_in_a_run(recipe, tmp_path, monkeypatch):
+    from edgecompress.techniques import baseline
+
+    opened, read = [], baseline.read_model
+    monkeypatch.setattr(baseline, "read_model", lambda path, **options: (opened.append(path), read(path, **options))[1])
+    assert main(["run", recipe, *QUICK, "--set", "export={format: float32}", "--out", str(tmp_path / "run")]) == 0
+    assert len(opened) == 1
+
+
 def test_runs_are_compared_and_exit_code_six_says_what_is_not_ranked(runs, capsys):
     found = answer(capsys, "compare", *runs, "--json", codes=(0, 6))  # a busy machine is a reason not to rank latencies
     int8, float32 = found["runs"]
@@ -85,6 +94,46 @@ def test_run_folder_is_measured_and_reported_again(runs, capsys):
     assert {entry["model"] for entry in entries} == {"final", "plain", "baseline"}
     assert all(entry["p50_ms"] > 0 for entry in entries)
     assert main(["report", runs[0]]) == 0
+
+
+OWN_MODEL = """
+from width import WIDTH
+from edgecompress.backend import keras
+
+def make():
+    layers = keras.layers
+    return keras.Sequential([layers.Flatten(input_shape=(8, 8, 1)), layers.Dense(WIDTH, "relu"), layers.Dense(10, "softmax")])
+"""
+
+
+@pytest.fixture
+def own_model(tmp_path):
+    """Options that put a function of the user's own in the place of the model; its file imports another beside it."""
+    (tmp_path / "network.py").write_text(OWN_MODEL)
+    (tmp_path / "width.py").write_text("WIDTH = 16\n")
+    return ["--set", f"model={{source: python, path: '{tmp_path / 'network.py'}:make', train: {{epochs: 5, learning_rate: 0.01}}}}"]
+
+
+def test_model_of_a_function_is_trained_and_delivered(recipe, own_model, tmp_path, capsys):
+    arguments = ["run", recipe, *own_model, *QUICK, "--out", str(tmp_path / "run"), "--allow-code"]
+    report = answer(capsys, *arguments, "--json")
+    assert report["stages"][0]["parameters"] == (64 + 1) * 16 + (16 + 1) * 10
+    assert report["metrics"]["final"]["tflite"]["accuracy"] > 0.5  # chance is 0.1
+    assert report["artifact"]["format"] == "int8"
+    assert answer(capsys, *arguments, "--json")["stages"][0]["cached"]
+    (tmp_path / "network.py").write_text(OWN_MODEL + "# changed\n")
+    assert not answer(capsys, *arguments, "--json")["stages"][0]["cached"]
+
+
+@pytest.mark.parametrize("command", ["run", "plan", "sensitivity"])
+def test_model_of_a_function_runs_only_with_leave(recipe, own_model, command, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "network.py").write_text("open('ran', 'w').close()\n" + OWN_MODEL)
+    assert main([command, recipe, *own_model]) == 2
+    error = capsys.readouterr().err
+    assert "network.py:make is code that would run here. If you trust it, allow it with --allow-code." in error
+    assert "Traceback" not in error
+    assert not (tmp_path / "ran").exists()
 
 
 BAD = {

@@ -173,8 +173,9 @@ def test_compress_reads_tf_data_and_continues_in_its_folder(small_model, digits,
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"stages.0.layers": ["nope"]}, "layers must match at least one layer"),
-        ({"stages.0.train.freeze": ["nope"]}, "freeze must match at least one layer"),
+        ({"stages.0.layers": ["nope"]}, r"^stages\.0: prune_weights: layers must match at least one layer"),
+        ({"stages.0.train.freeze": ["nope"]}, r"^stages\.0: prune_weights: freeze must match at least one layer"),
+        ({"model.train.freeze": ["nope"]}, r"^model\.train: freeze must match at least one layer"),
         ({"stages": [], "export": {"format": "dynamic", "only": ["dennse1"]}}, "export.only must match at least one layer"),
         ({"task.from_logits": False}, "must end in probabilities"),
         ({"data.source": "mnist", "data.path": "nowhere"}, "nowhere: the folder must hold the official idx files"),
@@ -183,8 +184,8 @@ def test_compress_reads_tf_data_and_continues_in_its_folder(small_model, digits,
 def test_what_a_later_stage_refuses_is_said_before_training_and_leaves_nothing(tmp_path, settings, message, monkeypatch):
     monkeypatch.setattr("edgecompress.data.keras_download.download", lambda family, class_names: None)
     with pytest.raises(ec.EdgeCompressError, match=message):
-        ec.run(RECIPE, overrides=settings, out=tmp_path / "run", quiet=True)
-    assert not (tmp_path / "run").exists()
+        ec.run(RECIPE, overrides=settings, out=tmp_path / "runs" / "run", quiet=True)
+    assert not (tmp_path / "runs").exists()
 
 
 def test_changed_technique_leaves_no_stage_of_the_old_one_behind(tmp_path):

@@ -142,10 +142,11 @@ def init(
     ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The recipe to write.")] = Path("recipe.yaml"),
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Writes a commented starter recipe for a model of your own."""
     from edgecompress.recipe.starter import write_starter_recipe
 
     check_place(output)
     write_starter_recipe(model, data, output, force=force)
-    show(f"{output}: written. Next: edgecompress check {output}")
+    show_json({"path": str(output)}) if as_json else show(f"{output}: written. Next: edgecompress check {output}")

@@ -37,6 +37,7 @@ def report(
     device: Annotated[
         list[Path] | None, typer.Option("--device", metavar="FILE", help="Merge a device.json that a board wrote. Repeatable.")
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Writes report.md and report.html again from report.json, with what boards measured if given."""
     from edgecompress.report import Report, write_report
@@ -45,7 +46,9 @@ def report(
         from edgecompress.host_benchmark import merge_into, read_device_file
 
         merge_into(run, [entry for file in device for entry in read_device_file(file, run)])
-    show(f"Report: {write_report(Report.load(run), run)}")
+    found = Report.load(run)
+    path = write_report(found, run)
+    show_json(found.model_dump(mode="json")) if as_json else show(f"Report: {path}")
 
 
 def bundle(
@@ -53,6 +56,7 @@ def bundle(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Absent: RUN/NAME-bundle.zip.", show_default=False)
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Packs what a board needs into one .zip: models, golden vectors, benchmark, predict.py, a card."""
     if output is not None:
@@ -62,4 +66,7 @@ def bundle(
     files = run_bundle(run)
     path = output or run / f"{run.resolve().name}-bundle.zip"
     write_bundle(files, path)
-    show(f"{path}: {path.stat().st_size:,} bytes, {len(files)} files. On the board: unzip it, then python3 benchmark_device.pyz")
+    if as_json:
+        show_json({"path": str(path), "bytes": path.stat().st_size, "files": sorted(files)})
+    else:
+        show(f"{path}: {path.stat().st_size:,} bytes, {len(files)} files. On the board: unzip it, then python3 benchmark_device.pyz")

@@ -60,7 +60,9 @@ def read(root: Path, preprocess: Preprocess, *, needs_labels: bool = True) -> So
     paths = [path for part_paths, _ in listed.values() for path in part_paths]
     sample_shape = _common_shape(paths, _read_shapes(paths), preprocess)
     parts = {
-        name: Part(FileInputs(root, part_paths, sample_shape, decode=decode, check=check_image), labels, str(folders[name]))
+        name: Part(
+            FileInputs(root, part_paths, sample_shape, decode=lambda path, _: decode(path), check=check_image), labels, str(folders[name])
+        )
         for name, (part_paths, labels) in listed.items()
     }
     return Source(parts["train"], parts.get("validation"), parts.get("test"), class_names or None)

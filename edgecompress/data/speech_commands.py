@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import ChainMap
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from edgecompress.recipe.suggestions import did_you_mean
 LISTS = {"validation": "validation_list.txt", "test": "testing_list.txt"}
 BACKGROUND = "_background_noise_"  # long recordings, no words
 UNKNOWN = "_unknown_"
+SILENCE = "_silence_"
 SPEAKER = re.compile(r"(?:.*_)?([0-9a-f]+)_nohash_")  # the hash of a speaker, in the name of a recording
 GROUP = "speaker"
 
@@ -32,7 +34,7 @@ def read(path: Path, config: schema.Data, task: schema.Task) -> Source:
     Args:
         path: a folder of `WORD/SPEAKER_nohash_NUMBER.wav` files, with validation_list.txt and testing_list.txt if it has its
             own parts; or an .npz with x, y [and files: such names; labels: the class names].
-        config: `words`, `clip_ms`, `group_by`, `exclude`; `preprocess.mfcc` makes features of recordings.
+        config: `words`, `silence`, `clip_ms`, `group_by`, `exclude`; `preprocess.mfcc` makes features of recordings.
 
     Raises:
         DataError: missing or damaged files, or recordings that differ in their sample rate.
@@ -40,9 +42,10 @@ def read(path: Path, config: schema.Data, task: schema.Task) -> Source:
     Source: Warden, Speech Commands: A Dataset for Limited-Vocabulary Speech Recognition (2018).
     """
     is_features = path.suffix.lower() == ".npz"
-    if unfit := (is_features and config.words) or (not is_features and config.exclude):
-        field, other = ("words", "a folder of recordings") if is_features else ("exclude", "an .npz of features")
-        raise DataError(f"data.{field}: must be absent for {path}; it works with {other}. Received: {unfit!r}.")
+    fields, other = (("words", "silence"), "a folder of recordings") if is_features else (("exclude",), "an .npz of features")
+    if unfit := next((field for field in fields if getattr(config, field)), None):
+        received = getattr(config, unfit)
+        raise DataError(f"data.{unfit}: must be absent for {path}; it works with {other}. Received: {received!r}.")
     return _read_features(path, config, task) if is_features else _read_recordings(path, config)
 
 
@@ -63,50 +66,88 @@ def _read_features(path: Path, config: schema.Data, task: schema.Task) -> Source
         return ArrayParts(str(path), ChainMap(speakers, arrays), config, task, names).source()  # type: ignore[arg-type]  # it only reads
 
 
+@dataclass(frozen=True)
+class _Clip:
+    """A sample: of the file `path` what begins at its sample `start`."""
+
+    path: Path
+    start: int
+    label: int
+    group: str
+
+
 def _read_recordings(root: Path, config: schema.Data) -> Source:
     """A folder of recordings."""
     if not root.is_dir():
         raise DataError(f"{root}: data.path must be a folder of .wav files, one folder per word, or an .npz. Received: no such folder.")
     folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".") and path.name != BACKGROUND)
-    class_names = _class_names(root, [folder.name for folder in folders], config.words)
-    paths: list[Path] = []
-    labels: list[int] = []
+    class_names = _class_names(root, [folder.name for folder in folders], config)
+    clips: list[_Clip] = []
     for folder in folders:
-        found = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".wav" and not path.name.startswith("."))
-        if not found:
-            raise DataError(f"{folder}: must hold .wav files. Received: none.")
-        paths += found
-        labels += [class_names.index(folder.name if folder.name in class_names else UNKNOWN)] * len(found)
-    num_samples = _sample_rate(paths, config) * config.clip_ms // 1000
+        label = class_names.index(folder.name if folder.name in class_names else UNKNOWN)
+        clips += [_Clip(path, 0, label, speaker_of(path.name)) for path in _recordings(folder)]
+    noises = _recordings(root / BACKGROUND) if config.silence else []
+    num_samples = _sample_rate([*(clip.path for clip in clips), *noises], config) * config.clip_ms // 1000
+    parts = _clips_by_part(root, clips)
+    if config.silence:
+        silence = _cut(noises, num_samples, class_names.index(SILENCE))
+        for name, share in _shared_out(silence, {name: len(part) for name, part in parts.items()}).items():
+            parts[name] += share
 
-    def decode(path: tf.Tensor) -> tf.Tensor:
-        return decode_wav(path, num_samples)
+    def decode(path: tf.Tensor, start: tf.Tensor) -> tf.Tensor:
+        return decode_wav(path, start, num_samples)
 
     def check(path: Path) -> RawShape:
         read_format(path)
         return num_samples, 1
 
-    rows = _rows_by_part(root, [path.relative_to(root).as_posix() for path in paths])
-
     def part(name: str) -> Part:
-        chosen = [paths[row] for row in rows[name]]
-        groups = np.asarray([speaker_of(path.name) for path in chosen]) if config.group_by is not None else None
-        inputs = FileInputs(root, chosen, (num_samples, 1), decode=decode, check=check)
-        return Part(inputs, np.asarray(labels, np.int64)[rows[name]], f"{name} of {root}", groups)
+        paths, starts = [clip.path for clip in parts[name]], [clip.start for clip in parts[name]]
+        groups = np.asarray([clip.group for clip in parts[name]]) if config.group_by is not None else None
+        inputs = FileInputs(root, paths, (num_samples, 1), decode=decode, check=check, starts=starts)
+        return Part(inputs, np.asarray([clip.label for clip in parts[name]], np.int64), f"{name} of {root}", groups)
 
-    validation, test = (part(name) if rows[name] else None for name in LISTS)
+    validation, test = (part(name) if parts[name] else None for name in LISTS)
     return Source(part("train"), validation, test, class_names)
 
 
-def _class_names(root: Path, folders: list[str], words: list[str]) -> list[str]:
-    """Folders that are a class, in sorted order; with `words` those, and the rest as one behind them."""
+def _recordings(folder: Path) -> list[Path]:
+    """The .wav files of a folder, in sorted order."""
+    paths = folder.iterdir() if folder.is_dir() else ()
+    found = sorted(path for path in paths if path.suffix.lower() == ".wav" and not path.name.startswith("."))
+    if not found:
+        raise DataError(f"{folder}: must hold .wav files. Received: none.")
+    return found
+
+
+def _cut(noises: Sequence[Path], num_samples: int, label: int) -> list[_Clip]:
+    """Whole clips side by side, so that no two of them share a sound, each in a group of its own."""
+    starts = [(path, start) for path in noises for start in range(0, read_format(path).num_samples - num_samples + 1, num_samples)]
+    if not starts:
+        raise DataError(f"{noises[0].parent}: must hold a recording of {num_samples} samples or more, for silence. Received: shorter ones.")
+    return [_Clip(path, start, label, f"{path.name} {start}") for path, start in starts]
+
+
+def _shared_out(clips: Sequence[_Clip], sizes: dict[str, int]) -> dict[str, list[_Clip]]:
+    """The clips given out in turn, to each part as its size asks for."""
+    shares: dict[str, list[_Clip]] = {name: [] for name in sizes}
+    for number, clip in enumerate(clips, start=1):
+        due = {name: number * size / sum(sizes.values()) - len(shares[name]) for name, size in sizes.items()}
+        shares[max(due, key=lambda name: due[name])].append(clip)
+    return shares
+
+
+def _class_names(root: Path, folders: list[str], config: schema.Data) -> list[str]:
+    """Folders that are a class, in sorted order; with `words` those, and the rest as one behind them; at last silence."""
+    words = config.words
     if not folders:
         raise DataError(f"{root}: must hold one folder of .wav files per word. Received: no folders.")
     for word in words:
         if word not in folders:
             raise DataError(f"data.words: must be folders of {root}. Received: {word!r}.{did_you_mean(word, folders)}")
-    others = [name for name in folders if name not in words]
-    return [*words, *([UNKNOWN] if others and UNKNOWN not in words else [])] if words else folders
+    others = [name for name in folders if name not in words and not (config.silence and name == SILENCE)]
+    chosen = [*words, *([UNKNOWN] if others and UNKNOWN not in words else [])] if words else folders
+    return [*chosen, *([SILENCE] if config.silence and SILENCE not in chosen else [])]
 
 
 def _sample_rate(paths: Sequence[Path], config: schema.Data) -> int:
@@ -122,17 +163,18 @@ def _sample_rate(paths: Sequence[Path], config: schema.Data) -> int:
     return first
 
 
-def _rows_by_part(root: Path, names: Sequence[str]) -> dict[str, list[int]]:
-    """Which files the official lists put into which part; all others are for training."""
-    rows: dict[str, list[int]] = {"train": list(range(len(names)))}
-    index = {name: row for row, name in enumerate(names)}
+def _clips_by_part(root: Path, clips: Sequence[_Clip]) -> dict[str, list[_Clip]]:
+    """What the official lists put into which part; all others are for training."""
+    by_name = {clip.path.relative_to(root).as_posix(): clip for clip in clips}
+    parts: dict[str, list[_Clip]] = {"train": []}
+    taken: set[str] = set()
     for part, file in LISTS.items():
-        listed = (root / file).read_text(encoding="utf-8").split() if (root / file).is_file() else []
-        if missing := [name for name in listed if name not in index]:
+        listed = set((root / file).read_text(encoding="utf-8").split()) if (root / file).is_file() else set()
+        if missing := sorted(listed - by_name.keys()):
             raise DataError(f"{root / file}: must name files of the folder. Received: {missing[0]!r}, {len(missing)} such names.")
-        rows[part] = sorted(index[name] for name in listed)
-    taken = set(rows["validation"]) | set(rows["test"])
-    rows["train"] = [row for row in rows["train"] if row not in taken]
-    if not rows["train"]:
+        parts[part] = [clip for name, clip in by_name.items() if name in listed]
+        taken |= listed
+    parts["train"] = [clip for name, clip in by_name.items() if name not in taken]
+    if not parts["train"]:
         raise DataError(f"{root}: must hold files beside those of {' and '.join(LISTS.values())}. Received: none.")
-    return rows
+    return parts

@@ -68,7 +68,8 @@ def _check_length(path: Path, stated: int, found: int) -> None:
         raise DataError(f"{path}: must hold samples, as many as its header says, {stated} bytes. Received: {found} bytes.")
 
 
-def decode_wav(path: tf.Tensor, num_samples: int) -> tf.Tensor:
-    """Samples of a file in [-1, 1), float32 [num_samples, 1]; a shorter one is filled up with zeros, a longer one cut."""
-    sound, _ = tf.audio.decode_wav(tf.io.read_file(path), desired_channels=1, desired_samples=num_samples)
-    return tf.ensure_shape(sound, [num_samples, 1])
+def decode_wav(path: tf.Tensor, start: tf.Tensor, num_samples: int) -> tf.Tensor:
+    """Samples of a file from `start` on, in [-1, 1), float32 [num_samples, 1]; where it ends earlier, zeros follow."""
+    sound, _ = tf.audio.decode_wav(tf.io.read_file(path), desired_channels=1)
+    found = sound[start : start + num_samples]
+    return tf.ensure_shape(tf.pad(found, [[0, num_samples - tf.shape(found)[0]], [0, 0]]), [num_samples, 1])

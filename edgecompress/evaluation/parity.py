@@ -19,6 +19,7 @@ from edgecompress.backend import keras, tf
 from edgecompress.device.quantization import dequantize, quantize
 from edgecompress.device.runtime import TensorSpec, TfliteModel
 from edgecompress.graph.layers import wrapped_layer
+from edgecompress.graph.order import nodes_in_order
 from edgecompress.samples import Samples, each, names_in_file, ordered
 
 LEAST_SNR_DB = 10.0  # a healthy 8-bit layer has 20 to 60
@@ -142,9 +143,7 @@ def _walk(model: keras.Model, samples: Samples, values: Mapping[str, np.ndarray]
     given = ordered(samples, model.input_names)
     outputs: dict[str, Any] = {str(id(tensor)): tf.constant(part) for tensor, part in zip(model.inputs, given, strict=True)}
     since: dict[str, tuple[str, ...]] = {}
-    for node in (node for depth in sorted(model._nodes_by_depth, reverse=True) for node in model._nodes_by_depth[depth]):
-        if node.is_input:
-            continue
+    for node in nodes_in_order(model):
         arguments, keywords = node.map_arguments({identity: [value] * len(node.flat_input_ids) for identity, value in outputs.items()})
         results = tf.nest.flatten(node.layer(*arguments, **keywords))
         layer = wrapped_layer(node.layer)

@@ -74,8 +74,10 @@ def evaluate_outputs(
 
 def _num_broken(outputs: np.ndarray) -> int:
     """Samples with NaN or infinity among their outputs."""
+    values = outputs.reshape(-1)
     with np.errstate(over="ignore", invalid="ignore"):
-        if np.isfinite(outputs.sum()):  # NaN and infinity would be in the sum: no value need be looked at
+        # NaN and infinity would be in the sum of squares, which takes half the time of a sum: no value need be looked at.
+        if np.isfinite(np.einsum("i,i->", values, values)):
             return 0
     return int((~np.isfinite(outputs.reshape(len(outputs), -1))).any(axis=1).sum())
 

@@ -36,7 +36,8 @@ BATCH_COST = 1.1  # a batch may cost so much more per sample on one thread: it l
 THREADS_COST = 0.97  # threads must cost at most so much per sample of what one thread does
 HOPELESS = 1.2  # a way that costs so much of one thread's time at its first turn gets no second one
 WIDER = 4  # times the batch of one thread, for a model whose operators run on all threads: each then has enough to do
-TURN_SECONDS = 3e-3  # a turn of the probe of threads, for each thread
+TURN_SECONDS = 3e-3  # a turn of the probe of threads, for each thread, at most
+TURN_PART = 150  # of the samples that are left, one in so many is a turn's for each thread: the slower ways must not have much of them
 PIECE_SECONDS = 5e-3  # work that is handed to a thread at a time, at most
 PIECE_BYTES = 500_000  # float32 inputs that are handed to a thread at a time, at most: arrays that stay in the cache
 WORTHWHILE = 5  # the work left must be so many times what another interpreter costs
@@ -124,7 +125,7 @@ def probe_threads(path: Path, way: Way, stream: SampleStream, pool: ThreadPoolEx
     rivals = [replace(way, models=[*way.models, *others])]
     if (wide := (yield from _open_wide(path, way, stream, num_threads))) is not None:
         rivals.append(wide)
-    num_samples = num_threads * max(way.piece, round(TURN_SECONDS / way.seconds_per_sample))
+    num_samples = num_threads * max(way.piece, min(round(TURN_SECONDS / way.seconds_per_sample), stream.num_left // TURN_PART))
     for rival in rivals:  # threads and models start cold
         yield from run_in_order(rival, take_pieces(stream, rival.piece, len(rival.models) * rival.piece), pool)
     fastest = [math.inf] * (len(rivals) + 1)

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from edgecompress.backend import keras
 from edgecompress.graph.kernel_weights import model_kernels
 from edgecompress.graph.layers import wrapped_layer
+from edgecompress.graph.order import nodes_in_order
 from edgecompress.tflite import KerasKernel, Tflite, find_kernels
 from edgecompress.tflite.operators import TRANSLATORS
 from edgecompress.tflite.weights import QUANTIZE_AWARE_PREFIX, weighted_operators
@@ -30,7 +31,7 @@ def layer_tensors(model: keras.Model, tflite: Tflite) -> dict[str, int]:
     Returns:
         Layer (without TF-MOT's prefix) -> index of a tensor of the main subgraph that has as many values for one sample.
     """
-    calls = Counter(_in_order(model))
+    calls = Counter([node.layer for node in nodes_in_order(model)])
     layers = {wrapped_layer(layer).name: layer for layer in calls if calls[layer] == 1}
     sizes = {name: _num_values(layer) for name, layer in layers.items()}
     found: dict[str, int] = {}
@@ -46,12 +47,6 @@ def layer_tensors(model: keras.Model, tflite: Tflite) -> dict[str, int]:
         if _tensor_size(tflite, index) == sizes.get(name):
             found[name] = index  # whatever it is called: the converter renames it
     return found
-
-
-def _in_order(model: keras.Model) -> list[keras.layers.Layer]:
-    """The layer of each call, without the inputs, producers before their readers."""
-    nodes = [node for depth in sorted(model._nodes_by_depth, reverse=True) for node in model._nodes_by_depth[depth]]
-    return [node.layer for node in nodes if not node.is_input]
 
 
 def _num_values(layer: keras.layers.Layer) -> int | None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from edgecompress.backend import keras, tf
 from edgecompress.graph.kernel_weights import KERNEL_WEIGHTS
+from edgecompress.graph.order import nodes_in_order
 
 # Layers that belong to the kernel before them: without it they have nothing of their own to do.
 FOLLOWERS = frozenset({
@@ -40,7 +41,7 @@ def find_blocks(model: Any) -> list[Block]:
     Args:
         model: a Functional or Sequential model; nested models are looked at as single layers.
     """
-    nodes = _nodes(model)
+    nodes = list(nodes_in_order(model))
     readers: dict[int, list[Any]] = {}
     for node in nodes:
         for tensor in node.keras_inputs:
@@ -116,16 +117,11 @@ def without_block(model: keras.Model, block: Block) -> keras.Model:
 def _needed(model: keras.Model, block: Block) -> list[Any]:
     """The calls that are left without the block, each after those that it depends on."""
     needed, wanted = [], {id(block.taken if tensor is block.given else tensor) for tensor in model.outputs}
-    for node in reversed(_nodes(model)):
+    for node in reversed(list(nodes_in_order(model))):
         if any(id(tensor) in wanted for tensor in tf.nest.flatten(node.outputs)):
             needed.append(node)
             wanted |= {id(block.taken if tensor is block.given else tensor) for tensor in node.keras_inputs}
     return needed[::-1]
-
-
-def _nodes(model: Any) -> list[Any]:
-    """All calls of layers, each after those that it depends on."""
-    return [node for depth in sorted(model._nodes_by_depth, reverse=True) for node in model._nodes_by_depth[depth] if not node.is_input]
 
 
 def _copied(layer: keras.layers.Layer) -> keras.layers.Layer:

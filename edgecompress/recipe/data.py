@@ -12,6 +12,7 @@ FIELD_SOURCES: dict[str, tuple[str, ...]] = {
     "name": ("tfds",),
     "label": ("csv",),
     "words": ("speech_commands",),
+    "silence": ("speech_commands",),
     "clip_ms": ("speech_commands",),
     "inputs": ("npz", "python"),
     "group_by": ("npz", "csv", "python", "speech_commands"),
@@ -74,6 +75,9 @@ class Data(Section):
         description="csv: column of the labels, by name or number from 0; several for values; absent: the last one, for target input none",
     )
     words: list[str] = Field(default=[], description="speech_commands: folders that are classes; all others are one, _unknown_; empty: all")
+    silence: bool = Field(
+        default=False, description="speech_commands: clips of the recordings in _background_noise_, side by side, are a class _silence_"
+    )
     clip_ms: int = Field(default=1000, gt=0, le=100_000, description="speech_commands: every sound is cut or padded to so long")
     validation: float = Field(default=0.1, gt=0, lt=1, description="fraction of train, stratified")
     test: float = Field(default=0.2, gt=0, lt=1, description="fraction of all; only for sources without a test part of their own")

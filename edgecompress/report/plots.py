@@ -9,7 +9,8 @@ from edgecompress.report.curves import training_addends, training_loss, training
 from edgecompress.report.latency import MODELS
 from edgecompress.report.row_plots import latency, layer_bytes, span, stage_bytes, stage_metric, stage_parameters
 from edgecompress.report.schema import Report
-from edgecompress.report.sensitivity import curves_plot, sensitivity_key
+from edgecompress.report.sensitivity import sensitivity_key
+from edgecompress.report.sensitivity_plot import curves_plot
 from edgecompress.report.summary import file_bytes, metrics_on_test, scalar_metrics
 from edgecompress.report.words import bytes_text, is_fraction_correct, metric_title
 

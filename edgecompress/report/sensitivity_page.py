@@ -9,7 +9,8 @@ from edgecompress import __version__
 from edgecompress.report.canvas import Plot, plot_style
 from edgecompress.report.html import render_page
 from edgecompress.report.schema import SensitivityReport
-from edgecompress.report.sensitivity import curves_plot, sensitivity_block
+from edgecompress.report.sensitivity import sensitivity_block
+from edgecompress.report.sensitivity_plot import curves_plot
 
 KEY = "sensitivity"
 

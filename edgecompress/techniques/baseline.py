@@ -21,13 +21,16 @@ from edgecompress.user_code import call_function, source_file
 VERSION = 2  # raise it when the same recipe would give another baseline
 
 
-def apply(config: Model, context: Context, *, allow_code: bool) -> StageResult:
+def apply(config: Model, context: Context, *, allow_code: bool, loaded: LoadedModel | None = None) -> StageResult:
     """Makes the baseline and trains it where the recipe says so.
+
+    Args:
+        loaded: what `bring_model` gave for the same recipe; it is trained as it is, not loaded once more.
 
     Raises:
         ModelError: the file is no model, or the model does not fit the data.
     """
-    made = bring_model(config, context.task, context.data, seed=context.seed, allow_code=allow_code)
+    made = loaded or bring_model(config, context.task, context.data, seed=context.seed, allow_code=allow_code)
     epochs = fit(made.model, config.train, context) if config.train is not None else []
     return StageResult(made.model, training=epochs, notes=tuple(made.changes))
 

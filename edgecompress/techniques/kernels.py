@@ -7,11 +7,10 @@ import numpy as np
 import numpy.typing as npt
 
 from edgecompress.backend import keras
-from edgecompress.errors import ModelError
-from edgecompress.graph.kernel_weights import KERNEL_WEIGHTS, KernelWeight
-from edgecompress.graph.selection import select_layers
+from edgecompress.graph.kernel_weights import KERNEL_WEIGHTS
 from edgecompress.keeps import get_variable
 from edgecompress.stage import LayerRecord
+from edgecompress.techniques.chosen_layers import choose_layers
 
 KERNELS = {kind: weight for kind, weights in KERNEL_WEIGHTS.items() for weight in weights if weight.name != "depthwise_kernel"}
 """Layer class to its large weight. Depthwise kernels are left out: few weights, much harm (TF-MOT leaves them too)."""
@@ -40,26 +39,25 @@ def choose_kernels(
         supports: whether the technique can work on a layer, where the layer's class alone does not say so.
 
     Raises:
-        RecipeError: a pattern matches no layer.
+        RecipeError: a pattern that matches no layer, or one of `layers` that matches none with a kernel.
         ModelError: nothing is left to work on.
     """
-    names = [(layer.name, type(layer).__name__) for layer in model.layers]
-    wanted = set(select_layers(names, layers, field="layers")) if layers else {name for name, _ in names}
-    spared = set(select_layers(names, skip, field="skip")) if skip else set()
-    kernels, records = [], []
-    for layer in model.layers:
+
+    def why_not(layer: keras.layers.Layer) -> str | None:
         kind = type(layer).__name__
-        weight = KERNELS.get(kind)
-        reason = _why_not(layer, weight, wanted, spared, supports)
-        if reason is None and weight is not None:
-            values = get_variable(model, layer.name, weight.name).numpy()
-            kernels.append(Kernel(layer.name, kind, weight.name, values, weight.channel_axis))
-        elif layer.weights and reason is not None:
-            records.append(LayerRecord(layer.name, kind, "skipped", reason))
-    if not kernels:
-        reasons = "; ".join(sorted({record.reason for record in records})) or "no layer with weights"
-        raise ModelError(f"no layer is left to work on: layers must be of the classes {', '.join(KERNELS)}. Received: {reasons}.")
-    return kernels, records
+        if kind not in KERNELS:
+            return f"{kind} has no kernel that is pruned or clustered"
+        return None if supports(layer) else f"TF-MOT does not work on {kind}" + ("" if layer.trainable else " that is frozen")
+
+    chosen, records = choose_layers(model, layers, skip, why_not, f"layers of the classes {', '.join(KERNELS)}")
+    return [_kernel(model, layer) for layer in chosen], records
+
+
+def _kernel(model: keras.Model, layer: keras.layers.Layer) -> Kernel:
+    """The large weight of a layer."""
+    kind = type(layer).__name__
+    weight = KERNELS[kind]
+    return Kernel(layer.name, kind, weight.name, get_variable(model, layer.name, weight.name).numpy(), weight.channel_axis)
 
 
 def pruning_supports(layer: keras.layers.Layer) -> bool:
@@ -74,21 +72,3 @@ def clustering_supports(layer: keras.layers.Layer) -> bool:
     from tensorflow_model_optimization.python.core.clustering.keras.clustering_registry import ClusteringRegistry
 
     return bool(layer.trainable and ClusteringRegistry.supports(layer))
-
-
-def _why_not(
-    layer: keras.layers.Layer,
-    weight: KernelWeight | None,
-    wanted: set[str],
-    spared: set[str],
-    supports: Callable[[keras.layers.Layer], bool],
-) -> str | None:
-    """Why a layer is left alone; None if it is not."""
-    if layer.name in spared:
-        return "named in `skip`"
-    if layer.name not in wanted:
-        return "not named in `layers`"
-    kind = type(layer).__name__
-    if weight is None:
-        return f"{kind} has no kernel that is pruned or clustered"
-    return None if supports(layer) else f"TF-MOT does not work on {kind}" + ("" if layer.trainable else " that is frozen")

@@ -102,11 +102,20 @@ def _frozen(model: keras.Model, patterns: Sequence[str]) -> Iterator[None]:
     by_name = {wrapped_layer(layer).name: layer for layer in model.layers}
     names = [(name, type(wrapped_layer(layer)).__name__) for name, layer in by_name.items()]
     frozen = [by_name[name] for name in (select_layers(names, patterns, field="freeze") if patterns else [])]
-    before = [layer.trainable for layer in frozen]
-    for layer in frozen:
+    before = [(layer.trainable, layer._trainable_weights, layer._non_trainable_weights) for layer in frozen]
+    for layer, (_, own, others) in zip(frozen, before, strict=True):
         layer.trainable = False
+        if wrapped_layer(layer) is not layer:  # TF-MOT's wrappers train the kernel and centroids that they hold, whatever their layer says
+            _hold(layer, [], [*own, *others])
     try:
         yield
     finally:
-        for layer, trainable in zip(frozen, before, strict=True):
+        for layer, (trainable, own, others) in zip(frozen, before, strict=True):
             layer.trainable = trainable
+            _hold(layer, own, others)
+
+
+def _hold(layer: keras.layers.Layer, trainable: list[tf.Variable], others: list[tf.Variable]) -> None:
+    """Which weights of its own a layer lists as what; past Keras, which would track the lists as something new."""
+    object.__setattr__(layer, "_trainable_weights", trainable)
+    object.__setattr__(layer, "_non_trainable_weights", others)

@@ -7,8 +7,10 @@ import types
 from pathlib import Path
 
 import pytest
+import typer
 
 from edgecompress.cli import main
+from edgecompress.cli.app import app
 from edgecompress.recipe import load_recipe
 from edgecompress.recipe.stages import TECHNIQUES
 from edgecompress.report.schema import BenchmarkEntry, GoalResult
@@ -129,7 +131,8 @@ def test_init_writes_a_recipe_once(tmp_path, capsys, monkeypatch):
     assert main(["check", "recipe.yaml"]) == 0
     assert main(["init", "m.h5"]) == 2
     assert "--force replaces it" in capsys.readouterr().err
-    assert main(["init", "m.h5", "--force", "-o", "recipe.yaml"]) == 0
+    assert main(["init", "m.h5", "--force", "-o", "recipe.yaml", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"path": "recipe.yaml"}
     assert load_recipe("recipe.yaml").model.path == "m.h5"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m.h5", "recipe.yaml"]
 
@@ -263,10 +266,19 @@ def test_compare_needs_two_runs(capsys):
 
 
 def test_report_writes_the_report_again(monkeypatch, capsys):
-    monkeypatch.setattr("edgecompress.report.Report.load", lambda folder: f"report of {folder}")
+    report = types.SimpleNamespace(model_dump=lambda mode: {"name": "a"})
+    monkeypatch.setattr("edgecompress.report.Report.load", lambda folder: report)
     monkeypatch.setattr("edgecompress.report.write_report", lambda report, folder: folder / "report.html")
     assert main(["report", "runs/a"]) == 0
     assert capsys.readouterr().out == "Report: runs/a/report.html\n"
+    assert main(["report", "runs/a", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"name": "a"}
+
+
+def test_every_command_that_prints_results_takes_json():
+    commands = typer.main.get_command(app).commands
+    without = {name for name, command in commands.items() if not any("--json" in option.opts for option in command.params)}
+    assert without == {"schema"}  # which prints nothing else
 
 
 def test_a_folder_without_a_report_is_bad_input(tmp_path, capsys):

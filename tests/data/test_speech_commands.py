@@ -58,6 +58,59 @@ def test_words_are_classes_and_all_others_are_unknown(words, load):
     assert total.tolist() == [12, 12, 24]
 
 
+@pytest.fixture
+def noise(words):
+    """Two recordings of noise, 5 and 7.4 clips long; the values count on, so that a clip shows where it was cut."""
+    hum, tap = np.arange(5 * RATE), 10_000 + np.arange(7 * RATE + 400)
+    words("_background_noise_/hum.wav", hum)
+    words("_background_noise_/tap.wav", tap)
+    return [*(hum.reshape(5, RATE) / 2**15), *(tap[: 7 * RATE].reshape(7, RATE) / 2**15)]
+
+
+def clips_of_silence(data):
+    """Of each split, the samples of the class."""
+    label = data.class_names.index("_silence_")
+    found = {name: split.arrays() for name, split in (("train", data.train), ("validation", data.validation), ("test", data.test))}
+    return {name: inputs[targets == label][..., 0] for name, (inputs, targets) in found.items()}
+
+
+def test_silence_is_every_whole_clip_of_the_noise_once(noise, load):
+    data = load(words=["yes", "no"], silence=True, preprocess=RAW)
+    assert data.class_names == ["yes", "no", "_unknown_", "_silence_"]
+    found = np.concatenate(list(clips_of_silence(data).values()))
+    assert sorted(map(tuple, found)) == sorted(map(tuple, np.float32(noise)))
+    assert load(silence=True, preprocess=RAW).class_names == ["bird", "cat", "no", "yes", "_silence_"]
+
+
+def test_silence_goes_into_the_official_parts_as_their_sizes_are(noise, load, tmp_path):
+    names = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.glob("[!_]*/*.wav"))
+    for file, speaker in (("testing_list.txt", "00000000"), ("validation_list.txt", "00000001")):
+        (tmp_path / file).write_text("".join(f"{name}\n" for name in names if speaker in name))
+    data = load(silence=True, group_by="speaker", preprocess=RAW)
+    assert {name: len(clips) for name, clips in clips_of_silence(data).items()} == {"train": 8, "validation": 2, "test": 2}
+    assert [len(split) for split in (data.train, data.validation, data.test)] == [40, 10, 10]
+
+
+def test_clips_of_one_recording_are_different_samples(noise, load):
+    data = load(silence=True, preprocess=RAW, calibration=48)
+    assert load(preprocess=RAW).fingerprint != data.fingerprint
+    inputs = np.concatenate([batch for batch, _ in data.calibration.dataset(16).as_numpy_iterator()])
+    assert (inputs[:, 1, 0] - inputs[:, 0, 0] == np.float32(2**-15)).sum() >= 7  # training's clips of noise: no two are taken as duplicates
+
+
+def test_silence_without_noise_is_refused(words, load, features):
+    with pytest.raises(DataError, match=r"_background_noise_: must hold \.wav files\. Received: none\."):
+        load(silence=True)
+    words("_background_noise_/hum.wav", np.zeros(RATE - 1))
+    with pytest.raises(DataError, match=r"_background_noise_: must hold a recording of 1000 samples or more, for silence\."):
+        load(silence=True)
+    words("_background_noise_/hum.wav", np.zeros(3 * RATE), rate=2 * RATE)
+    with pytest.raises(DataError, match=r"hum\.wav: all \.wav files must have one sample rate"):
+        load(silence=True)
+    with pytest.raises(DataError, match=r"data\.silence: must be absent for .*features\.npz; it works with a folder of recordings"):
+        load_data(Data(source="speech_commands", path=str(features()), silence=True), Task(), seed=0)
+
+
 def test_samples_are_those_of_the_file_filled_up_with_zeros_and_cut(words, load, write_wav, tmp_path):
     (tmp_path / "testing_list.txt").write_text("yes/00000000_nohash_0.wav\nyes/00000001_nohash_0.wav\n")
     short, long = np.array([-(2**15), 2**15 - 1, 7]), np.arange(2 * RATE)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edgecompress.backend import keras
-from edgecompress.errors import ModelError
+from edgecompress.errors import ModelError, RecipeError
 from edgecompress.keeps import find_variable, mask_of
 from edgecompress.recipe.stages import ClusterWeights, PruneWeights, Train, TrainStage
 from edgecompress.techniques import cluster_weights, prune_weights, train
@@ -87,9 +87,12 @@ def test_layers_that_tf_mot_cannot_prune_are_left_alone_with_the_reason(one_dime
 
 
 def test_no_layer_to_cluster_is_an_error_with_the_reasons(one_dimensional_model):
-    message = r"no layer is left to work on: .*Dense, .*Received: TF-MOT does not work on Conv1D that is frozen; not named in `layers`\.$"
-    with pytest.raises(ModelError, match=message):
+    message = r"layers must match a layer that .*Dense, .*Received: 'frozen' \(frozen: TF-MOT does not work on Conv1D that is frozen\)\.$"
+    with pytest.raises(RecipeError, match=message):
         choose_kernels(one_dimensional_model, ["frozen"], [], clustering_supports)
+    message = r"a layer must be left to work on: .*Dense, .*Received: TF-MOT does not work on Conv1D that is frozen; named in `skip`\.$"
+    with pytest.raises(ModelError, match=message):
+        choose_kernels(one_dimensional_model, [], ["words", "up", "logits"], clustering_supports)
 
 
 def test_zeros_of_a_pruning_survive_clustering_and_a_training_after_it(small_model, make_context):

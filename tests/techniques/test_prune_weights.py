@@ -66,8 +66,10 @@ def test_pattern_without_match_lists_near_names(small_model, make_context):
 
 
 def test_nothing_to_prune_is_an_error(small_model, make_context):
-    with pytest.raises(ModelError, match="no layer is left to work on"):
+    with pytest.raises(RecipeError, match=r"layers must match a layer that can be worked on: .*BatchNormalization has no kernel"):
         prune_weights.apply(small_model, PruneWeights(sparsity=0.5, layers=["type:BatchNormalization"]), make_context())
+    with pytest.raises(ModelError, match="a layer must be left to work on"):
+        prune_weights.apply(small_model, PruneWeights(sparsity=0.5, skip=["type:Conv2D", "type:Dense"]), make_context())
 
 
 def groups_of_four(kernel, channel_axis=-1):

@@ -103,3 +103,44 @@ def test_same_seed_same_bits_other_seed_other_bits(small_model, make_context, tm
     one, same, other = trained(1, "a"), trained(1, "b"), trained(2, "c")
     assert all((x == y).all() for x, y in zip(one, same, strict=True))
     assert any((x != y).any() for x, y in zip(one, other, strict=True))
+
+
+@pytest.fixture
+def wrap():
+    """`wrap(technique, model)`: the model as a stage trains it, inside TF-MOT's wrappers."""
+    from edgecompress.backend import model_optimization
+
+    library = model_optimization()
+    clustering = library.clustering.keras
+    wrappers = {
+        "prune_weights": library.sparsity.keras.prune_low_magnitude,
+        "cluster_weights": lambda model: clustering.cluster_weights(model, 4, clustering.CentroidInitialization.LINEAR),
+        "quantize_aware": library.quantization.keras.quantize_model,
+    }
+    return lambda technique, model: wrappers[technique](copy_model(model))
+
+
+@pytest.mark.parametrize("technique", ["prune_weights", "cluster_weights", "quantize_aware"])
+def test_frozen_layers_do_not_move_inside_wrappers_either(technique, wrap, small_model, make_context, tmp_path):
+    from edgecompress.backend import model_optimization
+    from edgecompress.graph.layers import wrapped_layer
+
+    (tmp_path / "second").mkdir()
+    frozen = ["conv1", "norm1", "depthwise", "conv2"]
+    model = wrap(technique, small_model)
+    callbacks = [model_optimization().sparsity.keras.UpdatePruningStep()] if technique == "prune_weights" else []
+
+    def trained():
+        """The values that a training may move, by layer; without masks and ranges, which no optimizer sets."""
+        return {wrapped_layer(layer).name: [variable.numpy() for variable in layer.trainable_weights] for layer in model.layers}
+
+    if technique == "prune_weights":
+        fit(model, Train(epochs=1, learning_rate=1e-6), make_context(), callbacks=callbacks)  # half of the weights are zero from here on
+    before, listed = trained(), [variable.name for variable in model.weights]
+    fit(model, Train(epochs=1, freeze=frozen), make_context(folder=tmp_path / "second"), callbacks=callbacks)
+    after = trained()
+    for name in frozen:
+        assert before[name]
+        assert all(np.array_equal(one, two) for one, two in zip(before[name], after[name], strict=True)), name
+    assert any((one != two).any() for one, two in zip(before["logits"], after["logits"], strict=True))
+    assert [variable.name for variable in model.weights] == listed

@@ -15,7 +15,7 @@ from edgecompress.backend import tf
 from edgecompress.graph.channels.activations import LAYERS, is_elementwise
 from edgecompress.graph.channels.operators import ELEMENTWISE, symbol_name
 from edgecompress.graph.channels.rules import MERGERS
-from edgecompress.graph.channels.walk import nodes_in_order
+from edgecompress.graph.order import nodes_in_order
 
 KERNELS = {
     "Dense": ("kernel",),

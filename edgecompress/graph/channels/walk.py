@@ -1,6 +1,6 @@
 """The walk over a functional model: each call of a layer goes to the rule of its class, nested models are entered."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from edgecompress.backend import tf
@@ -8,6 +8,7 @@ from edgecompress.errors import ModelError
 from edgecompress.graph.channels.operators import operator_rule
 from edgecompress.graph.channels.rules import MAKERS, MERGERS, RULES
 from edgecompress.graph.channels.trace import Call, Channels, Fixed, NotFollowed, Rule, Tensor, Trace
+from edgecompress.graph.order import nodes_in_order
 
 
 def trace_channels(model: Any) -> Trace:
@@ -41,12 +42,6 @@ def _walk(trace: Trace, model: Any, prefix: str, inputs: Sequence[Tensor]) -> li
             outputs = _follow(trace, _call(node, path, given, is_nested=bool(prefix)))
         known.update(zip(map(id, tf.nest.flatten(node.outputs)), outputs, strict=True))
     return [known[id(tensor)] for tensor in model.outputs]
-
-
-def nodes_in_order(model: Any) -> Iterator[Any]:
-    """Calls of layers, each after those that it depends on."""
-    for depth in sorted(model._nodes_by_depth, reverse=True):
-        yield from (node for node in model._nodes_by_depth[depth] if not node.is_input)
 
 
 def _is_nested_model(node: Any) -> bool:

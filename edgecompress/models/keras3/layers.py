@@ -128,6 +128,7 @@ def _is_dispensable(class_name: str, key: str, value: Any) -> bool:
     return is_off or key in WITHOUT_EFFECT or THE_ONLY_WAY.get(key, ABSENT) == value or value == _default(class_name, key)
 
 
+@cache
 def _default(class_name: str, key: str) -> Any:
     """The value that Keras 3 gives a keyword by itself."""
     kinds: Any = getattr(keras_3().layers, class_name, object).__mro__

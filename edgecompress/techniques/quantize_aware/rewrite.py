@@ -20,6 +20,8 @@ import numpy as np
 
 from edgecompress.backend import keras, tf
 from edgecompress.keeps import Keep
+from edgecompress.models.rebuild import Call as OldCall
+from edgecompress.models.rebuild import calls_of, mapped, source_name
 
 IMAGE_RANK = 4  # with the batch axis
 
@@ -98,9 +100,8 @@ def rewrite(
         after: changes what comes out of inputs and layers with one output.
     """
     graph = Graph(model, rules, untouched, after)
-    for depth in sorted(model._nodes_by_depth, reverse=True):
-        for node in model._nodes_by_depth[depth]:
-            graph.visit(node)
+    for call in calls_of(model):
+        graph.visit(call)
     return graph.finish()
 
 
@@ -116,16 +117,15 @@ class Graph:
     def __init__(self, model: keras.Model, rules: Mapping[str, Rule], untouched: Sequence[str], after: After) -> None:
         self._model, self._rules, self._untouched, self._after = model, rules, set(untouched), after
         self._old_names = {layer.name for layer in model.layers}
-        self._readers: dict[str, list[Any]] = {}  # identity of an old tensor -> layers that read it; None: the model's end
-        nodes = [node for nodes in model._nodes_by_depth.values() for node in nodes]
-        self._num_calls = Counter(node.layer.name for node in nodes)
-        for node in nodes:
-            for identity in node.flat_input_ids:
-                self._readers.setdefault(identity, []).append(node.layer)
+        self._readers: dict[int, list[Any]] = {}  # identity of an old tensor -> layers that read it; None: the model's end
+        self._num_calls = Counter(call.layer.name for call in calls_of(model))
+        for call in calls_of(model):
+            for tensor in _tensors(call):
+                self._readers.setdefault(id(tensor), []).append(call.layer)
         for tensor in model.outputs:
-            self._readers.setdefault(str(id(tensor)), []).append(None)
-        self._inputs: dict[str, Any] = {}  # identity of an old input -> the new one
-        self._tensors: dict[str, Any] = {}  # identity of an old tensor -> the new one
+            self._readers.setdefault(id(tensor), []).append(None)
+        self._inputs: list[Any] = []
+        self._tensors: dict[int, Any] = {}  # identity of an old tensor -> the new one
         self._num_readers: dict[int, int] = {}  # identity of a new tensor -> calls of the old model that read it
         self._forms: dict[int, dict[int, Any]] = {}  # identity of a new tensor -> rank -> the same values in that form
         self._layers: dict[str, keras.layers.Layer] = {}
@@ -135,28 +135,30 @@ class Graph:
         self._moves: dict[tuple[str, str], tuple[str, str, tuple[int, ...]]] = {}
         self.is_shared = False  # whether the old model calls the current layer several times
         self.affine: dict[int, tuple[Any, np.ndarray, np.ndarray]] = {}  # identity of scale * x + offset -> x, scale, offset
+        for tensor in model.inputs:
+            self._current = source_name(tensor)
+            self._inputs.append(keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=self._current))
+            self._note_outputs([tensor], self._inputs[-1:])
 
-    def visit(self, node: Any) -> None:
+    def visit(self, call: OldCall) -> None:
         """Takes one call of the old model over."""
-        self._current = node.layer.name
+        self._current = call.layer.name
         self.is_shared = self._num_calls[self._current] > 1
-        if node.is_input:
-            output = keras.Input(node.outputs.shape[1:], dtype=node.outputs.dtype, name=node.layer.name)
-            self._inputs[str(id(node.outputs))] = output
-        else:
-            output = None if self._current in self._untouched else self._by_rule(self._call(node))
-            output = self._copy(node) if output is None else output
-        if len(tf.nest.flatten(output)) == 1:
-            output = self._after(self._current, output)
-        for old, new in zip(tf.nest.flatten(node.outputs), tf.nest.flatten(output), strict=True):
-            self._tensors[str(id(old))] = new
-            self._num_readers[id(new)] = len(self._readers.get(str(id(old)), []))
+        output = None if self._current in self._untouched else self._by_rule(self._call(call))
+        self._note_outputs(call.outputs, tf.nest.flatten(self._copy(call) if output is None else output))
+
+    def _note_outputs(self, old: Sequence[Any], new: Sequence[Any]) -> None:
+        """Says what stands for tensors of the old model."""
+        if len(new) == 1:
+            new = [self._after(self._current, new[0])]
+        for before, tensor in zip(old, new, strict=True):
+            self._tensors[id(before)] = tensor
+            self._num_readers[id(tensor)] = len(self._readers.get(id(before), []))
 
     def finish(self) -> Rewritten:
         """The model between the old one's inputs and outputs, in its own order of both."""
-        inputs = [self._inputs[str(id(tensor))] for tensor in self._model.inputs]
-        outputs = [self.plain(self._tensors[str(id(tensor))], tensor.shape.rank) for tensor in self._model.outputs]
-        model = keras.Model(_one_or_all(inputs), _one_or_all(outputs), name=self._model.name)
+        outputs = [self.plain(self._tensors[id(tensor)], tensor.shape.rank) for tensor in self._model.outputs]
+        model = keras.Model(_one_or_all(self._inputs), _one_or_all(outputs), name=self._model.name)
         return Rewritten(model, self._origins, self._notes, self._moves)
 
     def put(self, layer: keras.layers.Layer, *inputs: Any, weights: Sequence[np.ndarray] = ()) -> Any:
@@ -220,32 +222,24 @@ class Graph:
         rule = self._rules.get(type(call.layer).__name__)
         return None if rule is None else rule(call, self)
 
-    def _call(self, node: Any) -> Call:
+    def _call(self, call: OldCall) -> Call:
         """A call of the old model in terms of the new graph."""
-        inputs = [self._tensors[identity] for identity in node.flat_input_ids]
+        old = _tensors(call)
         operands: list[Any] = []
-        if type(node.layer).__name__ == "TFOpLambda":
-            arguments, keywords = self._arguments(node, inputs)
-            operands = [*arguments, *keywords.values()]
-        readers = [reader for tensor in tf.nest.flatten(node.outputs) for reader in self._readers.get(str(id(tensor)), [])]
-        ranks = [tensor.shape.rank for tensor in node.keras_inputs]
-        return Call(node.layer, node.layer.get_weights(), inputs, ranks, operands, readers[0] if len(readers) == 1 else None)
+        if type(call.layer).__name__ == "TFOpLambda":
+            operands = [*mapped(call.args, self._tensors), *mapped(call.kwargs, self._tensors).values()]
+        readers = [reader for tensor in call.outputs for reader in self._readers.get(id(tensor), [])]
+        return Call(
+            call.layer, call.layer.get_weights(), [self._tensors[id(tensor)] for tensor in old], [tensor.shape.rank for tensor in old],
+            operands, readers[0] if len(readers) == 1 else None,
+        )  # fmt: skip
 
-    def _copy(self, node: Any) -> Any:
+    def _copy(self, call: OldCall) -> Any:
         """The same call of a copy of the layer."""
-        layer = node.layer
-        pairs = zip(node.flat_input_ids, node.keras_inputs, strict=True)
-        inputs = [self.plain(self._tensors[identity], old.shape.rank) for identity, old in pairs]
-        arguments, keywords = self._arguments(node, inputs)
+        layer = call.layer
+        inputs = {id(tensor): self.plain(self._tensors[id(tensor)], tensor.shape.rank) for tensor in _tensors(call)}
         copy = keras.models.clone_model(layer) if isinstance(layer, keras.Model) else type(layer).from_config(layer.get_config())
-        return self._add(copy, arguments, keywords, layer.get_weights())
-
-    def _arguments(self, node: Any, inputs: Sequence[Any]) -> tuple[Any, Any]:
-        """Arguments of a call of the old model with new tensors in their places. Keras takes them off lists, one for each use."""
-        tensors: dict[str, list[Any]] = {}
-        for identity, tensor in zip(node.flat_input_ids, inputs, strict=True):
-            tensors.setdefault(identity, []).append(tensor)
-        return node.map_arguments(tensors)
+        return self._add(copy, mapped(call.args, inputs), mapped(call.kwargs, inputs), layer.get_weights())
 
     def _add(self, layer: keras.layers.Layer, arguments: Any, keywords: Any, weights: Sequence[np.ndarray]) -> Any:
         """Calls a layer of the new graph. A name that is known there means a layer that the old model shares: it is called again."""
@@ -256,6 +250,11 @@ class Graph:
         if weights and not known:
             layer.set_weights(list(weights))
         return output
+
+
+def _tensors(call: OldCall) -> list[Any]:
+    """What a call of the old model reads, once for each use."""
+    return [value for value in tf.nest.flatten((call.args, call.kwargs)) if hasattr(value, "_keras_history")]
 
 
 def _one_or_all(tensors: list[Any]) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edgecompress.backend import keras
+from edgecompress.graph.order import nodes_in_order
 
 
 @dataclass(frozen=True)
@@ -24,16 +25,16 @@ class Wiring:
     @classmethod
     def of(cls, model: keras.Model) -> Wiring:
         """Reads a functional model."""
-        wiring = cls({}, {}, {})
-        for depth in sorted(model._nodes_by_depth, reverse=True):
-            for node in model._nodes_by_depth[depth]:
-                name = node.layer.name
-                wiring.layers.setdefault(name, node.layer)
-                wiring.readers.setdefault(name, [])
-                before = [tensor._keras_history.layer.name for tensor in node.keras_inputs]
-                wiring.producers.setdefault(name, []).extend(before)
-                for producer in before:
-                    wiring.readers[producer].append(name)
+        inputs = {name: model.get_layer(name) for name in model.input_names}
+        wiring = cls(inputs, {name: [] for name in inputs}, {name: [] for name in inputs})
+        for node in nodes_in_order(model):
+            name = node.layer.name
+            wiring.layers.setdefault(name, node.layer)
+            wiring.readers.setdefault(name, [])
+            before = [tensor._keras_history.layer.name for tensor in node.keras_inputs]
+            wiring.producers.setdefault(name, []).extend(before)
+            for producer in before:
+                wiring.readers[producer].append(name)
         for tensor in model.outputs:
             wiring.readers[tensor._keras_history.layer.name].append(None)
         return wiring

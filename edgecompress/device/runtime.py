@@ -100,6 +100,7 @@ class TfliteModel:
 
         Raises:
             ValueError: An array's count, type or shape is not the file's.
+            DeviceFault: The runtime has no place for it, as after a run that failed.
         """
         if len(inputs) != len(self.inputs):
             raise ValueError(f"inputs must be {len(self.inputs)} arrays. Received: {len(inputs)}")
@@ -108,7 +109,10 @@ class TfliteModel:
                 raise ValueError(
                     f"input '{spec.name}' must be {spec.dtype} of shape {spec.shape}. Received: {value.dtype} of shape {value.shape}"
                 )
-            self._interpreter.set_tensor(spec.index, value)
+            try:
+                self._interpreter.set_tensor(spec.index, value)
+            except ValueError as error:
+                raise DeviceFault(f"{self.runtime_name} {self.runtime_version} takes no input: {one_line(error)}") from error
 
     def run(self) -> None:
         """One invoke on the inputs that are set. This alone is what a latency measures.

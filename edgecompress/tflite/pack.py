@@ -15,7 +15,7 @@ from edgecompress.tflite.parse import IDENTIFIER
 from edgecompress.tflite.schema_fields import Field, fields_of, union_tables
 
 MAX_BYTES = 2**31 - 1  # what the offsets of a flatbuffer reach
-ROOM = 1024  # for tables, when the file is begun; it grows by itself
+ROOM, ROOM_OF_DATA = 1024, 8  # bytes, and one part in so many of the data, for tables: growing makes a second file of twice the size
 
 LEAST_ALIGNMENT, FULL_ALIGNMENT = 4, 16  # bytes; the latter is what the schema asks writers for
 
@@ -39,7 +39,7 @@ def pack(model: Any) -> bytes:
     """
     num_bytes = sum(0 if buffer.data is None else len(buffer.data) for buffer in model.buffers)
     try:
-        writer = _Writer(_alignments(model), ROOM + num_bytes)
+        writer = _Writer(_alignments(model), max(num_bytes, min(ROOM + num_bytes + num_bytes // ROOM_OF_DATA, MAX_BYTES)))
         return writer.finish(writer.table("Model", model))
     except flatbuffers.builder.BuilderSizeError:
         raise ModelError(f"the .tflite file must be smaller than {MAX_BYTES:,} bytes. Received: {num_bytes:,} bytes of data.") from None

@@ -139,6 +139,16 @@ def test_wrong_inputs_are_value_errors(tiny):
         TfliteModel(tiny("identity", (1, 3), "float32", "int8")).predict(np.zeros((1, 3)))
 
 
+def test_a_runtime_without_room_for_inputs_is_a_device_fault(tiny, monkeypatch):
+    def refuse(index, value):
+        raise ValueError("Cannot set tensor: Tensor is unallocated. Try calling allocate_tensors() first")  # after a run that failed
+
+    model = TfliteModel(tiny("double"))
+    monkeypatch.setattr(model._interpreter, "set_tensor", refuse)
+    with pytest.raises(DeviceFault, match=r"takes no input: .*unallocated"):
+        model.invoke([np.ones((1, 4), np.float32)])
+
+
 def test_runtimes_are_tried_in_order(monkeypatch):
     tried = []
 

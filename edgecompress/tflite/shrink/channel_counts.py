@@ -26,8 +26,7 @@ def let_stay(channels: Channels, labels: np.ndarray, keep: dict[int, np.ndarray]
         stay[channels.places(index)] = mask
     rules = [(channels.places(kernel.result)[: kernel.num_grouped], DEPTHWISE_GROUP) for kernel in channels.kernels]
     rules += [(places, round_to) for kernel in channels.kernels if len(places := channels.places(kernel.result)) % round_to == 0]
-    while broken := [places for places, multiple in rules if stay[places].sum() % multiple]:
-        for places in broken:
-            first = places[~stay[places]][0]  # there is one: all of them are a multiple
-            stay[labels == labels[first]] = True
+    while (broken := next((places for places, multiple in rules if stay[places].sum() % multiple), None)) is not None:
+        first = broken[~stay[broken]][0]  # there is one: all of them are a multiple
+        stay[labels == labels[first]] = True  # what keeps this rule may keep others, or break them
     return {index: stay[channels.places(index)] for index in keep}

@@ -98,8 +98,11 @@ def apply_passes(content: bytes, names: Collection[str], settings: Settings) -> 
         num_before = sum(result.changes for result in results.values())
         for name, done in results.items():
             changes, notes = PASSES[name](model, settings)
-            before, packed = packed, pack(model) if changes else packed
-            results[name] = PassResult(name, done.changes + changes, done.bytes_saved + len(before) - len(packed), notes)
+            num_bytes = len(packed)
+            if changes:
+                packed = b""  # before the next one is made: a file and its copies fit into memory only so often
+                packed = pack(model)
+            results[name] = PassResult(name, done.changes + changes, done.bytes_saved + num_bytes - len(packed), notes)
         if sum(result.changes for result in results.values()) == num_before:
             break
     return packed + move_appended(content, len(packed)), [first, *results.values()]

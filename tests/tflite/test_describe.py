@@ -25,7 +25,7 @@ def test_a_small_file_is_described_by_hand(dense_file):
 
 
 def test_the_keys_are_those_of_the_report(dense_file):
-    ours = {"path": "model.tflite", "format": "int8", "baseline_bytes": 1, "plain_bytes": 1, "ratio": 1.0, "shrink": None}
+    ours = {"path": "model.tflite", "format": "int8", "baseline_bytes": 1, "plain_bytes": 1, "ratio": 1.0, "shrink": None, "edgetpu": None}
     assert set(Artifact.model_validate({**describe(dense_file), **ours}).model_dump()) == {*describe(dense_file), *ours}
 
 

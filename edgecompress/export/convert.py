@@ -15,6 +15,7 @@ from edgecompress.export.chosen_layers import choose_kernels, quantize_kernels
 from edgecompress.export.compatibility import CALIBRATED, check_calibration, check_model, is_quantize_aware
 from edgecompress.export.layer_tensors import layer_tensors
 from edgecompress.export.rungs import RUNGS, Settings, Source, from_concrete_function, has_loop, trace
+from edgecompress.export.set_ranges import set_ranges
 from edgecompress.export.verify import verify
 from edgecompress.progress import Progress
 from edgecompress.recipe.schema import Export
@@ -87,12 +88,17 @@ def convert(
         # TensorFlow Lite Micro computed per-channel FULLY_CONNECTED wrongly, then refused it (tflite-micro PR 2602).
         # The Edge TPU's compiler is older than they are.
         per_tensor_dense = export.also == "c_array" or export.edgetpu
-        settings = Settings(export.format, export.io_type, samples, on_sample=bar.advance, per_tensor_dense=per_tensor_dense)
+        settings = Settings(
+            export.format, export.io_type, samples, on_sample=bar.advance, per_tensor_dense=per_tensor_dense,
+            per_tensor=export.kernels == "per_tensor",
+        )  # fmt: skip
         source = _trace(model)
         if export.format == "int8" and samples is None:
             file = _convert_quantize_aware(source, settings, export, calibration)
         elif export.format == "dynamic":
             file = _convert_dynamic(source, settings, export, runtime)
+        elif export.ranges != "min_max" and samples is not None:
+            file = _climb(source, settings, export, partial(set_ranges, samples=samples, export=export))
         else:
             file = _climb(source, settings, export)
     parsed = parse(file.content)

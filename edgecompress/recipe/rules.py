@@ -35,6 +35,7 @@ def check_recipe(recipe: Recipe, root: Node | None = None) -> list[str]:
     problems = [
         *_ids(recipe),
         *_order(recipe),
+        *_trained_export(recipe),
         *_patterns(recipe),
         *_data(recipe),
         *_class_weights(recipe),
@@ -66,6 +67,16 @@ def _order(recipe: Recipe) -> Iterator[Problem]:
         if needs.exports is not None and recipe.export.format not in needs.exports:
             expected = f"{' or '.join(needs.exports)} after {stage.technique} (stages.{index})"
             yield Problem(("export", "format"), f"format must be {expected}.{received(recipe.export.format)}")
+
+
+def _trained_export(recipe: Recipe) -> Iterator[Problem]:
+    """What quantize-aware training has settled."""
+    if all(stage.technique != "quantize_aware" for stage in recipe.stages):
+        return
+    for name, needed in (("ranges", "min_max"), ("kernels", "per_channel")):
+        if (value := getattr(recipe.export, name)) != needed:
+            words = f"{name} must be {needed} after quantize_aware, whose training has settled it"
+            yield Problem(("export", name), f"{words}.{received(value)}")
 
 
 def _patterns(recipe: Recipe) -> Iterator[Problem]:

@@ -10,6 +10,7 @@ from edgecompress.recipe.model import ApplicationModel, BuilderModel, FileModel,
 from edgecompress.recipe.preprocess import Augment, Mfcc, Preprocess
 from edgecompress.recipe.section import LAYER_PATTERN, Section, Threads, parse_number
 from edgecompress.recipe.stages import Stage
+from edgecompress.recipe.stages.post_training import Kernels
 from edgecompress.recipe.task import METRIC_RISES, Metric, Task
 
 __all__ = [
@@ -29,6 +30,13 @@ class Export(Section):
     io: Literal["int8", "uint8", "float32"] | None = Field(
         default=None, description="type of the in- and outputs; absent: int8 for format int8, else float32"
     )
+    ranges: Literal["min_max", "percentile", "mse", "kl"] = Field(
+        default="min_max",
+        description="int8: what the integers of activations cover, on the calibration samples. min_max: all values; percentile: all but a "
+        "few; mse: least squared error; kl: least change of the distribution",
+    )
+    percentile: float = Field(default=99.99, gt=50, le=100, description="ranges percentile: percent of the values below the upper limit")
+    kernels: Kernels = "per_channel"
     shrink: bool = Field(default=True, description="make the file smaller without changing one bit of its outputs")
     also: Literal["c_array"] | None = Field(
         default=None, description="c_array: the model as C++ source for TensorFlow Lite Micro too, with its operators and arena size"
@@ -48,6 +56,10 @@ class Export(Section):
             raise ValueError(f"only must be absent for format {self.format}; it works with dynamic. Received: {self.only}")
         if self.io_type != "float32" and self.format != "int8":
             raise ValueError(f"io must be float32 for format {self.format}; other types need int8. Received: {self.io_type!r}")
+        if self.ranges != "min_max" and self.format != "int8":
+            raise ValueError(f"ranges must be min_max for format {self.format}; others need int8. Received: {self.ranges!r}")
+        if self.kernels != "per_channel" and self.format != "int8":
+            raise ValueError(f"kernels must be per_channel for format {self.format}; others need int8. Received: {self.kernels!r}")
         if self.edgetpu and (self.format != "int8" or self.io_type == "float32"):
             raise ValueError(f"format must be int8, io int8 or uint8 for edgetpu. Received: {self.format!r}, {self.io_type!r}")
         if self.also == "c_array" and self.format not in ("float32", "int8", "int16x8"):

@@ -12,7 +12,7 @@ from math import prod
 
 import numpy as np
 
-from edgecompress.export.grids import quantize_rows
+from edgecompress.weight_grids import quantize_rows
 from edgecompress.export.weight_probe import WeightProbe
 from edgecompress.export.weight_types import Wanted
 from edgecompress.recipe.weight_types import BITS

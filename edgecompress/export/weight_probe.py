@@ -6,6 +6,8 @@ operator is cut out of the file and run twice, under both kernel families: with 
 
 from __future__ import annotations
 
+import re
+
 from edgecompress.errors import ModelError
 from edgecompress.proof import Trials, prove
 from edgecompress.tflite import parse
@@ -65,4 +67,7 @@ def _try(cut: bytes, kernel: IntegerKernel, computes: Computes) -> str | None:
 
 def _in_words(mismatch: str) -> str:
     """A mismatch as the reason of a layer."""
-    return f"the runtime computes it wrongly or not at all ({mismatch.removesuffix('.')})"
+    if "differs" in mismatch:
+        return "the runtime gives wrong values"
+    cause = re.split(r" (?:refused|failed to run) the model: ", mismatch)[-1]
+    return f"the runtime does not take it ({cause.split('Node number')[0].strip().removesuffix('.')})"

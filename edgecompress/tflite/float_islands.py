@@ -14,7 +14,6 @@ from ai_edge_litert import schema_py_generated as schema
 
 from edgecompress.tflite.kernel_writing import GraphWriter
 from edgecompress.tflite.operator_forms import SHAPE_FIRST
-from edgecompress.tflite.pack import pack
 from edgecompress.tflite.parse import parse
 from edgecompress.tflite.schema_fields import new_table
 from edgecompress.tflite.unpack import unpack
@@ -51,7 +50,7 @@ def compute_in_float(content: bytes, kernels: Mapping[int, FloatKernel]) -> byte
     for name, operator, kernel in islands:
         _to_float(writer, name, operator, kernel)
     _drop_unread(writer, {output for _, operator, _ in islands for output in _quantized_outputs(writer, operator)})
-    return pack(writer.model)
+    return writer.finish()
 
 
 def _to_float(writer: GraphWriter, name: str, operator: Any, kernel: FloatKernel) -> None:

@@ -87,7 +87,7 @@ def write_kernels(content: bytes, kernels: Mapping[int, IntegerKernel], computes
             writer.raise_version(operator, name, _VERSIONS.get((computes, kernel.bits), {}).get(name, 1))
             if computes == "integer":
                 writer.rescale_bias(operator, name, kernel)
-    return pack(writer.model)
+    return writer.finish()
 
 
 class GraphWriter:
@@ -95,6 +95,15 @@ class GraphWriter:
 
     def __init__(self, model: Any) -> None:
         self.model, self.graph = model, model.subgraphs[0]
+
+    def finish(self) -> bytes:
+        """The file, without the data that nothing refers to any more."""
+        used = {tensor.buffer for subgraph in self.model.subgraphs for tensor in subgraph.tensors}
+        used |= {entry.buffer for entry in self.model.metadata or []}
+        for number, buffer in enumerate(self.model.buffers):
+            if number not in used:
+                buffer.data = None
+        return pack(self.model)
 
     def add_buffer(self, data: np.ndarray) -> int:
         """A new buffer; constants may share one, so none is ever changed."""

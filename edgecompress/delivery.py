@@ -5,7 +5,7 @@ own format, what the converter alone would have given) and `final`.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -84,7 +84,10 @@ def deliver(
         "environment": versions.environment(threads), "recipe": recipe.model_dump(mode="json"), "data": _data_summary(data),
         "stages": [*stages[:-1], stages[-1].model_copy(update={"keeps": keeps})],
         "metrics": _metrics(evaluations), "verdict": _verdict(recipe, stages, validation, judged), "artifact": artifact,
-        "conversion": {"rung": conversions["final"].rung, "refused": conversions["final"].refused},
+        "conversion": {
+            "rung": conversions["final"].rung, "refused": conversions["final"].refused,
+            "weights": [asdict(weights) for weights in conversions["final"].weights],
+        },
         "parity": parity, "layer_bytes": layer_bytes(models.baseline, models.final, file), "benchmark": entries,
         "goals": judge_goals(recipe.goal, artifact, judged["test"]["drop"], entries),
         "warnings": [

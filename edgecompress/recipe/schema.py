@@ -12,6 +12,7 @@ from edgecompress.recipe.section import LAYER_PATTERN, Section, Threads, parse_n
 from edgecompress.recipe.stages import Stage
 from edgecompress.recipe.stages.post_training import Kernels
 from edgecompress.recipe.task import METRIC_RISES, Metric, Task
+from edgecompress.recipe.weight_types import LOW_BIT_FORMATS, MIXABLE, WeightType
 
 __all__ = [
     "METRIC_RISES", "ApplicationModel", "Augment", "Benchmark", "BuilderModel", "Data", "Export", "FileModel", "Goal", "LatencyGoal",
@@ -23,9 +24,12 @@ __all__ = [
 class Export(Section):
     """How the last Keras model becomes a .tflite."""
 
-    format: Literal["float32", "float16", "dynamic", "int8", "int16x8"] = Field(
+    format: Literal[
+        "float32", "float16", "dynamic", "int8", "int16x8", "int4", "int2", "weight_only_int8", "weight_only_int4", "weight_only_int2"
+    ] = Field(
         default="int8",
-        description="dynamic: int8 weights, float activations; int8: all integer, calibrated; int16x8: int16 activations, int8 weights",
+        description="dynamic: int8 weights, float activations; int8: all integer, calibrated; int16x8: int16 activations, int8 weights; "
+        "int4, int2: like dynamic with packed weights; weight_only_...: weights are decoded, and computed with in float32",
     )
     io: Literal["int8", "uint8", "float32"] | None = Field(
         default=None, description="type of the in- and outputs; absent: int8 for format int8, else float32"
@@ -44,7 +48,13 @@ class Export(Section):
     edgetpu: bool = Field(
         default=False, description="judge the int8 file by the rules of Coral's Edge TPU, and compile it where its compiler is"
     )
-    only: list[str] = Field(default=[], description=f"dynamic: quantize only these layers; each {LAYER_PATTERN}")
+    only: list[str] = Field(default=[], description=f"dynamic and formats below it: quantize only these layers; each {LAYER_PATTERN}")
+    layers: dict[str, WeightType] = Field(
+        default={},
+        description=f"type of the weights of single layers, by {LAYER_PATTERN}; of several patterns that match, the last counts. "
+        "In the format int8, a layer in float32 computes in float32 too",
+        examples=[{"conv1": "float32", "re:block_.*": "int4"}],
+    )
 
     @property
     def io_type(self) -> str:
@@ -52,8 +62,13 @@ class Export(Section):
 
     @model_validator(mode="after")
     def _fields_fit(self) -> "Export":
-        if self.only and self.format != "dynamic":
+        if self.only and self.format != "dynamic" and self.format not in LOW_BIT_FORMATS:
             raise ValueError(f"only must be absent for format {self.format}; it works with dynamic. Received: {self.only}")
+        if self.layers and self.format not in MIXABLE:
+            raise ValueError(f"layers must be absent for format {self.format}; it works with {', '.join(MIXABLE)}. Received: {self.layers}")
+        if self.layers and (self.only or self.edgetpu or self.also is not None):
+            other = "only" if self.only else "edgetpu" if self.edgetpu else "also"
+            raise ValueError(f"layers must be absent beside {other}. Received: {self.layers}")
         if self.io_type != "float32" and self.format != "int8":
             raise ValueError(f"io must be float32 for format {self.format}; other types need int8. Received: {self.io_type!r}")
         if self.ranges != "min_max" and self.format != "int8":

@@ -172,11 +172,26 @@ class Artifact(Section):
     outputs: list[Tensor] = []
 
 
+class KernelWeights(Section):
+    """The weights of one kernel in the converter's file. None: not found there."""
+
+    name: str
+    type: str
+    wanted: str
+    stored: str | None
+    num_bytes: int | None
+    reason: str = ""
+
+
 class Conversion(Section):
-    """Which rung of the converter ladder made the file, and what the rungs before it answered."""
+    """Which rung of the converter ladder made the file, and what the rungs before it answered.
+
+    `weights`: one entry per kernel, where the recipe chooses types by layer or below 8 bits.
+    """
 
     rung: str
     refused: list[str] = []
+    weights: list[KernelWeights] = []
 
 
 class LayerBytes(Section):

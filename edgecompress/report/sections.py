@@ -74,10 +74,21 @@ def _file_block(report: Report) -> Block:
     tables = [facts] + [table for table in (
         make_table(("", "Name", "Shape", "Type", ">Scale", ">Zero point"), ends, title="Inputs and outputs: real = scale (q - zero point)"),
         make_table(("Operator", ">Count", ">Version"), ops, title="Operators"),
-        make_table(("Type", ">Bytes", ">Share"), types, title="Bytes of the file by type"),
+        make_table(("Type", ">Bytes", ">Share"), types, title="Bytes of the file by type"), _weights_table(report),
         _shrink_table(artifact), _edge_tpu_table(artifact),
     ) if table.rows]  # fmt: skip
     return Block("file", "The file", tables=tuple(tables))
+
+
+def _weights_table(report: Report) -> Table:
+    """Type of each kernel's weights; no rows where the format alone says it."""
+    weights = report.conversion.weights if report.conversion else []
+    rows = [
+        (one.name, one.type, one.wanted, one.stored or NOT_KNOWN, NOT_KNOWN if one.num_bytes is None else count_text(one.num_bytes), one.reason)
+        for one in weights
+    ]
+    headers = ("Layer", "Class", "Asked for", "In the file", ">Bytes", "Remark")
+    return make_table(headers, rows, title="Types of weights, read from the file")
 
 
 def _shrink_table(artifact: Artifact) -> Table:

@@ -57,7 +57,6 @@ class Technique:
     module: str
     version: int  # enters the cache key: raise it when the same config would give another model
     followers: tuple[str, ...] | None = None  # the only techniques that may stand after it; None: any
-    exports: tuple[str, ...] | None = None  # the only formats that fit its model; None: any
     releases: tuple[str, ...] = ()  # techniques whose result it undoes in part
     plans_with_outlook: bool = False  # its plan is `plan(model, config, outlook)`: it also looks at data, task and baseline
 
@@ -83,7 +82,7 @@ TECHNIQUES: dict[str, Technique] = {
         RoundWeights, "edgecompress.techniques.post_training.round_weights", 1, followers=("correct_bias",), releases=("cluster_weights",)
     ),
     "correct_bias": Technique(CorrectBias, "edgecompress.techniques.post_training.correct_bias", 1),
-    "quantize_aware": Technique(QuantizeAware, "edgecompress.techniques.quantize_aware", 2, followers=("train",), exports=("int8",)),
+    "quantize_aware": Technique(QuantizeAware, "edgecompress.techniques.quantize_aware", 2, followers=("train",)),
 }
 
 Stage = Annotated[

@@ -194,6 +194,22 @@ class Conversion(Section):
     weights: list[KernelWeights] = []
 
 
+class LadderRung(Section):
+    """One way to int8 that `export: {format: auto}` tried; `drop` on validation, positive where something is lost."""
+
+    name: str
+    stages: list[str] = []
+    export: dict[str, Any] = {}
+    seconds: float
+    num_bytes: int | None = None
+    metric: float | None = None
+    drop: float | None = None
+    p50_ms: float | None = None
+    met: bool = False
+    chosen: bool = False
+    error: str = ""
+
+
 class LayerBytes(Section):
     """Weights of one layer in bytes: in the float32 baseline and in the final .tflite. None: the layer is not there."""
 
@@ -263,6 +279,7 @@ class Report(Section):
     verdict: Verdict | None = None
     artifact: Artifact
     conversion: Conversion | None = None
+    ladder: list[LadderRung] = []
     parity: Parity | None = None
     layer_bytes: list[LayerBytes] = []
     benchmark: list[BenchmarkEntry] = []

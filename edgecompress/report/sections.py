@@ -11,6 +11,7 @@ from edgecompress.device.sustained import describe_sustained
 from edgecompress.report.classes import classes_blocks
 from edgecompress.report.course import course_blocks
 from edgecompress.report.document import Block, Cell, Table, make_facts, make_table, split_constant
+from edgecompress.report.ladder import ladder_block
 from edgecompress.report.parity import parity_block
 from edgecompress.report.schema import Artifact, BenchmarkEntry, Report, Tensor
 from edgecompress.report.summary import comparison_block, goals_table, model_title
@@ -40,6 +41,8 @@ def _blocks(report: Report) -> Iterator[Block]:
     yield comparison_block(report)
     yield from classes_blocks(report)
     yield from course_blocks(report)
+    if report.ladder:
+        yield ladder_block(report)
     yield _file_block(report)
     if report.parity is not None:
         yield parity_block(report.parity)
@@ -84,7 +87,14 @@ def _weights_table(report: Report) -> Table:
     """Type of each kernel's weights; no rows where the format alone says it."""
     weights = report.conversion.weights if report.conversion else []
     rows = [
-        (one.name, one.type, one.wanted, one.stored or NOT_KNOWN, NOT_KNOWN if one.num_bytes is None else count_text(one.num_bytes), one.reason)
+        (
+            one.name,
+            one.type,
+            one.wanted,
+            one.stored or NOT_KNOWN,
+            NOT_KNOWN if one.num_bytes is None else count_text(one.num_bytes),
+            one.reason,
+        )
         for one in weights
     ]
     headers = ("Layer", "Class", "Asked for", "In the file", ">Bytes", "Remark")

@@ -110,8 +110,11 @@ def export_models(
     """
     samples, runtime = data.calibration.arrays()[0], recipe.target.runtime
     conversions = {"final": convert(models.final, recipe.export, calibration=samples, progress=progress, runtime=runtime)}
+    plain = recipe.export.model_copy(update={"ranges": "min_max"})
     conversions["plain"] = (
-        convert(models.baseline, recipe.export, calibration=samples, progress=progress) if recipe.stages else conversions["final"]
+        convert(models.baseline, plain, calibration=samples, progress=progress)
+        if recipe.stages or plain != recipe.export
+        else conversions["final"]
     )
     conversions["baseline"] = convert(models.baseline, Export(format="float32"), calibration=None, progress=progress)
     with progress.task("shrinking"):

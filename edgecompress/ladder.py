@@ -16,7 +16,7 @@ from edgecompress.evaluation.layer_harm import LayerHarm
 from edgecompress.export import Conversion
 from edgecompress.graph.kernel_weights import model_kernels
 from edgecompress.recipe.schema import Export, Recipe
-from edgecompress.recipe.stages import CorrectBias, Equalize, QuantizeAware, StageConfig
+from edgecompress.recipe.stages import CorrectBias, Equalize, QuantizeAware, RoundWeights, StageConfig
 from edgecompress.report.schema import StageReport
 from edgecompress.stage import State
 
@@ -43,7 +43,9 @@ class Rung:
 
 RUNGS = (
     Rung("int8 by the converter"),
-    Rung("equalized, biases corrected", (Equalize(), CorrectBias())),
+    Rung("ranges of least squared error", export={"ranges": "mse"}),
+    Rung("equalized, biases corrected", (Equalize(), CorrectBias()), {"ranges": "mse"}),
+    Rung("weights rounded up or down (AdaRound)", (Equalize(), RoundWeights()), {"ranges": "mse"}),
     Rung("worst layers in float", worst_in_float=True),
     Rung(
         "trained quantization-aware, the baseline teaches",

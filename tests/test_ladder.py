@@ -40,7 +40,7 @@ def climbing(small_model):
             return SimpleNamespace(model=small_model), None
 
         def convert(state, export):
-            done.append(dict(export.layers))
+            done.append((export.ranges, dict(export.layers)))
             return None, b"file"
 
         def judge(content):
@@ -57,29 +57,29 @@ def climbing(small_model):
 
 
 def test_first_rung_that_loses_little_enough_is_taken(climbing):
-    climbed, done = climbing([0.03, 0.004, 0.0, 0.0], 0.005)
-    assert [rung.name for rung in climbed.tried] == [rung.name for rung in RUNGS[:2]]
-    assert [(rung.met, rung.chosen, rung.p50_ms) for rung in climbed.tried] == [(False, False, 1.5), (True, True, 1.5)]
+    climbed, done = climbing([0.03, 0.02, 0.004, 0.0], 0.005)
+    assert [rung.name for rung in climbed.tried] == [rung.name for rung in RUNGS[:3]]
+    assert [(rung.met, rung.chosen, rung.p50_ms) for rung in climbed.tried] == [(False, False, 1.5)] * 2 + [(True, True, 1.5)]
     assert climbed.met
-    assert done == [{}, (1, "equalize"), (2, "correct_bias"), {}]
+    assert done == [("min_max", {}), ("mse", {}), (1, "equalize"), (2, "correct_bias"), ("mse", {})]
 
 
 def test_layers_that_make_half_of_the_noise_stay_in_float_on_the_best_rung(climbing):
-    climbed, done = climbing([0.02, 0.03, 0.001], 0.005)
-    assert done[-1] == {"conv2": "float32", "logits": "float32"}
-    assert done[-2] == {}  # the first rung was the better one: nothing runs before it
+    climbed, done = climbing([0.02, 0.03, 0.04, 0.05, 0.001], 0.005)
+    assert done[-1] == ("min_max", {"conv2": "float32", "logits": "float32"})
+    assert done[-2] == ("mse", {})  # the first rung was the best one: no stage runs before it
     assert climbed.step.export.layers == {"conv2": "float32", "logits": "float32"}
 
 
 def test_without_a_rung_that_is_good_enough_the_least_loss_is_taken(climbing):
-    climbed, _ = climbing([0.05, 0.02, 0.03, 0.04], 0.005)
+    climbed, _ = climbing([0.05, 0.02, 0.03, 0.04, 0.05, 0.06], 0.005)
     assert not climbed.met
-    assert [rung.chosen for rung in climbed.tried] == [False, True, False, False]
+    assert [rung.chosen for rung in climbed.tried] == [False, True, False, False, False, False]
 
 
 def test_rung_that_fails_is_left_out_with_the_reason(climbing):
     climbed, _ = climbing([0.05, 0.03, 0.001], 0.005, failing=("equalize",))
-    assert climbed.tried[1].error == "no pair of layers to equalize"
+    assert [rung.error for rung in climbed.tried] == ["", "", *["no pair of layers to equalize"] * 2, ""]
     assert climbed.tried[-1].chosen
 
 

@@ -17,6 +17,7 @@ from edgecompress.export.compatibility import CALIBRATED, check_calibration, che
 from edgecompress.export.layer_tensors import layer_tensors
 from edgecompress.export.mixed import LayerWeights, write_weights
 from edgecompress.export.rungs import RUNGS, Settings, Source, from_concrete_function, has_loop, trace
+from edgecompress.export.set_ranges import set_ranges
 from edgecompress.export.verify import verify
 from edgecompress.export.weight_types import is_mixed, wanted_types
 from edgecompress.progress import Progress
@@ -94,7 +95,10 @@ def convert(
         # TensorFlow Lite Micro computed per-channel FULLY_CONNECTED wrongly, then refused it (tflite-micro PR 2602).
         # The Edge TPU's compiler is older than they are.
         per_tensor_dense = export.also == "c_array" or export.edgetpu
-        settings = Settings(export.format, export.io_type, samples, on_sample=bar.advance, per_tensor_dense=per_tensor_dense)
+        settings = Settings(
+            export.format, export.io_type, samples, on_sample=bar.advance, per_tensor_dense=per_tensor_dense,
+            per_tensor=export.kernels == "per_tensor",
+        )  # fmt: skip
         source = _trace(model)
         if is_mixed(export):
             file = _convert_mixed(source, settings, export)
@@ -102,6 +106,8 @@ def convert(
             file = _convert_quantize_aware(source, settings, export, calibration)
         elif export.format == "dynamic":
             file = _convert_dynamic(source, settings, export, runtime)
+        elif export.ranges != "min_max" and samples is not None:
+            file = _climb(source, settings, export, partial(set_ranges, samples=samples, export=export))
         else:
             file = _climb(source, settings, export)
     parsed = parse(file.content)

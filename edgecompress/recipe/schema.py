@@ -10,6 +10,7 @@ from edgecompress.recipe.model import ApplicationModel, BuilderModel, FileModel,
 from edgecompress.recipe.preprocess import Augment, Mfcc, Preprocess
 from edgecompress.recipe.section import LAYER_PATTERN, Section, Threads, parse_number
 from edgecompress.recipe.stages import Stage
+from edgecompress.recipe.stages.post_training import Kernels
 from edgecompress.recipe.task import METRIC_RISES, Metric, Task
 from edgecompress.recipe.weight_types import LOW_BIT_FORMATS, MIXABLE, WeightType
 
@@ -41,13 +42,20 @@ class Export(Section):
         "weight_only_int2",
     ] = Field(
         default="int8",
-        description="auto: int8 in the cheapest way that loses at most metric_drop on validation; dynamic: int8 weights, float activations; "
-        "int8: all integer, calibrated; int16x8: int16 activations, int8 weights; int4, int2: like dynamic with packed weights; "
+        description="auto: int8 in the cheapest way that loses at most metric_drop on validation; dynamic: int8 weights, float activations"
+        "; int8: all integer, calibrated; int16x8: int16 activations, int8 weights; int4, int2: like dynamic with packed weights; "
         "weight_only_...: weights are decoded, and computed with in float32",
     )
     io: Literal["int8", "uint8", "float32"] | None = Field(
         default=None, description="type of the in- and outputs; absent: int8 for format int8, else float32"
     )
+    ranges: Literal["min_max", "percentile", "mse", "kl"] = Field(
+        default="min_max",
+        description="int8: what the integers of activations cover, on the calibration samples. min_max: all values; percentile: all but a "
+        "few; mse: least squared error; kl: least change of the distribution",
+    )
+    percentile: float = Field(default=99.99, gt=50, le=100, description="ranges percentile: percent of the values below the upper limit")
+    kernels: Kernels = "per_channel"
     shrink: bool = Field(default=True, description="make the file smaller without changing one bit of its outputs")
     also: Literal["c_array"] | None = Field(
         default=None, description="c_array: the model as C++ source for TensorFlow Lite Micro too, with its operators and arena size"
@@ -62,7 +70,6 @@ class Export(Section):
         "In the format int8, a layer in float32 computes in float32 too",
         examples=[{"conv1": "float32", "re:block_.*": "int4"}],
     )
-
     metric_drop: float | None = Field(
         default=None, ge=0, description="auto: largest loss of the first metric on validation, in its own unit; absent: 0.005"
     )
@@ -96,6 +103,10 @@ class Export(Section):
             raise ValueError(f"layers must be absent for format auto, which chooses them. Received: {self.layers}")
         if self.io_type != "float32" and self.format not in INTEGER:
             raise ValueError(f"io must be float32 for format {self.format}; other types need int8. Received: {self.io_type!r}")
+        if self.ranges != "min_max" and self.format != "int8":
+            raise ValueError(f"ranges must be min_max for format {self.format}; others need int8. Received: {self.ranges!r}")
+        if self.kernels != "per_channel" and self.format not in INTEGER:
+            raise ValueError(f"kernels must be per_channel for format {self.format}; others need int8. Received: {self.kernels!r}")
         if self.edgetpu and (self.format not in INTEGER or self.io_type == "float32"):
             raise ValueError(f"format must be int8, io int8 or uint8 for edgetpu. Received: {self.format!r}, {self.io_type!r}")
         if self.also == "c_array" and self.format not in ("float32", "int16x8", *INTEGER):

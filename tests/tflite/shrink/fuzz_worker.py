@@ -19,9 +19,9 @@ from edgecompress.errors import ModelError
 from edgecompress.inspection import inspect, inspection_table
 from edgecompress.shrinking import shrink_file
 
-# Of one file: a hang or a bomb ends the process. Seconds of work, which do not depend on what else the machine does; of the clock, for a
-# lock that nobody opens.
-WORK_SECONDS, CLOCK_SECONDS, MEMORY_BYTES = 20, 300, 6 * 10**9
+# Of one file: a hang or a bomb ends the process. Seconds of work, which do not depend on what else the machine does (inputs of half a
+# GB take 40 of them); of the clock, for a lock that nobody opens.
+WORK_SECONDS, CLOCK_SECONDS, MEMORY_BYTES = 120, 900, 6 * 10**9
 EXTREMES = (0, 1, 4, 0xFF, 0x10000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFC, 0xFFFFFFFF)
 
 

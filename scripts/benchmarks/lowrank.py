@@ -1,6 +1,6 @@
 """All low-rank methods and blocks at equal MACs on the same trained network; and how long VGG16's convolutions take.
 
-    EDGECOMPRESS_DATA=... python scripts/benchmarks/lowrank.py [--ratio 0.135] [--epochs 5,1] [--out DIR] [--json FILE]
+    EDGECOMPRESS_DATA=... python scripts/benchmarks/lowrank.py [--samples 60000] [--ratio 0.135] [--epochs 5,1] [--out DIR] [--json FILE]
     EDGECOMPRESS_DATA=... python scripts/benchmarks/lowrank.py --out DIR --times    times the files of DIR once more, trains nothing
     python scripts/benchmarks/lowrank.py --vgg [--time-limit 20]
 
@@ -15,6 +15,7 @@ on 2 cores. CP has a time limit per layer; a layer that it does not end for is c
 """
 
 import argparse
+import gzip
 import json
 import os
 import platform
@@ -34,7 +35,7 @@ from rich.table import Table
 
 RECIPE = """
 name: lowrank
-data: {{source: fashion_mnist, path: {data}, preprocess: {{scale: 1/255}}, batch_size: 128, calibration: 1000}}
+data: {{source: npz, path: {data}, preprocess: {{scale: 1/255}}, batch_size: 128, calibration: 1000}}
 model: {{source: builder, name: cnn, train: {{epochs: {epochs[0]}, schedule: cosine}}}}
 stages:
   - {stage}
@@ -61,12 +62,26 @@ def stages(ratio: float) -> dict[str, str]:
     return contenders
 
 
+def write_data(samples: int, path: Path) -> None:
+    """The first images of Fashion-MNIST's train part, which are in no order, and all of its test part."""
+    folder = Path(os.environ["EDGECOMPRESS_DATA"]) / "fashion_mnist"
+
+    def read(name: str, header: int, most: int | None) -> np.ndarray:
+        return np.frombuffer(gzip.decompress((folder / f"{name}-ubyte.gz").read_bytes()), np.uint8, offset=header)[:most]
+
+    arrays = {}
+    for words, part, most in (("train", "train", samples), ("test", "t10k", 10_000)):
+        arrays[f"x_{words}"] = read(f"{part}-images-idx3", 16, 28 * 28 * most).reshape(-1, 28, 28, 1)
+        arrays[f"y_{words}"] = read(f"{part}-labels-idx1", 8, most).astype(np.int64)
+    np.savez(path, **arrays)
+
+
 def run(name: str, stage: str, epochs: list[int], out: Path) -> Row:
     """One contender through the whole line; the baseline comes from the folder of the first."""
     import edgecompress as ec
 
     recipe = out / "recipe.yaml"
-    recipe.write_text(RECIPE.format(data=Path(os.environ["EDGECOMPRESS_DATA"]) / "fashion_mnist", epochs=epochs, stage=stage))
+    recipe.write_text(RECIPE.format(data=out / "data.npz", epochs=epochs, stage=stage))
     report = ec.run(recipe, out=out / "run", quiet=True).report
     baseline, changed, tuned = report.stages[:3]
     errors = [value for layer in changed.layers for key, value in layer.after.items() if key in ("output_error", "error_after_fit")]
@@ -86,6 +101,8 @@ def compare(arguments: argparse.Namespace, out: Path) -> list[Row]:
     """All contenders in turn; those that are in the folder already are not run again."""
     epochs, done = [int(number) for number in arguments.epochs.split(",")], out / "rows.json"
     rows: list[Row] = json.loads(done.read_text()) if done.exists() else []
+    if not (out / "data.npz").exists():
+        write_data(arguments.samples, out / "data.npz")
     for name, stage in {} if arguments.times else stages(arguments.ratio).items():
         if name not in {row["method"] for row in rows}:
             rows.append(run(name, stage, epochs, out))
@@ -140,6 +157,7 @@ def vgg(time_limit_s: float, console: Console) -> list[Row]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--samples", type=int, default=60_000, help="images to train on, the validation split among them")
     parser.add_argument("--ratio", type=float, default=0.135, help="MACs of each convolution after it, as a fraction")
     parser.add_argument("--epochs", default="5,1", help="of training and tuning")
     parser.add_argument("--out", type=Path, help="keeps files and results, and goes on with what is there")

@@ -2,7 +2,7 @@
 
     EDGECOMPRESS_DATA=... python scripts/benchmarks/lowrank.py [--samples 60000] [--ratio 0.135] [--epochs 5,1] [--out DIR] [--json FILE]
     EDGECOMPRESS_DATA=... python scripts/benchmarks/lowrank.py --out DIR --times    times the files of DIR once more, trains nothing
-    python scripts/benchmarks/lowrank.py --vgg [--time-limit 20]
+    python scripts/benchmarks/lowrank.py --vgg [--methods svd,spatial_svd,tucker2,cp] [--time-limit 20]
 
 Trains builder `cnn` on Fashion-MNIST once. Each contender then works on its convolutions conv2 to conv4: at stride 1 and same
 padding MACs fall like parameters, so one ratio is one number of MACs for all. The default is what the separable blocks leave,
@@ -44,6 +44,7 @@ export: {{format: int8}}
 benchmark: null
 """
 CHOSEN = "layers: [conv2, conv3, conv4], timed_as: null"
+METHODS = ("svd", "spatial_svd", "tucker2", "cp")
 PLAIN = "plain int8"
 VGG16 = [(3, 64), (64, 64), (64, 128), (128, 128), (128, 256), *[(256, 256)] * 2, (256, 512), *[(512, 512)] * 5]
 VGG_LIMIT_S = 60.0
@@ -54,7 +55,7 @@ Row = dict[str, Any]
 def stages(ratio: float) -> dict[str, str]:
     """Each contender as a stage of a recipe."""
     contenders = {}
-    for method in ("svd", "spatial_svd", "tucker2", "cp"):
+    for method in METHODS:
         contenders[method] = f"factorize: {{method: {method}, ratio: {ratio}, {CHOSEN}}}"
         contenders[f"{method}, data-aware"] = f"factorize: {{method: {method}, ratio: {ratio}, data_aware: true, {CHOSEN}}}"
     for method in ("separable", "fire"):
@@ -129,16 +130,16 @@ def show(rows: list[Row], times: Mapping[str, Row], console: Console) -> None:
     console.print(table)
 
 
-def vgg(time_limit_s: float, console: Console) -> list[Row]:
+def vgg(methods: list[str], time_limit_s: float, console: Console) -> list[Row]:
     """Seconds for all convolutions of VGG16, ranks chosen by half of the parameters."""
     from edgecompress.techniques.factorize.cp import NotFound
-    from edgecompress.techniques.factorize.methods import METHODS
+    from edgecompress.techniques.factorize.methods import METHODS as TABLE
     from edgecompress.techniques.factorize.paths import largest_within, path, path_without_spectra
 
     rows, generator = [], np.random.default_rng(0)
     kernels = [generator.normal(size=(3, 3, *channels)) for channels in VGG16]
-    for name in ("svd", "spatial_svd", "tucker2", "cp"):
-        method, started, not_found = METHODS[name], time.perf_counter(), 0
+    for name in methods:
+        method, started, not_found = TABLE[name], time.perf_counter(), 0
         for kernel in kernels:
             spectra = method.spectra(kernel)
             points = path(spectra) if spectra else path_without_spectra(*method.full_rank(kernel.shape))
@@ -163,6 +164,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, help="keeps files and results, and goes on with what is there")
     parser.add_argument("--times", action="store_true", help="time the files of --out again")
     parser.add_argument("--vgg", action="store_true", help="time the decompositions of VGG16's convolutions instead")
+    parser.add_argument("--methods", default=",".join(METHODS), help="of --vgg")
     parser.add_argument("--time-limit", type=float, default=20.0, help="seconds for one layer, cp")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
@@ -171,10 +173,10 @@ def main() -> int:
         "python": platform.python_version()
     }
     if arguments.vgg:
-        rows = vgg(arguments.time_limit, console)
-        seconds = {row["method"]: row["seconds"] for row in rows}
-        met = seconds["svd"] + seconds["tucker2"] < VGG_LIMIT_S
-        console.print(f"svd and tucker2 together {seconds['svd'] + seconds['tucker2']:.1f} s, must be < {VGG_LIMIT_S:g}: {met}; {versions}")
+        rows = vgg(arguments.methods.split(","), arguments.time_limit, console)
+        seconds = sum(row["seconds"] for row in rows if row["method"] in ("svd", "tucker2"))
+        met = seconds < VGG_LIMIT_S
+        console.print(f"svd and tucker2 together {seconds:.1f} s, must be < {VGG_LIMIT_S:g}: {met}; {versions}")
     else:
         met = True
         with tempfile.TemporaryDirectory() as temporary:

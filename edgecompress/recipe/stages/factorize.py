@@ -52,7 +52,11 @@ class Factorize(StageConfig):
     timed_as: Literal["float32", "int8"] | None = Field(
         default="int8", description="format in which a layer is timed before and after, on this machine, and must be faster; null: untimed"
     )
-    time_limit_s: float = Field(default=60.0, gt=0, description="cp: seconds for one layer, which is left alone if they are not enough")
+    time_limit_s: float = Field(
+        default=60.0,
+        gt=0,
+        description="cp: seconds for one layer, which is left alone if they are not enough; one iteration ends in any case",
+    )
     layers: Layers = []
     skip: Skip = []
     train: RecoveryTrain = None

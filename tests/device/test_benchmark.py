@@ -16,7 +16,7 @@ KEYS = [
     "model", "host", "runtime", "runtime_version", "kernels", "delegate", "threads", "runs", "warmup", "init_ms", "first_ms", "mean_ms",
     "std_ms", "min_ms", "p50_ms", "p90_ms", "p95_ms", "p99_ms", "p999_ms", "max_ms", "p50_interval_ms", "peak_rss_kb", "cpu",
     "temperature_celsius", "frequency_khz",
-    "throttled", "trusted", "distrust_reasons", "error",
+    "throttled", "golden", "trusted", "distrust_reasons", "error",
 ]  # fmt: skip
 TIMES = [key for key in KEYS if key.endswith("_ms") or key == "peak_rss_kb"]
 

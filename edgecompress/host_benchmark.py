@@ -16,6 +16,7 @@ from edgecompress.device import DeviceFault
 from edgecompress.device.bundle import measure_bundle, read_bundle
 from edgecompress.device.doctor import describe_machine, find_problems
 from edgecompress.device.machine import thread_counts
+from edgecompress.energy import add_energy
 from edgecompress.errors import DataError, DeviceError
 from edgecompress.goals import judge_goals
 from edgecompress.recipe.schema import Goal
@@ -194,6 +195,24 @@ def merge_into(run: Path, entries: Sequence[BenchmarkEntry]) -> None:
     """
     with RunFolder(run) as folder:
         write_report(merge(Report.load(folder.path), entries), folder.path)
+
+
+def merge_meter(run: Path, meter: Path, *, host: str | None, offset_s: float) -> None:
+    """Puts the energy that a meter beside a board shows into the report of a run folder, and writes it again.
+
+    Raises:
+        DataError: it does not say of which board, or does not fit; see `energy.add_energy`.
+        RunLocked: a run is at work in it.
+    """
+    with RunFolder(run) as folder:
+        report = Report.load(folder.path)
+        hosts = list(dict.fromkeys(entry.host for entry in report.benchmark if entry.sustained))
+        if host is None and len(hosts) > 1:
+            raise DataError(f"{meter}: --host must say which board it was at: {', '.join(hosts)}.")
+        own = [entry for entry in report.benchmark if entry.host in (hosts if host is None else [host])]
+        measured = iter(add_energy(own, meter, offset_s=offset_s))
+        entries = [next(measured) if entry in own else entry for entry in report.benchmark]
+        write_report(report.model_copy(update={"benchmark": entries}), folder.path)
 
 
 def merge(report: Report, entries: Sequence[BenchmarkEntry]) -> Report:

@@ -11,6 +11,7 @@ import numpy as np
 
 from edgecompress.device.golden import write_arrays_to
 from edgecompress.errors import DataError
+from edgecompress.quiet import without_noise
 from edgecompress.recipe.schema import Data, Task
 from edgecompress.samples import names_in_file, ordered
 
@@ -35,16 +36,17 @@ def draw_samples(report: Report, models: Mapping[str, Path], count: int, *, allo
     Raises:
         DataError: the task has no right answers, or the data is no longer that of the run.
     """
-    from edgecompress.data import load_data  # TensorFlow
-
     task = Task.model_validate(report.recipe["task"])
     if task.kind not in ("classification", "multi_label"):
         raise DataError(f"{report.name}: test samples for a device need a task with right answers. Received: {task.kind}.")
-    data = load_data(Data.model_validate(report.recipe["data"]), task, seed=report.seed, allow_code=allow_code)
+    with without_noise():
+        from edgecompress.data import load_data  # TensorFlow
+
+        data = load_data(Data.model_validate(report.recipe["data"]), task, seed=report.seed, allow_code=allow_code)
     if data.fingerprint != report.data.fingerprint:
         raise DataError(f"{report.name}: data must be that of the run. Received: another; its fingerprint differs. Run the recipe again.")
     rows = np.sort(np.random.default_rng(report.seed).permutation(len(data.test))[:count])
-    with data.test.readable():
+    with without_noise(), data.test.readable():
         inputs, labels = next(data.test.dataset(len(rows), order=rows).as_numpy_iterator())
     orders = {name: names_in_file(path, data.input_shape) if isinstance(inputs, Mapping) else [] for name, path in models.items()}
     names = next(iter(orders.values()))

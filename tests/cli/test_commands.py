@@ -246,6 +246,12 @@ def test_bad_thread_counts_are_refused(threads, capsys):
     assert "threads must be whole numbers" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("kernels", ["", "gpu", "xnnpack,", "XNNPACK"])
+def test_bad_kernel_families_are_refused(kernels, capsys):
+    assert main(["benchmark", "m.tflite", "--kernels", kernels]) == 2
+    assert "kernels must be xnnpack, builtin, or both" in capsys.readouterr().err
+
+
 def test_compare_says_what_is_not_ranked(monkeypatch, capsys):
     reasons = []
     monkeypatch.setattr("edgecompress.report.Report.load", lambda folder: folder)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from edgecompress.device.runtime import Kernels
 
 RUN_FILES = {"final": "model.tflite", "plain": "plain.tflite", "baseline": "baseline.tflite"}
+EDGE_TPU_FILE = "model_edgetpu.tflite"  # of `export: {edgetpu: true}`, where there is a compiler; for devices alone
 GOLDEN_FILES = {"final": "golden.npz", "plain": "golden_plain.npz", "baseline": "golden_baseline.npz"}
 TIMEOUT_S = 900.0  # of one model with one number of threads, over all its runs
 

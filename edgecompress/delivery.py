@@ -12,7 +12,7 @@ from typing import Any
 
 from edgecompress import __version__, versions
 from edgecompress.backend import keras
-from edgecompress.benchmarking import GOLDEN_FILES, RUN_FILES, benchmark_files, benchmark_operators, write_golden
+from edgecompress.benchmarking import EDGE_TPU_FILE, GOLDEN_FILES, RUN_FILES, benchmark_files, benchmark_operators, write_golden
 from edgecompress.data import Data
 from edgecompress.destination import LOCAL
 from edgecompress.evaluation import Evaluation, class_changes, evaluate_keras, evaluate_tflite, verdict
@@ -36,7 +36,6 @@ from edgecompress.tflite.c_array import c_array
 NUM_GOLDEN_SAMPLES = 16
 NUM_PARITY_SAMPLES = 8
 C_FILES = ("model.h", "model.cc")  # of `export: {also: c_array}`
-EDGE_TPU_FILE = "model_edgetpu.tflite"  # of `export: {edgetpu: true}`, where there is a compiler
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,8 @@ def deliver(
     parity, departures = _parity(recipe, data, models.final, conversions["final"], validation, progress)
     compared = evaluations["baseline", "keras"], evaluations["final", "tflite"]
     judged: dict[str, Any] = {"test": verdict(*compared, recipe.task, seed=recipe.seed), "classes": class_changes(*compared)}
-    store.write("manifest.json", manifest(recipe, data, artifact, files))
+    compiled = {"edgetpu": store.path / EDGE_TPU_FILE} if on_edge_tpu and on_edge_tpu["compiled"] else {}
+    store.write("manifest.json", manifest(recipe, data, artifact, {**files, **compiled}))
     return Report.model_validate({
         "name": recipe.name, "seed": recipe.seed, "started_at": started_at.isoformat(timespec="seconds"),
         "seconds": (datetime.now(UTC) - started_at).total_seconds(), "edgecompress_version": __version__,

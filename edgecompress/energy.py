@@ -67,9 +67,10 @@ def mean_power(times: np.ndarray, watts: np.ndarray, start: float, end: float) -
         start, end: seconds.
     """
     inside = (times >= start) & (times <= end)
-    if inside.sum() < FEWEST_SAMPLES or np.ptp(times[inside]) == 0:
+    times, watts = times[inside], watts[inside]
+    if len(times) < FEWEST_SAMPLES or times[0] == times[-1]:
         return None
-    return float(np.trapezoid(watts[inside], times[inside]) / np.ptp(times[inside]))
+    return float(np.sum(np.diff(times) * (watts[1:] + watts[:-1]) / 2) / (times[-1] - times[0]))
 
 
 def read_power(path: Path) -> tuple[np.ndarray, np.ndarray]:

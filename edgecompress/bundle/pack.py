@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edgecompress import device
-from edgecompress.benchmarking import GOLDEN_FILES, RUN_FILES
+from edgecompress.benchmarking import EDGE_TPU_FILE, GOLDEN_FILES, RUN_FILES
 from edgecompress.bundle.archive import archive
 from edgecompress.bundle.card import card
 from edgecompress.bundle.operators import OPERATORS, operators_archive
@@ -21,6 +21,7 @@ from edgecompress.store import write_atomic
 
 PROGRAM = "benchmark_device.pyz"
 CARD = "CARD.md"
+BOARD_FILES = {**RUN_FILES, "edgetpu": EDGE_TPU_FILE}
 DEFAULTS = {"threads": [1], "runs": 200}
 SETTINGS = ("threads", "runs", "kernels")  # of a recipe's `benchmark` that a device takes as they are
 PREDICT = "predict.py"
@@ -44,31 +45,31 @@ def run_bundle(run: Path, *, samples: int = 0, allow_code: bool = False) -> dict
         ModelError: the folder holds no models.
         DataError: its manifest or report is missing, a model is not the one that they describe, or there are no such samples.
     """
-    models = {name: (run / file).read_bytes() for name, file in RUN_FILES.items() if (run / file).exists()}
+    models = {name: (run / file).read_bytes() for name, file in BOARD_FILES.items() if (run / file).exists()}
     if "final" not in models:
         raise ModelError(f"{run}: must be the folder of a finished run, with {RUN_FILES['final']}. Received: no such file.")
     report = Report.load(run)
     manifest = read_manifest(run)
     for name, content in models.items():
-        if hashlib.sha256(content).hexdigest() != manifest["files"][name]["sha256"]:
+        if hashlib.sha256(content).hexdigest() != manifest["files"].get(name, {}).get("sha256"):
             raise DataError(
-                f"{run / RUN_FILES[name]}: must be the file that {MANIFEST_FILE} describes. Received: another. Run the recipe again."
+                f"{run / BOARD_FILES[name]}: must be the file that {MANIFEST_FILE} describes. Received: another. Run the recipe again."
             )
-    golden = {name: (run / GOLDEN_FILES[name]).read_bytes() for name in models if (run / GOLDEN_FILES[name]).exists()}
+    golden = {name: (run / file).read_bytes() for name, file in GOLDEN_FILES.items() if name in models and (run / file).exists()}
     files = {
-        **{RUN_FILES[name]: content for name, content in models.items()},
+        **{BOARD_FILES[name]: content for name, content in models.items()},
         **{GOLDEN_FILES[name]: content for name, content in golden.items()},
         PROGRAM: program(), PREDICT: Path(__file__).with_name(PREDICT).read_bytes(), CARD: card(report, manifest).encode(),
         OPERATORS: operators_archive(models["final"]),
     }  # fmt: skip
     settings = report.recipe.get("benchmark") or {}
     section: dict[str, Any] = {
-        "models": {name: {"path": RUN_FILES[name], "golden": GOLDEN_FILES[name] if name in golden else None} for name in models},
+        "models": {name: {"path": BOARD_FILES[name], "golden": GOLDEN_FILES[name] if name in golden else None} for name in models},
         "operators": {"final": OPERATORS}, **{key: settings[key] for key in SETTINGS if key in settings},
         "profile": settings.get("operators", False),
     }  # fmt: skip
     if samples:
-        paths = {name: run / RUN_FILES[name] for name in models}
+        paths = {name: run / BOARD_FILES[name] for name in models}
         files[SAMPLES], counted = draw_samples(report, paths, samples, allow_code=allow_code)
         section["samples"] = {"path": SAMPLES, "models": counted}
     return _with_manifest(files, manifest, section)

@@ -36,4 +36,4 @@ def test_operator_that_was_not_timed_has_a_dash(values):
     values["benchmark"][2]["operators"] = {"threads": 1, "whole_ms": None, "sum_ms": 1.0, "timed": timed(1.0, None, None, None)}
     block = operators_block(Report.model_validate(values))
     assert block.paragraphs[1].endswith("; 3 could not be timed.")
-    assert [row[-2].text for row in block.tables[1].rows] == ["1.0000", "-", "-", "-"]
+    assert [row[-2].text for row in block.tables[1].rows] == ["1.000", "-", "-", "-"]

@@ -11,7 +11,6 @@ import pytest
 from edgecompress.cli import main
 from edgecompress.report import Report
 
-
 UP_HINT = "needs EDGECOMPRESS_BOARD_UP: a command that starts the board again with another core ($ARM64_CPU)"
 
 

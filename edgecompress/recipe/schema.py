@@ -142,14 +142,20 @@ class Benchmark(Section):
 
     threads: list[Threads] = Field(default=[1], min_length=1, max_length=20, description="each number is measured")
     runs: int = Field(default=200, ge=50, le=10**6, description="timed invokes of each model; p95 needs 200, p99 needs 1000")
+    kernels: list[Literal["xnnpack", "builtin"]] = Field(
+        default=["xnnpack"], min_length=1, max_length=2,
+        description="xnnpack: the runtime's default; both: timed in turns, which shows what XNNPACK brings",
+    )  # fmt: skip
+    operators: bool = Field(default=False, description="then time each operator of the final file alone, as a one-operator model")
     hosts: list[Host] = Field(
         default=["local"], min_length=1, max_length=100, description="local: this machine; else a destination of ssh, see `--ssh-config`"
     )
 
     @model_validator(mode="after")
-    def _no_host_twice(self) -> "Benchmark":
-        if len(set(self.hosts)) < len(self.hosts):
-            raise ValueError(f"hosts must each be named once. Received: {self.hosts}")
+    def _nothing_twice(self) -> "Benchmark":
+        for name in ("hosts", "kernels"):
+            if len(set(getattr(self, name))) < len(getattr(self, name)):
+                raise ValueError(f"{name} must each be named once. Received: {getattr(self, name)}")
         return self
 
 

@@ -13,6 +13,7 @@ from pydantic import ConfigDict, Field
 from typing_extensions import TypedDict
 
 from edgecompress.report.json_file import json_text, read_json
+from edgecompress.report.layer_schema import LayerBytes, OperatorReport
 from edgecompress.report.parity_schema import Parity
 from edgecompress.report.section import Section
 from edgecompress.report.verdict_schema import Verdict
@@ -210,14 +211,6 @@ class LadderRung(Section):
     error: str = ""
 
 
-class LayerBytes(Section):
-    """Weights of one layer in bytes: in the float32 baseline and in the final .tflite. None: the layer is not there."""
-
-    name: str
-    baseline_bytes: int | None = None
-    final_bytes: int | None = None
-
-
 class BenchmarkEntry(Section):
     """Latency of one model with one number of threads. A percentile p is None where runs < 10 / (1 - p)."""
 
@@ -247,6 +240,9 @@ class BenchmarkEntry(Section):
     temperature_celsius: dict[str, float | None] | None = None  # before, after
     frequency_khz: dict[str, int | None] | None = None  # before, after: of the first core
     throttled: bool | None = None
+    golden: dict[str, Any] | None = None  # samples, kernels, largest_difference (1: what is allowed), across{kernels, snr_db, agreement}
+    accuracy: dict[str, Any] | None = None  # samples, right, accuracy, kernels: counted there; or error
+    operators: dict[str, Any] | None = None  # threads, whole_ms, sum_ms, timed[]{index, p50_ms, kernels, error}: each alone
     trusted: bool = False
     distrust_reasons: list[str] = []
     sustained: dict[str, Any] | None = None  # minutes, threads, windows[], slowdown; of `benchmark --minutes`
@@ -282,6 +278,7 @@ class Report(Section):
     ladder: list[LadderRung] = []
     parity: Parity | None = None
     layer_bytes: list[LayerBytes] = []
+    operators: list[OperatorReport] = []
     benchmark: list[BenchmarkEntry] = []
     goals: list[GoalResult] = []
     warnings: list[str] = []

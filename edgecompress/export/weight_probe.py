@@ -49,7 +49,15 @@ class WeightProbe:
         depth = tensors[operator.operator.inputs[2 if operator.name == "TRANSPOSE_CONV" else 0]].shape[-1:]
         groups = kernel.values.shape[-1:] == depth
         row_is_whole = kernel.values.shape[-1] % (8 // kernel.bits) == 0
-        return self._computes, operator.name, kernel.bits, kernel.values.shape[1:-1], groups, row_is_whole, operator.operator.inputs[2:] != ()
+        return (
+            self._computes,
+            operator.name,
+            kernel.bits,
+            kernel.values.shape[1:-1],
+            groups,
+            row_is_whole,
+            operator.operator.inputs[2:] != (),
+        )
 
 
 def _try(cut: bytes, kernel: IntegerKernel, computes: Computes) -> str | None:
@@ -57,7 +65,8 @@ def _try(cut: bytes, kernel: IntegerKernel, computes: Computes) -> str | None:
     (found,) = weighted_operators(parse(cut))
     wide = IntegerKernel(kernel.values, kernel.scales, kernel.axis, 8)
     try:
-        proof = prove(*(write_kernels(cut, {found.kernel_index: one}, computes) for one in (wide, kernel)), TRIALS)
+        before, after = (write_kernels(cut, {found.kernel_index: one}, computes) for one in (wide, kernel))
+        proof = prove(before, after, TRIALS)
     except ModelError as error:  # the operator does not even run as int8
         return str(error)
     if not proof.runs:

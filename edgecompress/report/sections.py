@@ -84,7 +84,14 @@ def _weights_table(report: Report) -> Table:
     """Type of each kernel's weights; no rows where the format alone says it."""
     weights = report.conversion.weights if report.conversion else []
     rows = [
-        (one.name, one.type, one.wanted, one.stored or NOT_KNOWN, NOT_KNOWN if one.num_bytes is None else count_text(one.num_bytes), one.reason)
+        (
+            one.name,
+            one.type,
+            one.wanted,
+            one.stored or NOT_KNOWN,
+            NOT_KNOWN if one.num_bytes is None else count_text(one.num_bytes),
+            one.reason,
+        )
         for one in weights
     ]
     headers = ("Layer", "Class", "Asked for", "In the file", ">Bytes", "Remark")

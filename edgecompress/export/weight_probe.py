@@ -65,7 +65,8 @@ def _try(cut: bytes, kernel: IntegerKernel, computes: Computes) -> str | None:
     (found,) = weighted_operators(parse(cut))
     wide = IntegerKernel(kernel.values, kernel.scales, kernel.axis, 8)
     try:
-        proof = prove(*(write_kernels(cut, {found.kernel_index: one}, computes) for one in (wide, kernel)), TRIALS)
+        before, after = (write_kernels(cut, {found.kernel_index: one}, computes) for one in (wide, kernel))
+        proof = prove(before, after, TRIALS)
     except ModelError as error:  # the operator does not even run as int8
         return str(error)
     if not proof.runs:

@@ -83,17 +83,18 @@ def recover_scales(rows: Array, bits: int) -> Array:
 
     Args:
         rows: [channels, weights].
-        bits: 8, 4 or 2. (At 8 bits only a row whose largest level is used is seen.)
+        bits: 8, 4 or 2. At 8 bits, grids of 4 bits are found, and those whose largest level is used.
 
     Returns:
         [channels]; 0 where there is no such grid. Of several steps the coarsest.
     """
+    rows = np.asarray(rows, np.float64)
     found = np.zeros(len(rows))
     magnitudes = np.abs(rows)
     largest = magnitudes.max(axis=1, initial=0.0)
     found[largest == 0] = 1.0
-    limit = largest_level(bits)
-    for level in range(1, limit + 1) if bits < 8 else (limit,):  # the largest weight is this level
+    limit, few = largest_level(bits), largest_level(min(bits, 4))
+    for level in dict.fromkeys((*range(1, few + 1), limit)):  # the largest weight is this level
         steps = np.divide(largest, level, out=np.ones_like(largest), where=largest > 0)
         levels = np.round(rows / steps[:, None])
         fits = (np.abs(rows / steps[:, None] - levels) <= GRID_TOLERANCE).all(axis=1) & (found == 0)

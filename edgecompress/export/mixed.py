@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import prod
 
 import numpy as np
 
-from edgecompress.weight_grids import quantize_rows
 from edgecompress.export.weight_probe import WeightProbe
 from edgecompress.export.weight_types import Wanted
 from edgecompress.recipe.weight_types import BITS
@@ -20,6 +18,7 @@ from edgecompress.tflite import KerasKernel, Tflite, find_kernels, parse, read_c
 from edgecompress.tflite.float_islands import FloatKernel, compute_in_float
 from edgecompress.tflite.kernel_writing import Computes, IntegerKernel, channel_axis, write_kernels
 from edgecompress.tflite.weights import WeightedOperator, weighted_operators
+from edgecompress.weight_grids import quantize_rows
 
 NOT_APART = "the file does not keep its weights as a kernel of their own"
 ON_GRID = "the weights lie on this grid: nothing is rounded"
@@ -140,13 +139,12 @@ def _records(content: bytes, wanted: Sequence[Wanted], reasons: dict[Wanted, str
     records = []
     for one in wanted:
         stored = None if one.kernel is None else found[one.kernel]
-        held = None if stored is None else _held(tflite, stored.tensor_index)
-        records.append(LayerWeights(one.layer, one.type, _NAMES[one.bits], *(held or (None, None)), reasons.get(one, "")))
+        name, size = (None, None) if stored is None else _held(tflite, stored.tensor_index)
+        records.append(LayerWeights(one.layer, one.type, _NAMES[one.bits], name, size, reasons.get(one, "")))
     return records
 
 
 def _held(tflite: Tflite, index: int) -> tuple[str, int]:
     """Type and bytes of a constant."""
     tensor = tflite.subgraphs[0].tensors[index]
-    size = tflite.buffers[tensor.buffer].size
-    return tensor.dtype, int(size or prod(tensor.shape))
+    return tensor.dtype, int(tflite.buffers[tensor.buffer].size)

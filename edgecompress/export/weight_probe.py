@@ -11,7 +11,7 @@ import re
 from edgecompress.errors import ModelError
 from edgecompress.proof import Trials, prove
 from edgecompress.tflite import parse
-from edgecompress.tflite.cut import cut_operator
+from edgecompress.tflite.cut import cut_operators
 from edgecompress.tflite.kernel_writing import Computes, IntegerKernel, write_kernels
 from edgecompress.tflite.weights import WeightedOperator, weighted_operators
 
@@ -39,7 +39,7 @@ class WeightProbe:
         """Why the runtime cannot compute with this kernel; None if it does so rightly."""
         key = self._kind(operator, kernel)
         if key not in _answers:
-            cut = cut_operator(self._content, self._places[operator.operator.outputs])
+            cut = cut_operators(self._content)[self._places[operator.operator.outputs]]
             _answers[key] = _try(cut, kernel, self._computes)
         return _answers[key]
 
@@ -49,7 +49,15 @@ class WeightProbe:
         depth = tensors[operator.operator.inputs[2 if operator.name == "TRANSPOSE_CONV" else 0]].shape[-1:]
         groups = kernel.values.shape[-1:] == depth
         row_is_whole = kernel.values.shape[-1] % (8 // kernel.bits) == 0
-        return self._computes, operator.name, kernel.bits, kernel.values.shape[1:-1], groups, row_is_whole, operator.operator.inputs[2:] != ()
+        return (
+            self._computes,
+            operator.name,
+            kernel.bits,
+            kernel.values.shape[1:-1],
+            groups,
+            row_is_whole,
+            operator.operator.inputs[2:] != (),
+        )
 
 
 def _try(cut: bytes, kernel: IntegerKernel, computes: Computes) -> str | None:
@@ -57,7 +65,8 @@ def _try(cut: bytes, kernel: IntegerKernel, computes: Computes) -> str | None:
     (found,) = weighted_operators(parse(cut))
     wide = IntegerKernel(kernel.values, kernel.scales, kernel.axis, 8)
     try:
-        proof = prove(*(write_kernels(cut, {found.kernel_index: one}, computes) for one in (wide, kernel)), TRIALS)
+        before, after = (write_kernels(cut, {found.kernel_index: one}, computes) for one in (wide, kernel))
+        proof = prove(before, after, TRIALS)
     except ModelError as error:  # the operator does not even run as int8
         return str(error)
     if not proof.runs:

@@ -76,7 +76,7 @@ def _quantize_aware(recipe: Recipe, index: int, stage: QuantizeAware) -> Iterato
         yield Problem(("stages", index + 1), f"{words}{received(recipe.stages[index + 1].technique)}")
     if export.format == "int8" and stage.bits != 8:
         if not any(stage.fits(weight_type) for weight_type in export.layers.values()):
-            words = f"layers must give the layers their {stage.bits} weights {place}, as {{pattern: {_fitting_type(stage)}}}."
+            words = f"layers must give weights of {stage.bits} bits their type {place}, as {{pattern: {_fitting_type(stage)}}}."
             yield Problem(("export", "layers"), f"{words}{received(export.layers)}")
     elif export.format not in stage.formats:
         yield Problem(("export", "format"), f"format must be {' or '.join(stage.formats)} {place}.{received(export.format)}")

@@ -13,6 +13,7 @@ from pydantic import ConfigDict, Field
 from typing_extensions import TypedDict
 
 from edgecompress.report.json_file import json_text, read_json
+from edgecompress.report.layer_schema import LayerBytes, OperatorReport
 from edgecompress.report.parity_schema import Parity
 from edgecompress.report.section import Section
 from edgecompress.report.verdict_schema import Verdict
@@ -194,12 +195,20 @@ class Conversion(Section):
     weights: list[KernelWeights] = []
 
 
-class LayerBytes(Section):
-    """Weights of one layer in bytes: in the float32 baseline and in the final .tflite. None: the layer is not there."""
+class LadderRung(Section):
+    """One way to int8 that `export: {format: auto}` tried; `drop` on validation, positive where something is lost."""
 
     name: str
-    baseline_bytes: int | None = None
-    final_bytes: int | None = None
+    stages: list[str] = []
+    export: dict[str, Any] = {}
+    seconds: float
+    num_bytes: int | None = None
+    metric: float | None = None
+    drop: float | None = None
+    p50_ms: float | None = None
+    met: bool = False
+    chosen: bool = False
+    error: str = ""
 
 
 class BenchmarkEntry(Section):
@@ -231,6 +240,9 @@ class BenchmarkEntry(Section):
     temperature_celsius: dict[str, float | None] | None = None  # before, after
     frequency_khz: dict[str, int | None] | None = None  # before, after: of the first core
     throttled: bool | None = None
+    golden: dict[str, Any] | None = None  # samples, kernels, largest_difference (1: what is allowed), across{kernels, snr_db, agreement}
+    accuracy: dict[str, Any] | None = None  # samples, right, accuracy, kernels: counted there; or error
+    operators: dict[str, Any] | None = None  # threads, whole_ms, sum_ms, timed[]{index, p50_ms, kernels, error}: each alone
     trusted: bool = False
     distrust_reasons: list[str] = []
     sustained: dict[str, Any] | None = None  # minutes, threads, windows[], slowdown; of `benchmark --minutes`
@@ -263,8 +275,10 @@ class Report(Section):
     verdict: Verdict | None = None
     artifact: Artifact
     conversion: Conversion | None = None
+    ladder: list[LadderRung] = []
     parity: Parity | None = None
     layer_bytes: list[LayerBytes] = []
+    operators: list[OperatorReport] = []
     benchmark: list[BenchmarkEntry] = []
     goals: list[GoalResult] = []
     warnings: list[str] = []

@@ -20,7 +20,8 @@ class QuantizeAware(StageConfig):
 
     technique: Literal["quantize_aware"] = "quantize_aware"
     bits: Literal[8, 4, 2, "ternary", "binary"] = Field(
-        default=8, description="4: -7 to 7, 2: -1, 0 and 1, with learned scales; ternary: -1, 0 and 1, binary: -1 and 1, with scales of means"
+        default=8,
+        description="4: -7 to 7, 2: -1, 0 and 1, with learned scales; ternary: -1, 0 and 1, binary: -1 and 1, with scales of means",
     )
     layers: Layers = []
     skip: Skip = []

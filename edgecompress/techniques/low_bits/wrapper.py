@@ -53,7 +53,9 @@ class LowBitWeights(keras.layers.Wrapper):
         weights = tf.convert_to_tensor(getattr(self.layer, kernel.name))
         axes = reduced_axes(kernel, len(weights.shape))
         if self._bits in (2, 4):
-            scales = tf.reshape(self._first[kernel.name].astype(np.float32) * tf.exp(self._logarithms[kernel.name]), _broadcast(weights, axes))
+            scales = tf.reshape(
+                self._first[kernel.name].astype(np.float32) * tf.exp(self._logarithms[kernel.name]), _broadcast(weights, axes)
+            )
             return learned_steps(weights, scales, self._bits, int(np.prod([weights.shape[axis] for axis in axes])))
         return ternary(weights, axes) if self._bits == "ternary" else binary(weights, axes)
 

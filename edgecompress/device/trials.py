@@ -39,7 +39,8 @@ def _values(spec: TensorSpec, number: int, generator: np.random.Generator) -> np
     dtype = np.dtype(spec.dtype)
     least, greatest, zero = _limits(spec, dtype)
     if number == _CHEQUERED:
-        return _by_turns(*_cast(np.array([least, greatest]), dtype), spec.shape)
+        first, second = _cast(np.array([least, greatest]), dtype)
+        return _by_turns(first, second, spec.shape)
     extremes = {_LEAST: least, _GREATEST: greatest, _ZERO: zero}
     if number in extremes:
         return np.full(spec.shape, _cast(np.array(extremes[number]), dtype))

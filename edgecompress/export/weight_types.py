@@ -71,9 +71,9 @@ def _select(model: keras.Model, types: dict[str, tuple[str, bool]], patterns: li
         if not matched:
             raise
         listed = ", ".join(matched[:MAX_LISTED])
+        kinds = ", ".join(sorted({kind for _, kind in with_kernels}))
         raise RecipeError(
-            f"{field} must match a layer whose weights the file keeps as a kernel: {', '.join(sorted({kind for _, kind in with_kernels}))}. "
-            f"Received: {patterns[0]!r}, which matches {listed}."
+            f"{field} must match a layer whose weights the file keeps as a kernel: {kinds}. Received: {patterns[0]!r}, which matches {listed}."
         ) from None
 
 

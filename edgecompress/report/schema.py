@@ -185,14 +185,11 @@ class KernelWeights(Section):
 
 
 class Conversion(Section):
-    """Which rung of the converter ladder made the file, and what the rungs before it answered.
-
-    `weights`: one entry per kernel, where the recipe chooses types by layer or below 8 bits.
-    """
+    """Which rung of the converter ladder made the file, and what the rungs before it answered."""
 
     rung: str
     refused: list[str] = []
-    weights: list[KernelWeights] = []
+    weights: list[KernelWeights] = []  # where the recipe chooses types by layer or below 8 bits
 
 
 class LadderRung(Section):

@@ -106,10 +106,8 @@ def convert(
             file = _convert_quantize_aware(source, settings, export, calibration)
         elif export.format == "dynamic":
             file = _convert_dynamic(source, settings, export, runtime)
-        elif export.ranges != "min_max" and samples is not None:
-            file = _climb(source, settings, export, partial(set_ranges, samples=samples, export=export))
         else:
-            file = _climb(source, settings, export)
+            file = _climb(source, settings, export, _setting_ranges(settings, export))
     parsed = parse(file.content)
     if runtime is not None and (too_new := refuses(parsed, runtime)):
         raise ConversionError(f"target.runtime must know all operators of the file. Received: {runtime}, too old for {', '.join(too_new)}.")
@@ -154,6 +152,13 @@ def _io_type(source: Source, export: Export) -> str | None:
     """What all in- and outputs must be; None where the model's own are integers."""
     tensors = [*source.model.inputs, *source.model.outputs]
     return export.io_type if all(tensor.dtype.is_floating for tensor in tensors) else None
+
+
+def _setting_ranges(settings: Settings, export: Export) -> Callable[[bytes], bytes] | None:
+    """What gives a file the ranges that `export.ranges` asks for; None where those are the converter's."""
+    if export.ranges == "min_max" or settings.samples is None:
+        return None
+    return partial(set_ranges, samples=settings.samples, export=export)
 
 
 def _join_causes(refused: dict[str, str]) -> str:
@@ -226,7 +231,7 @@ def _convert_mixed(source: Source, settings: Settings, export: Export) -> _File:
     wanted = wanted_types(source.model, export)
     in_float = _climb(source, settings.as_float(), Export(format="float32"))
     integer = export.format == "int8"
-    file = _climb(source, settings, export) if integer else in_float
+    file = _climb(source, settings, export, _setting_ranges(settings, export)) if integer else in_float
     computes: Computes = "integer" if integer else "float" if export.format.startswith("weight_only") else "hybrid"
     content, weights = write_weights(file.content, in_float.content, wanted, computes)
     try:

@@ -80,4 +80,9 @@ class RoundWeights(PostTraining):
         default="adaround",
         description="adaround: up or down, chosen by gradient descent; coordinate_descent: one weight after the other, as far as it helps",
     )
+    bits: dict[str, Literal[8, 4, 2]] = Field(
+        default={},
+        description="of the kernels of single layers, which export.layers must name too; their scales are searched. Others have 8",
+        examples=[{"re:conv2d.*": 4}],
+    )
     iterations: int = Field(default=500, ge=1, le=100_000, description="adaround: steps of Adam for each layer")

@@ -9,15 +9,16 @@ import numpy as np
 
 from edgecompress.backend import keras
 from edgecompress.data import Split
+from edgecompress.graph.selection import select_layers
 from edgecompress.models.copying import copy_model, set_weights
 from edgecompress.models.layer_samples import patches
 from edgecompress.models.rebuild import calls_of
 from edgecompress.recipe.stages import RoundWeights
 from edgecompress.stage import Context, LayerRecord, StageResult
 from edgecompress.techniques.chosen_layers import chosen_names
-from edgecompress.techniques.post_training.bias_correction import MOST_STEPS, rounded
+from edgecompress.techniques.post_training.bias_correction import rounded
 from edgecompress.techniques.post_training.folding import Array, Folded, fold_normalization, keeps_after, layer_records
-from edgecompress.techniques.post_training.rounding import Evidence, adaround, coordinate_descent, nearest
+from edgecompress.techniques.post_training.rounding import Evidence, adaround, coordinate_descent, least_cost, nearest, search_scales
 from edgecompress.techniques.post_training.successions import KERNELS, is_depthwise
 
 BATCH_SIZE = 8  # patches of a batch are in memory at a time, twice
@@ -31,6 +32,7 @@ def apply(model: keras.Model, config: RoundWeights, context: Context) -> StageRe
         RecipeError: a pattern that matches no layer.
     """
     folded, names, records = _prepare(model, config)
+    bits = _bits(folded.model, config)
     with context.progress.task(f"{context.stage}: rounding kernels", total=len(names)) as bar:
         exact, in_file = copy_model(folded.model), folded.model
         for layer in [call.layer for call in calls_of(exact) if type(call.layer).__name__ in KERNELS]:
@@ -38,7 +40,7 @@ def apply(model: keras.Model, config: RoundWeights, context: Context) -> StageRe
             target = in_file.get_layer(layer.name)
             if layer.name in names:
                 moments = gather(exact, in_file, layer, context.data.calibration)
-                on_grid = round_kernel(layer, moments.evidence(has_bias=bool(bias)), config)
+                on_grid = round_kernel(layer, moments.evidence(has_bias=bool(bias)), config, bits.get(layer.name, 8))
                 bias = [values - moments.shift(on_grid) for values in bias]
                 bar.advance()
             else:
@@ -48,6 +50,19 @@ def apply(model: keras.Model, config: RoundWeights, context: Context) -> StageRe
             if type(layer).__name__ in KERNELS and layer.name not in names:
                 set_weights(in_file.get_layer(layer.name), layer.get_weights())
     return StageResult(in_file, records, *keeps_after(context.keeps, set(folded.holds) | set(names)))
+
+
+def _bits(model: keras.Model, config: RoundWeights) -> dict[str, int]:
+    """Layer -> bits, of those that the recipe names; of several patterns that match, the last counts.
+
+    Raises:
+        RecipeError: a pattern that matches no layer.
+    """
+    layers = [(layer.name, type(layer).__name__) for layer in model.layers if type(layer).__name__ in SUPPORTED]
+    found: dict[str, int] = {}
+    for pattern, bits in config.bits.items():
+        found |= dict.fromkeys(select_layers(layers, [pattern], field="bits"), bits)
+    return found
 
 
 def plan(model: keras.Model, config: RoundWeights) -> tuple[keras.Model, list[LayerRecord]]:
@@ -64,7 +79,9 @@ def _prepare(model: keras.Model, config: RoundWeights) -> tuple[Folded, list[str
     reasons = {name: reason for name in calls if (reason := _why_not(folded.model.get_layer(name), calls[name]))}
     reasons |= {name: "not chosen by `layers` and `skip`" for name in calls if name not in chosen}
     names = [name for name in calls if name not in reasons]
-    return folded, names, layer_records(model, folded, dict.fromkeys(names, f"kernel rounded ({config.method})"), reasons)
+    bits = _bits(folded.model, config)
+    changes = {name: f"kernel rounded to {bits.get(name, 8)} bits ({config.method})" for name in names}
+    return folded, names, layer_records(model, folded, changes, reasons)
 
 
 def _why_not(layer: keras.layers.Layer, num_calls: int) -> str | None:
@@ -98,18 +115,24 @@ class _Form:
         return np.moveaxis(read, 2, 0) if self.depthwise else read.reshape(1, len(read), -1)
 
 
-def round_kernel(layer: keras.layers.Layer, evidence: Evidence, config: RoundWeights) -> Array:
-    """A layer's kernel on the grid: multiples of largest |weight| / 127, of its output channel or the whole."""
+def round_kernel(layer: keras.layers.Layer, evidence: Evidence, config: RoundWeights, bits: int) -> Array:
+    """A layer's kernel on a grid: with 8 bits multiples of largest |weight| / 127, of its output channel or the whole, with fewer those of
+    the scale for each output that costs least."""
     form, kernel = _Form(is_depthwise(layer)), layer.get_weights()[0].astype(np.float64)
-    grouped = form.group(kernel)
-    largest = np.abs(grouped).max(axis=None if config.kernels == "per_tensor" else 1, keepdims=True)
-    steps = np.broadcast_to(largest / MOST_STEPS, (len(grouped), 1, grouped.shape[2]))
-    if config.method == "adaround":
-        integers = adaround(grouped, steps, MOST_STEPS, evidence, iterations=config.iterations)
+    grouped, most = form.group(kernel), 2 ** (bits - 1) - 1
+    if bits < 8:
+        start, steps = search_scales(grouped, most, evidence)
+        pinned = grouped == 0
     else:
-        start = nearest(grouped, steps, MOST_STEPS)
-        pinned = np.abs(start) == MOST_STEPS  # the largest weight sets the scale of the file
-        integers = coordinate_descent(start, grouped, steps, MOST_STEPS, evidence, pinned=pinned | (grouped == 0))
+        largest = np.abs(grouped).max(axis=None if config.kernels == "per_tensor" else 1, keepdims=True)
+        steps = np.broadcast_to(largest / most, (len(grouped), 1, grouped.shape[2]))
+        start = nearest(grouped, steps, most)
+        pinned = (np.abs(start) == most) | (grouped == 0)  # the largest weight sets the scale of the file
+    if config.method == "adaround":
+        integers = adaround(grouped, steps, most, evidence, iterations=config.iterations)
+        integers = integers if bits == 8 else least_cost(start, integers, grouped, steps, evidence)
+    else:
+        integers = coordinate_descent(start, grouped, steps, most, evidence, pinned=pinned)
     return form.ungroup(integers * steps, kernel.shape)
 
 

@@ -61,7 +61,7 @@ def adaround(kernel: Array, steps: Array, most: int, evidence: Evidence, *, iter
     falling from 20 to 2. An output channel that this makes worse than rounding to nearest is rounded to nearest.
 
     Args:
-        kernel: float64 [groups, taps, outputs], in [-most * steps, most * steps].
+        kernel: float64 [groups, taps, outputs]; beyond [-most * steps, most * steps] it is clipped.
         steps: [groups, 1, outputs], size of an integer step; 0 for a channel of zeros.
         most: largest integer, 127 for 8 bits.
         evidence: of the layer's inputs.
@@ -73,13 +73,12 @@ def adaround(kernel: Array, steps: Array, most: int, evidence: Evidence, *, iter
     Source: Nagel et al., Up or Down? Adaptive Rounding for Post-Training Quantization (2020), section 3.3, equations 21 to 24, on second
     moments in the place of batches.
     """
-    ratios, plain = _in_steps(kernel, steps), nearest(kernel, steps, most)
+    ratios, plain = np.clip(_in_steps(kernel, steps), -most, most), nearest(kernel, steps, most)
     free = np.abs(ratios - plain) > ON_GRID
     floors = np.where(free, np.floor(ratios), plain)
     ways = _descend(ratios - floors, floors * steps - kernel, free * steps, evidence, _unit(evidence, plain * steps - kernel), iterations)
     chosen = np.clip(floors + free * (ways >= 0.5), -most, most)
-    better = evidence.cost(chosen * steps - kernel) < evidence.cost(plain * steps - kernel)
-    return np.where(better, chosen, plain)
+    return least_cost(plain, chosen, kernel, steps, evidence)
 
 
 def _unit(evidence: Evidence, error: Array) -> Array:
@@ -135,6 +134,12 @@ def coordinate_descent(
         integers[:, tap] += moved
         slope += evidence.gram[:, :, tap, np.newaxis] * (moved * steps[:, 0])[:, np.newaxis]
     return integers
+
+
+def least_cost(first: Array, second: Array, kernel: Array, steps: Array, evidence: Evidence) -> Array:
+    """Of two sets of integers for each output the one that costs less."""
+    better = evidence.cost(second * steps - kernel) < evidence.cost(first * steps - kernel)
+    return np.where(better, second, first)
 
 
 def search_scales(kernel: Array, most: int, evidence: Evidence) -> tuple[Array, Array]:

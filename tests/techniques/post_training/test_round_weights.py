@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from edgecompress.backend import keras
+from edgecompress.errors import RecipeError
 from edgecompress.export import convert
 from edgecompress.models.copying import copy_model
 from edgecompress.models.layer_samples import linear_part
@@ -150,6 +151,26 @@ def test_rounded_kernels_are_the_ones_in_the_file(folded, make_context, digits, 
         np.testing.assert_allclose(stored.values * scales, kernel, rtol=1e-6, atol=1e-9)
         changed += int((np.round(before / scales) != stored.values).sum())
     assert changed > 20
+
+
+@pytest.mark.parametrize("method", ["adaround", "coordinate_descent"])
+def test_kernels_of_four_bits_are_the_ones_in_the_file(folded, make_context, digits, probe_in_this_process, method):
+    model = round_weights.apply(folded, RoundWeights(method=method, bits={"type:Conv2D": 4}), make_context()).model
+    export = Export(format="int8", layers={"type:Conv2D": "int4"}, ranges="mse")
+    conversion = convert(model, export, calibration=digits.calibration.arrays()[0], progress=Progress())
+    stored = {weights.name: weights.stored for weights in conversion.weights}
+    assert stored == {"conv": "int4", "dw": "int8", "pw": "int4", "logits": "int8"}
+    for name in ("conv", "pw"):
+        kernel = model.get_layer(name).get_weights()[0]
+        found = find_kernel(parse(conversion.content), name, kernel.shape, "Conv2D")
+        assert np.abs(found.values).max() <= 7
+        # Steps are recovered from float32 weights.
+        np.testing.assert_allclose(found.values * found.scales, kernel, rtol=1e-4, atol=1e-6)
+
+
+def test_bits_of_layers_that_are_not_there_are_refused(folded, make_context):
+    with pytest.raises(RecipeError, match="conv_x"):
+        round_weights.apply(folded, RoundWeights(bits={"conv_x": 4}), make_context())
 
 
 def test_outputs_are_nearer_than_with_nearest_rounding(folded, make_context, digits):

@@ -40,7 +40,8 @@ from edgecompress.recipe.stages import TECHNIQUES, PruneChannels, StageConfig
 from edgecompress.recipe.stages.prune_channels import Removal
 from edgecompress.record import load_stage, save_stage, stage_report
 from edgecompress.rehearsal import Rehearsal
-from edgecompress.report.schema import LadderRung, Report, StageReport
+from edgecompress.report.artifact_schema import LadderRung
+from edgecompress.report.schema import Report, StageReport
 from edgecompress.sensitivity import Sensitivity
 from edgecompress.shrinking import shrink_export
 from edgecompress.stage import Context, StageResult, State

@@ -90,8 +90,9 @@ def plan_stages(recipe: Recipe, model: keras.Model, data: Data, *, allow_code: b
     """What each stage would do to `model`, which is not changed. A run calls it before it trains anything.
 
     Raises:
-        EdgeCompressError: a pattern of `layers`, `skip`, `freeze`, `export.only` or `export.layers` that matches nothing, a class to be weighted
-            that the data do not have, a model that a stage or the export cannot take, or a target runtime that is too old for the file.
+        EdgeCompressError: a pattern of `layers`, `skip`, `freeze`, `export.only` or `export.layers` that matches nothing, a class to
+            be weighted that the data do not have, a model that a stage or the export cannot take, or a target runtime that is too old
+            for the file.
     """
     check_class_weights(recipe, data)
     check_model(model, Export(format="float32"))  # the baseline's own file

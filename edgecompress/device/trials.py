@@ -39,7 +39,7 @@ def _values(spec: TensorSpec, number: int, generator: np.random.Generator) -> np
     dtype = np.dtype(spec.dtype)
     least, greatest, zero = _limits(spec, dtype)
     if number == _CHEQUERED:
-        return _by_turns(*_cast(np.array([least, greatest]), dtype), spec.shape)
+        return _by_turns(_cast(np.array([least, greatest]), dtype), spec.shape)
     extremes = {_LEAST: least, _GREATEST: greatest, _ZERO: zero}
     if number in extremes:
         return np.full(spec.shape, _cast(np.array(extremes[number]), dtype))
@@ -52,10 +52,10 @@ def _values(spec: TensorSpec, number: int, generator: np.random.Generator) -> np
     return values
 
 
-def _by_turns(first: np.generic, second: np.generic, shape: Sequence[int]) -> np.ndarray:
+def _by_turns(pair: np.ndarray, shape: Sequence[int]) -> np.ndarray:
     """Two values by turns, in the order of memory."""
-    values = np.full(shape, first)
-    values.reshape(-1)[1::2] = second
+    values = np.full(shape, pair[0])
+    values.reshape(-1)[1::2] = pair[1]
     return values
 
 

@@ -36,7 +36,7 @@ def is_mixed(export: Export) -> bool:
 
 
 def wanted_types(model: keras.Model, export: Export) -> list[Wanted]:
-    """One entry for each kernel of the model, in its order.
+    """One entry for each kernel of the model, in its order, then one for each other layer with matrices, such as an LSTM.
 
     Raises:
         RecipeError: a pattern that matches no layer, or only layers without weights that could have another type.
@@ -50,7 +50,14 @@ def wanted_types(model: keras.Model, export: Export) -> list[Wanted]:
         bits = {layer: default if layer in chosen else BITS["float32"] for layer in types}
     for pattern, weight_type in export.layers.items():
         bits |= dict.fromkeys(_select(model, types, [pattern], "export.layers"), BITS[weight_type])
-    return [Wanted(layer, kind, kernel, bits[layer]) for layer, kind, kernel in kernels]
+    others = [Wanted(layer, kind, None, default) for layer, kind in _other_layers(model) if layer not in types]
+    return [*(Wanted(layer, kind, kernel, bits[layer]) for layer, kind, kernel in kernels), *others]
+
+
+def _other_layers(model: keras.Model) -> list[tuple[str, str]]:
+    """Layers whose weights are more than vectors, by name and class; models inside are not looked into."""
+    layers = [wrapped_layer(layer) for layer in model.layers if not hasattr(layer, "_nodes_by_depth")]
+    return [(layer.name, type(layer).__name__) for layer in layers if any(weight.shape.rank > 1 for weight in layer.weights)]
 
 
 def _kernel(kernel: LayerKernel) -> tuple[str, str, KerasKernel | None]:
@@ -70,9 +77,9 @@ def _select(model: keras.Model, types: dict[str, tuple[str, bool]], patterns: li
         matched = [f"{name} ({kind})" for name, kind in others if name in _matched(others, patterns, field)]
         if not matched:
             raise
-        listed = ", ".join(matched[:MAX_LISTED])
+        listed, kinds = ", ".join(matched[:MAX_LISTED]), ", ".join(sorted({kind for _, kind in with_kernels}))
         raise RecipeError(
-            f"{field} must match a layer whose weights the file keeps as a kernel: {', '.join(sorted({kind for _, kind in with_kernels}))}. "
+            f"{field} must match a layer whose weights the file keeps as a kernel: {kinds}. "
             f"Received: {patterns[0]!r}, which matches {listed}."
         ) from None
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from edgecompress.report.artifact_schema import LadderRung
 from edgecompress.report.document import Block, Cell, make_table
-from edgecompress.report.schema import LadderRung, Report
+from edgecompress.report.schema import Report
 from edgecompress.report.words import NOT_KNOWN, count_text, difference_text, metric_label, metric_text, ms_text, seconds_text
 
 MEANING = "From the cheapest way to int8 to the costliest, until the loss on validation was small enough. Rungs share their stages."

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import yaml
 
+from edgecompress.report.artifact_schema import Artifact, Tensor
 from edgecompress.report.benchmark_words import benchmark_sentences
 from edgecompress.report.classes import classes_blocks
 from edgecompress.report.course import course_blocks
@@ -13,7 +14,7 @@ from edgecompress.report.document import Block, Cell, Table, make_facts, make_ta
 from edgecompress.report.ladder import ladder_block
 from edgecompress.report.operators import operators_block
 from edgecompress.report.parity import parity_block
-from edgecompress.report.schema import Artifact, BenchmarkEntry, Report, Tensor
+from edgecompress.report.schema import BenchmarkEntry, Report
 from edgecompress.report.summary import comparison_block, goals_table, model_title
 from edgecompress.report.words import (
     NOT_KNOWN,

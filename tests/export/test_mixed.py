@@ -177,7 +177,7 @@ def test_what_a_target_runtime_is_too_old_for_is_named(trained, convert_as):
     assert refuses(parse(convert_as(trained, format="int2").content), "tflite-runtime==2.14.0") != []
     with pytest.raises(ConversionError, match=r"too old for .*FULLY_CONNECTED version 14 \(since 2\.21\.0\)"):
         convert_as(trained, format="int2", runtime="tflite-runtime==2.14.0")
-    with pytest.raises(ConversionError, match="too old for .*DEQUANTIZE version 6"):
+    with pytest.raises(ConversionError, match=r"too old for .*DEQUANTIZE version 6"):
         convert_as(trained, format="weight_only_int4", runtime="tflite-runtime==2.14.0")
 
 
@@ -185,4 +185,7 @@ def test_layers_without_a_kernel_of_their_own_are_named(convert_as):
     inputs = keras.Input((6, 4))
     model = keras.Model(inputs, keras.layers.Dense(3, name="last")(keras.layers.LSTM(5, name="lstm")(inputs)))
     conversion = convert_as(model, format="int4", samples=np.random.default_rng(0).normal(size=(8, 6, 4)).astype(np.float32))
-    assert stored_types(conversion) == {"last": "int4"}
+    assert stored_types(conversion) == {"last": "int4", "lstm": None}
+    assert conversion.weights[-1].reason == "the file does not keep its weights as a kernel of their own"
+    with pytest.raises(RecipeError, match=r"'lstm', which matches lstm \(LSTM\)"):
+        wanted_types(model, Export(format="int4", layers={"lstm": "int4"}))

@@ -52,7 +52,7 @@ class Export(Section):
     ranges: Literal["min_max", "percentile", "mse", "kl"] = Field(
         default="min_max",
         description="int8: what the integers of activations cover, on the calibration samples. min_max: all values; percentile: all but a "
-        "few; mse: least squared error; kl: least change of the distribution",
+        "few; mse: least squared error; kl: least change of the distribution, which clips most",
     )
     percentile: float = Field(default=99.99, gt=50, le=100, description="ranges percentile: percent of the values below the upper limit")
     kernels: Kernels = "per_channel"

@@ -22,6 +22,7 @@ from edgecompress.techniques.post_training.successions import find_successions, 
 
 STRENGTHS, RANGES = (0.0, 0.5), ("percentile", "mse")
 FOUR_BITS = "type:Conv2D"  # the first and the pointwise convolutions
+FOUR_BITS_RANGES = "mse"
 UNEQUAL_DECADES = 1.5  # factors of 10^-1.5 to 10^1.5
 
 
@@ -81,15 +82,25 @@ def choose(keywords: Keywords, rows: np.ndarray) -> tuple[float, str]:
     return max(gained, key=lambda setting: gained[setting])
 
 
-def in_four_bits(keywords: Keywords, rows: np.ndarray, strength: float, ranges: str) -> tuple[bytes, float]:
+def in_four_bits(keywords: Keywords, rows: np.ndarray, strength: float) -> tuple[bytes, float]:
     """Conv2D kernels in 4 bits, the others in 8: `equalize`, `round_weights`, `export`; and the seconds that `round_weights` took."""
     context = context_of(keywords, rows)
     model = equalize.apply(keywords.model, Equalize(strength=strength), context).model
     started = time.monotonic()
     model = round_weights.apply(model, RoundWeights(bits={FOUR_BITS: 4}), context).model
     seconds = time.monotonic() - started
-    export = Export.model_validate({"format": "int8", "ranges": ranges, "layers": {FOUR_BITS: "int4"}})
+    export = Export.model_validate({"format": "int8", "ranges": FOUR_BITS_RANGES, "layers": {FOUR_BITS: "int4"}})
     return convert(model, export, calibration=keywords.inputs[rows], progress=Progress()).content, seconds
+
+
+def choose_for_four_bits(keywords: Keywords, rows: np.ndarray) -> float:
+    """The strength with the best SNR of the 4-bit file on one half of the calibration samples, fitted on the other, both ways round."""
+    halves = (rows[::2], rows[1::2]), (rows[1::2], rows[::2])
+    gained = {
+        strength: sum(figures(in_four_bits(keywords, first, strength)[0], keywords, second)["snr_db"] for first, second in halves)
+        for strength in STRENGTHS
+    }
+    return max(gained, key=lambda strength: gained[strength])
 
 
 def rounded_to_eight_bits(keywords: Keywords, rows: np.ndarray, strength: float, ranges: str) -> tuple[bytes, float]:

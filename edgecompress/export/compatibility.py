@@ -32,6 +32,10 @@ def check_model(model: keras.Model, export: Export) -> None:
             f"the format of a quantize-aware model must be int8, which its training simulated. Received: {export.format!r}, "
             "in which it would compute with quantize and dequantize operators."
         )
+    if export.layers and is_quantize_aware(model):
+        raise ConversionError(
+            f"layers must be absent for a quantize-aware model, whose training simulated 8 bits in all of them. Received: {export.layers}."
+        )
 
 
 def check_calibration(calibration: Samples | None, model: keras.Model, export: Export) -> Samples:

@@ -166,6 +166,11 @@ def test_patterns_that_match_nothing_that_has_a_kernel_are_errors(trained, expor
     assert words in str(error.value)
 
 
+def test_a_quantize_aware_model_has_no_other_types(quantize_aware, convert_as):
+    with pytest.raises(ConversionError, match=r"layers must be absent for a quantize-aware model.*Received: \{'hidden': 'int4'\}"):
+        convert_as(quantize_aware, format="int8", layers={"hidden": "int4"})
+
+
 def test_of_several_patterns_the_last_counts(trained):
     export = Export(format="int8", layers={"*": "int4", "type:Dense": "int8", "logits": "float32"})
     assert {one.layer: one.bits for one in wanted_types(trained, export)} == {

@@ -121,5 +121,6 @@ def test_an_lstm_keeps_its_weights_and_its_dense_layers_have_4_bits():
     conversion, samples = as_file(model, format="int4")
     assert {one.name: one.stored for one in conversion.weights if one.type == "Dense"} == {"first": "int4", "last": "int4"}
     (lstm,) = [one for one in conversion.weights if one.type == "LSTM"]
-    assert lstm.stored is None and lstm.reason == "the file does not keep its weights as a kernel of their own"
+    assert lstm.stored is None
+    assert lstm.reason == "the file does not keep its weights as a kernel of their own"
     assert np.isfinite(TfliteModel(conversion.content).predict(samples)).all()

@@ -180,7 +180,7 @@ def test_of_several_patterns_the_last_counts(trained):
 
 def test_what_a_target_runtime_is_too_old_for_is_named(trained, convert_as):
     assert refuses(parse(convert_as(trained, format="int2").content), "tflite-runtime==2.14.0") != []
-    with pytest.raises(ConversionError, match=r"too old for .*FULLY_CONNECTED version 14 \(since 2\.21\.0\)"):
+    with pytest.raises(ConversionError, match=r"too old for .*FULLY_CONNECTED version 14 \(since 2\.23\.0\)"):
         convert_as(trained, format="int2", runtime="tflite-runtime==2.14.0")
     with pytest.raises(ConversionError, match=r"too old for .*DEQUANTIZE version 6"):
         convert_as(trained, format="weight_only_int4", runtime="tflite-runtime==2.14.0")

@@ -8,7 +8,8 @@ from edgecompress.graph.kernel_weights import model_kernels
 from edgecompress.graph.layers import FLOAT32_BYTES, describe_layers
 from edgecompress.keeps import Keep
 from edgecompress.record import keep_reports
-from edgecompress.report.schema import KeepReport, LayerBytes
+from edgecompress.report.layer_schema import LayerBytes
+from edgecompress.report.schema import KeepReport
 from edgecompress.tflite import KerasKernel, StoredKernel, Tflite, find_kernels
 
 

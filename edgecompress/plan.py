@@ -107,15 +107,16 @@ def plan_stages(recipe: Recipe, model: keras.Model, data: Data, *, allow_code: b
             _check_frozen(model, config.train)
             model, records = _plan_stage(model, config, outlook)
         stages.append(StagePlan(index, config.technique, total(describe_layers(model)), records, groups))
-    check_model(model, recipe.export)
-    if is_mixed(recipe.export):
-        wanted_types(model, recipe.export)
-    elif recipe.export.only:
-        choose_kernels(model, recipe.export.only)
+    export = recipe.export.start
+    check_model(model, export)
+    if is_mixed(export):
+        wanted_types(model, export)
+    elif export.only:
+        choose_kernels(model, export.only)
     if recipe.target.runtime is not None:
         _check_target(recipe, model, data)
-    final_bytes = _weight_bytes(model, recipe.export.format) + _exceptions_bytes(model, recipe.export)
-    return Plan(recipe.name, stages, baseline_bytes, final_bytes, recipe.export.format)
+    final_bytes = _weight_bytes(model, export.format) + _exceptions_bytes(model, export)
+    return Plan(recipe.name, stages, baseline_bytes, final_bytes, export.format)
 
 
 @contextmanager
@@ -134,7 +135,7 @@ def _check_target(recipe: Recipe, model: keras.Model, data: Data) -> None:
     the runtime is too new in any form.
     """
     quantize_aware = any(isinstance(stage, QuantizeAware) and stage.bits == 8 for stage in recipe.stages)
-    export = Export(format="float32") if quantize_aware else recipe.export
+    export = Export(format="float32") if quantize_aware else recipe.export.start
     samples = each(lambda values: values[:NUM_SAMPLES], data.calibration.arrays()[0])
     convert(model, export, calibration=samples, progress=Progress(), runtime=recipe.target.runtime)
 

@@ -17,6 +17,7 @@ from edgecompress.export.compatibility import CALIBRATED, check_calibration, che
 from edgecompress.export.layer_tensors import layer_tensors
 from edgecompress.export.mixed import LayerWeights, write_weights
 from edgecompress.export.rungs import RUNGS, Settings, Source, from_concrete_function, has_loop, trace
+from edgecompress.export.set_ranges import set_ranges
 from edgecompress.export.verify import verify
 from edgecompress.export.weight_types import is_mixed, wanted_types
 from edgecompress.progress import Progress
@@ -94,7 +95,10 @@ def convert(
         # TensorFlow Lite Micro computed per-channel FULLY_CONNECTED wrongly, then refused it (tflite-micro PR 2602).
         # The Edge TPU's compiler is older than they are.
         per_tensor_dense = export.also == "c_array" or export.edgetpu
-        settings = Settings(export.format, export.io_type, samples, on_sample=bar.advance, per_tensor_dense=per_tensor_dense)
+        settings = Settings(
+            export.format, export.io_type, samples, on_sample=bar.advance, per_tensor_dense=per_tensor_dense,
+            per_tensor=export.kernels == "per_tensor",
+        )  # fmt: skip
         source = _trace(model)
         if is_mixed(export):
             file = _convert_mixed(source, settings, export)
@@ -103,7 +107,7 @@ def convert(
         elif export.format == "dynamic":
             file = _convert_dynamic(source, settings, export, runtime)
         else:
-            file = _climb(source, settings, export)
+            file = _climb(source, settings, export, _setting_ranges(settings, export))
     parsed = parse(file.content)
     if runtime is not None and (too_new := refuses(parsed, runtime)):
         raise ConversionError(f"target.runtime must know all operators of the file. Received: {runtime}, too old for {', '.join(too_new)}.")
@@ -148,6 +152,13 @@ def _io_type(source: Source, export: Export) -> str | None:
     """What all in- and outputs must be; None where the model's own are integers."""
     tensors = [*source.model.inputs, *source.model.outputs]
     return export.io_type if all(tensor.dtype.is_floating for tensor in tensors) else None
+
+
+def _setting_ranges(settings: Settings, export: Export) -> Callable[[bytes], bytes] | None:
+    """What gives a file the ranges that `export.ranges` asks for; None where those are the converter's."""
+    if export.ranges == "min_max" or settings.samples is None:
+        return None
+    return partial(set_ranges, samples=settings.samples, export=export)
 
 
 def _join_causes(refused: dict[str, str]) -> str:
@@ -220,7 +231,7 @@ def _convert_mixed(source: Source, settings: Settings, export: Export) -> _File:
     wanted = wanted_types(source.model, export)
     in_float = _climb(source, settings.as_float(), Export(format="float32"))
     integer = export.format == "int8"
-    file = _climb(source, settings, export) if integer else in_float
+    file = _climb(source, settings, export, _setting_ranges(settings, export)) if integer else in_float
     computes: Computes = "integer" if integer else "float" if export.format.startswith("weight_only") else "hybrid"
     content, weights = write_weights(file.content, in_float.content, wanted, computes)
     try:

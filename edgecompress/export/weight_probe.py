@@ -11,7 +11,7 @@ import re
 from edgecompress.errors import ModelError
 from edgecompress.proof import Trials, prove
 from edgecompress.tflite import parse
-from edgecompress.tflite.cut import cut_operator
+from edgecompress.tflite.cut import cut_operators
 from edgecompress.tflite.kernel_writing import Computes, IntegerKernel, write_kernels
 from edgecompress.tflite.weights import WeightedOperator, weighted_operators
 
@@ -39,7 +39,7 @@ class WeightProbe:
         """Why the runtime cannot compute with this kernel; None if it does so rightly."""
         key = self._kind(operator, kernel)
         if key not in _answers:
-            cut = cut_operator(self._content, self._places[operator.operator.outputs])
+            cut = cut_operators(self._content)[self._places[operator.operator.outputs]]
             _answers[key] = _try(cut, kernel, self._computes)
         return _answers[key]
 

@@ -35,6 +35,7 @@ def check_recipe(recipe: Recipe, root: Node | None = None) -> list[str]:
     problems = [
         *_ids(recipe),
         *_order(recipe),
+        *_trained_export(recipe),
         *_patterns(recipe),
         *_data(recipe),
         *_class_weights(recipe),
@@ -85,6 +86,16 @@ def _quantize_aware(recipe: Recipe, index: int, stage: QuantizeAware) -> Iterato
 
 def _fitting_type(stage: QuantizeAware) -> str:
     return "int4" if stage.bits == 4 else "int2"
+
+
+def _trained_export(recipe: Recipe) -> Iterator[Problem]:
+    """What quantize-aware training has settled."""
+    if all(stage.technique != "quantize_aware" for stage in recipe.stages):
+        return
+    for name, needed in (("ranges", "min_max"), ("kernels", "per_channel")):
+        if (value := getattr(recipe.export, name)) != needed:
+            words = f"{name} must be {needed} after quantize_aware, whose training has settled it"
+            yield Problem(("export", name), f"{words}.{received(value)}")
 
 
 def _patterns(recipe: Recipe) -> Iterator[Problem]:

@@ -49,6 +49,14 @@ PRUNE = "  - prune_weights: {sparsity: 0.5}\n"
             r"Received: {'conv1': 'float32'}\.",
         ),
         (
+            "export: {ranges: mse}\nstages:\n" + QAT,
+            r"r\.yaml:4: export\.ranges: ranges must be min_max after quantize_aware, whose training has settled it\. Received: 'mse'\.",
+        ),
+        (
+            "stages:\n  - round_weights\n  - train: {epochs: 1}",
+            r"r\.yaml:6: stages\.1: stage must be correct_bias after round_weights \(stages\.0\)\. Received: 'train'\.",
+        ),
+        (
             "export: {format: float16}\nstages:\n" + QAT,
             r"r\.yaml:4: export\.format: format must be int8 after quantize_aware \(stages\.0\)\. Received: 'float16'\.",
         ),

@@ -5,7 +5,7 @@ own format, what the converter alone would have given) and `final`.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -84,7 +84,10 @@ def deliver(
         "environment": versions.environment(threads), "recipe": recipe.model_dump(mode="json"), "data": _data_summary(data),
         "stages": [*stages[:-1], stages[-1].model_copy(update={"keeps": keeps})],
         "metrics": _metrics(evaluations), "verdict": _verdict(recipe, stages, validation, judged), "artifact": artifact,
-        "conversion": {"rung": conversions["final"].rung, "refused": conversions["final"].refused},
+        "conversion": {
+            "rung": conversions["final"].rung, "refused": conversions["final"].refused,
+            "weights": [asdict(weights) for weights in conversions["final"].weights],
+        },
         "parity": parity, "layer_bytes": layer_bytes(models.baseline, models.final, file),
         "operators": operator_reports(parse(shrunk.content), file, conversions["final"].tensors, kernel_layers(models.final)),
         "benchmark": entries,
@@ -109,8 +112,11 @@ def export_models(
     """
     samples, runtime = data.calibration.arrays()[0], recipe.target.runtime
     conversions = {"final": convert(models.final, recipe.export, calibration=samples, progress=progress, runtime=runtime)}
+    plain = recipe.export.model_copy(update={"ranges": "min_max"})
     conversions["plain"] = (
-        convert(models.baseline, recipe.export, calibration=samples, progress=progress) if recipe.stages else conversions["final"]
+        convert(models.baseline, plain, calibration=samples, progress=progress)
+        if recipe.stages or plain != recipe.export
+        else conversions["final"]
     )
     conversions["baseline"] = convert(models.baseline, Export(format="float32"), calibration=None, progress=progress)
     with progress.task("shrinking"):

@@ -39,7 +39,12 @@ def inspect(
 
 def convert(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help=".keras or .h5 file, or SavedModel folder")],
-    format: Annotated[Literal["float32", "float16", "dynamic", "int8", "int16x8"], typer.Option(help="Types of the .tflite.")] = "int8",
+    format: Annotated[
+        Literal[
+            "float32", "float16", "dynamic", "int8", "int16x8", "int4", "int2", "weight_only_int8", "weight_only_int4", "weight_only_int2"
+        ],
+        typer.Option(help="Types of the .tflite."),
+    ] = "int8",
     io: Annotated[Literal["int8", "uint8", "float32"] | None, typer.Option(help="Type of in- and outputs.", show_default=False)] = None,
     data: Annotated[
         Path | None,

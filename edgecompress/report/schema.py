@@ -12,6 +12,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field
 from typing_extensions import TypedDict
 
+from edgecompress.report.artifact_schema import Artifact, Conversion, LadderRung
 from edgecompress.report.json_file import json_text, read_json
 from edgecompress.report.layer_schema import LayerBytes, OperatorReport
 from edgecompress.report.parity_schema import Parity
@@ -131,55 +132,6 @@ class Metrics(TypedDict):
     final: ModelMetrics
 
 
-class Tensor(Section):
-    """An input or output of the file: real = scale * (q - zero_point)."""
-
-    name: str
-    shape: list[int]
-    dtype: str
-    scale: float | None = None
-    zero_point: int | None = None
-
-
-class Shrink(Section):
-    """What the lossless shrink did to the converter's file, and how it was proved."""
-
-    bytes_before: int
-    passes: list[dict[str, Any]] = []  # name, changes, bytes_saved
-    left_out: dict[str, str] = {}  # pass -> why it did not count
-    notes: list[str] = []  # channels that stay for their place only
-    proof: dict[str, Any] = {}  # runs{kernel family: inputs}, refused{}, operators_left{}, largest_difference
-
-
-class Artifact(Section):
-    """The final .tflite. `bytes` is the file that runs; `gzip_bytes` matters for transport only."""
-
-    path: str
-    format: str
-    bytes: int = Field(gt=0)
-    gzip_bytes: int = Field(gt=0)
-    sha256: str
-    baseline_bytes: int
-    plain_bytes: int
-    ratio: float = Field(gt=0)  # baseline_bytes / bytes
-    shrink: Shrink | None = None
-    edgetpu: dict[str, Any] | None = None  # num_operators, num_mapped, left[], compiled{}; of `export: {edgetpu: true}`
-    arena_bytes: int | None = None
-    bytes_by_type: dict[str, int] = {}
-    ops: dict[str, int] = {}
-    op_versions: dict[str, int] = {}
-    min_runtime_version: str | None = None
-    inputs: list[Tensor] = []
-    outputs: list[Tensor] = []
-
-
-class Conversion(Section):
-    """Which rung of the converter ladder made the file, and what the rungs before it answered."""
-
-    rung: str
-    refused: list[str] = []
-
-
 class BenchmarkEntry(Section):
     """Latency of one model with one number of threads. A percentile p is None where runs < 10 / (1 - p)."""
 
@@ -244,6 +196,7 @@ class Report(Section):
     verdict: Verdict | None = None
     artifact: Artifact
     conversion: Conversion | None = None
+    ladder: list[LadderRung] = []
     parity: Parity | None = None
     layer_bytes: list[LayerBytes] = []
     operators: list[OperatorReport] = []

@@ -6,8 +6,10 @@ import pytest
 from edgecompress.device.runtime import TfliteModel
 from edgecompress.device.trials import trial_inputs
 from edgecompress.errors import ModelError
-from edgecompress.tflite import parse
+from edgecompress.tflite import list_operators, parse
 from edgecompress.tflite.cut import cut_operators
+from edgecompress.tflite.kernel_writing import IntegerKernel, write_kernels
+from edgecompress.tflite.weights import read_constant, weighted_operators
 
 
 def converted(model, name, **options):
@@ -66,3 +68,19 @@ def test_pieces_hold_their_own_weights_only(small_model, probe_in_this_process):
 def test_what_is_no_file_is_refused():
     with pytest.raises(ModelError):
         cut_operators(b"no model")
+
+
+def test_what_decodes_a_packed_kernel_comes_along(small_model):
+    """A kernel of 4 bits: DEQUANTIZE and FULLY_CONNECTED in one file."""
+    content = converted(small_model, "float32")
+    tflite = parse(content)
+    dense = next(operator for operator in reversed(weighted_operators(tflite)) if operator.name == "FULLY_CONNECTED")
+    kernel = read_constant(tflite, tflite.subgraphs[0].tensors[dense.kernel_index])
+    scales = np.abs(kernel).max(axis=1) / 7
+    integers = np.round(kernel / scales[:, None]).astype(np.int8)
+    packed = write_kernels(content, {dense.kernel_index: IntegerKernel(integers, scales, 0, 4)}, "float")
+    cut = list(cut_operators(packed).values())[-1]
+    assert [operator.name for operator in list_operators(parse(cut))] == ["DEQUANTIZE", "FULLY_CONNECTED"]
+    values = np.ones((1, kernel.shape[1]), np.float32)
+    expected = values @ (integers * scales[:, None]).T  # the bias is zero
+    np.testing.assert_allclose(TfliteModel(cut).invoke([values])[0], expected, rtol=1e-5, atol=1e-6)

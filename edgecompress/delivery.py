@@ -83,7 +83,7 @@ def deliver(
         "metrics": _metrics(evaluations), "verdict": _verdict(recipe, stages, validation, judged), "artifact": artifact,
         "conversion": {"rung": conversions["final"].rung, "refused": conversions["final"].refused},
         "parity": parity, "layer_bytes": layer_bytes(models.baseline, models.final, file), "benchmark": entries,
-        "goals": judge_goals(recipe.goal, artifact, judged["test"]["drop"], entries),
+        "goals": judge_goals(recipe.goal, artifact, judged["test"]["drop"], entries, stages[-1].macs),
         "warnings": [
             *data.warnings, *(warning for stage in stages for warning in stage.warnings), *conversions["final"].warnings,
             *shrunk.warnings, *(edgetpu.warn(on_edge_tpu) if on_edge_tpu else []), *warnings, *broken(keeps), *departures,

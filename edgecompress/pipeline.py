@@ -55,7 +55,12 @@ class State:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What all stages of one run share. `stages` is where they are kept. `loaded` is the model of a file, before anything was done to it."""
+    """What all stages of one run share.
+
+    Attributes:
+        stages: where they are kept.
+        loaded: the model of a file, before anything was done to it.
+    """
 
     recipe: Recipe
     data: Data

@@ -24,11 +24,16 @@ def search(
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Search folder; absent: runs/NAME-search.", show_default=False)] = None,
     storage: Annotated[
         str | None,
-        typer.Option(metavar="URL", help="Database of the study; absent: SQLite in the folder. postgresql://user@host/database: many machines."),
+        typer.Option(
+            metavar="URL", help="Database of the study; absent: SQLite in the folder. postgresql://user@host/database: many machines."
+        ),
     ] = None,
-    worker: Annotated[bool, typer.Option("--worker", help="Only try recipes, beside others; the call without --worker shows the end.")] = False,
+    worker: Annotated[
+        bool, typer.Option("--worker", help="Only try recipes, beside others; the call without --worker shows the end.")
+    ] = False,
     cache: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Finished stages, may be shared by machines; absent: in the folder.", show_default=False)
+        Path | None,
+        typer.Option(metavar="DIR", help="Finished stages, may be shared by machines; absent: in the folder.", show_default=False),
     ] = None,
     heartbeat: Annotated[int, typer.Option(min=1, metavar="SECONDS", help="Between signs of life; a worker silent for 4.5 is dead.")] = 20,
     no_run: Annotated[bool, typer.Option("--no-run", help="Do not run the chosen recipe in the end.")] = False,

@@ -28,7 +28,9 @@ class Dimension(Section):
     def _not_empty(self) -> "Dimension":
         is_range = self.low is not None or self.high is not None or self.step is not None or self.log
         if is_range == (self.choices is not None):
-            raise ValueError("dimension must be a list of values, or a range {low: ..., high: ...}. Received: " + ("both" if is_range else "neither"))
+            raise ValueError(
+                "dimension must be a list of values, or a range {low: ..., high: ...}. Received: " + ("both" if is_range else "neither")
+            )
         if self.choices is not None:
             return self
         if self.low is None or self.high is None:
@@ -77,11 +79,11 @@ class Search(Section):
     optional: list[str] = Field(default=[], max_length=100, description="ids of stages that a trial may leave out")
     order: Literal["given", "any"] | list[str] = Field(
         default="given",
-        description=f"any: stages with an id change places, as far as their rules allow; or the ids of those that do, at most {MOST_ORDERED}",
+        description=f"any: stages with an id change places where their rules allow it; or the ids of those that do, at most {MOST_ORDERED}",
     )
     objectives: list[str] = Field(
         default=[], max_length=4,
-        description=f"what is wanted: metrics of the task, {', '.join(MEASURES)}; the first decides among equals; absent: the first metric, size",
+        description=f"metrics of the task, {', '.join(MEASURES)}; the first chooses among the best; absent: the first metric, size",
     )  # fmt: skip
     trials: int = Field(default=100, ge=1, le=1_000_000, description="recipes to try, over all calls and workers")
     minutes: float | None = Field(default=None, gt=0, description="no further trial is begun after so long, in each call; absent: no limit")
@@ -90,7 +92,9 @@ class Search(Section):
     )
     halving: Halving | None = Field(default=Halving(), description="short recoveries first; null: every trial runs in full")
     first: list[dict[str, Any]] = Field(
-        default=[], max_length=10_000, description="points that are tried first and in full: {path: value}; what a point leaves out is drawn"
+        default=[],
+        max_length=10_000,
+        description="points that are tried first and in full: {path: value}; what a point leaves out is drawn",
     )
 
     @model_validator(mode="after")

@@ -153,7 +153,9 @@ def _orders(recipe: Recipe, search: Search) -> tuple[str, ...]:
     movable = [name for name, stage in zip(names, recipe.stages, strict=True) if stage.id is not None]
     movable = movable if search.order == "any" else [name for name in names if name in search.order]
     if len(movable) > MOST_ORDERED:
-        raise RecipeError(f"search.order: stages that change places must be at most {MOST_ORDERED}; name them. Received: {', '.join(movable)}.")
+        raise RecipeError(
+            f"search.order: stages that change places must be at most {MOST_ORDERED}; name them. Received: {', '.join(movable)}."
+        )
     places = [names.index(name) for name in movable]
     allowed = []
     for permutation in permutations(movable):

@@ -137,5 +137,3 @@ def _is_inside(space: Space, name: str, value: Any) -> bool:
         return label(value) in [label(choice) for choice in dimension.choices]
     low, high = ends(dimension)
     return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
-
-

@@ -66,8 +66,8 @@ def objective_text(name: str, value: float | None) -> str:
 
 def point_text(point: Mapping[str, Any]) -> str:
     """What was drawn, in one line."""
-    return ", ".join(f"{name.removeprefix('stages.')} {value:.4g}" if isinstance(value, float) else f"{name.removeprefix('stages.')} {value}"
-                     for name, value in point.items())  # fmt: skip
+    shown = ((name.removeprefix("stages."), value) for name, value in point.items())
+    return ", ".join(f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in shown)
 
 
 def _draw(values: Mapping[str, Any]) -> dict[str, Plot]:
@@ -90,7 +90,9 @@ def _cards(values: Mapping[str, Any]) -> list[Card]:
     if chosen is not None:
         missed = [name for name, miss in chosen["misses"].items() if miss > 0]
         texts = ", ".join(objective_text(name, chosen["values"].get(name)) for name in values["objectives"])
-        words = f"misses {', '.join(missed)}: no trial keeps all limits" if missed else "within all limits" if chosen["misses"] else "no limits"
+        words = (
+            f"misses {', '.join(missed)}: no trial keeps all limits" if missed else "within all limits" if chosen["misses"] else "no limits"
+        )
         cards.append(Card("Chosen", f"trial {chosen['number']}", f"{texts}; {words}", "bad" if missed else "good"))
     return cards
 
@@ -113,7 +115,15 @@ def _recipe_block(values: Mapping[str, Any], text: str) -> Block:
 
 def _trials_block(values: Mapping[str, Any]) -> Block:
     """Everything that was tried."""
-    columns = ("Trial", "Ended", *(f">{objective_title(name)}" for name in values["objectives"]), "Missed", "What was drawn", ">Seconds", "Why")
+    columns = (
+        "Trial",
+        "Ended",
+        *(f">{objective_title(name)}" for name in values["objectives"]),
+        "Missed",
+        "What was drawn",
+        ">Seconds",
+        "Why",
+    )
     rows: list[Sequence[str | Cell]] = []
     for trial in values["tried"][:MOST_SHOWN]:
         missed = ", ".join(f"{name} by {percent_text(miss)}" for name, miss in trial["misses"].items() if miss > 0)

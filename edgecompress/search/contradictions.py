@@ -15,7 +15,15 @@ from edgecompress.techniques.baseline import make_model
 # How much of the network these leave does not depend on the values of its weights, so that an untrained one shows it.
 CERTAIN = ("train", "prune_channels", "prune_neurons", "prune_weights", "cluster_weights", "equalize", "correct_bias", "quantize_aware")
 NEUTRAL = (  # fields that change no shape
-    "epochs", "learning_rate", "sparsity", "clusters", "schedule", "optimizer", "criterion", "distill", "initialization"
+    "epochs",
+    "learning_rate",
+    "sparsity",
+    "clusters",
+    "schedule",
+    "optimizer",
+    "criterion",
+    "distill",
+    "initialization",
 )
 MOST_CORNERS = 64  # of the space; a larger one is left to the trials
 
@@ -63,7 +71,7 @@ def corners_of(space: Space) -> Iterator[Point]:
 def _judge(recipe: Recipe, predictions: list[Prediction]) -> None:
     """Raises RecipeError for a limit below the least prediction, or for two that no corner keeps together."""
     limits = {"size_kb": recipe.goal.size_kb, "macs": recipe.goal.macs}
-    values = {
+    values: dict[str, list[float]] = {
         "size_kb": [prediction.weight_bytes / 1000 for prediction in predictions],
         "macs": [prediction.macs or 0 for prediction in predictions],
     }
@@ -75,5 +83,6 @@ def _judge(recipe: Recipe, predictions: list[Prediction]) -> None:
             raise RecipeError(f"goal.{name}: the limit contradicts the space; it must be {words}. Received: {limits[name]:g}.")
     if len(broken) > 1 and all(any(misses) for misses in zip(*broken.values(), strict=True)):
         received = ", ".join(f"{name} {limits[name]:g}" for name in broken)
-        raise RecipeError(f"goal: {' and '.join(broken)} contradict each other: no corner of search.space keeps both. Received: {received}.")
-
+        raise RecipeError(
+            f"goal: {' and '.join(broken)} contradict each other: no corner of search.space keeps both. Received: {received}."
+        )

@@ -8,7 +8,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
-from edgecompress.recipe.schema import Recipe
+from edgecompress.recipe.schema import LatencyGoal, Recipe
 from edgecompress.recipe.space import search_of
 from edgecompress.recipe.space_rules import objective_names, rises
 from edgecompress.search.front import Candidate, dominates
@@ -80,7 +80,9 @@ class Findings:
     def front(self) -> list[Tried]:
         """Best of the first objective first."""
         name, more = next(iter(self.objectives.items()))
-        return sorted((trial for trial in self.tried if trial.on_front), key=lambda trial: -trial.values[name] if more else trial.values[name])
+        return sorted(
+            (trial for trial in self.tried if trial.on_front), key=lambda trial: -trial.values[name] if more else trial.values[name]
+        )
 
     @property
     def choice(self) -> Tried | None:
@@ -96,19 +98,19 @@ def find(recipe: Recipe, slots: Sequence[Slot]) -> Findings:
     """Sums up the slots of a study."""
     ended = [(slot, slot.done or slot.attempts[-1]) for slot in slots if slot.done is not None or slot.is_given_up]
     results = [result_of(values) if (values := result_in(trial)) is not None else Result("failed", LOST) for _, trial in ended]
-    compared = {slot.number: candidate(recipe, result.outcome) for (slot, _), result in zip(ended, results, strict=True) if _counts(result)}
+    compared = {
+        slot.number: candidate(recipe, result.outcome)
+        for (slot, _), result in zip(ended, results, strict=True)
+        if result.kind == "complete" and result.outcome is not None
+    }
     feasible = {number: own for number, own in compared.items() if own.violation == 0}
     best = {number for number, own in feasible.items() if not any(_beats(other, theirs, number, own) for other, theirs in feasible.items())}
     tried = [_tried(recipe, slot, trial, result, slot.number in best) for (slot, trial), result in zip(ended, results, strict=True)]
     names = objective_names(recipe)
-    limits = {name: getattr(limit, "limit", limit) for name, limit in recipe.goal if limit is not None}
+    limits = {name: float(limit.limit if isinstance(limit, LatencyGoal) else limit) for name, limit in recipe.goal if limit is not None}
     return Findings(
         recipe.name, {name: rises(name) for name in names}, limits, search_of(recipe).trials, tried, _choose(compared)
     )  # fmt: skip
-
-
-def _counts(result: Result) -> bool:
-    return result.kind == "complete" and result.outcome is not None
 
 
 def _beats(other: int, theirs: Candidate, number: int, own: Candidate) -> bool:

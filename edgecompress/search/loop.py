@@ -7,7 +7,6 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import optuna
@@ -18,8 +17,8 @@ from edgecompress.recipe.schema import Recipe
 from edgecompress.recipe.space import make_space, search_of
 from edgecompress.recipe.space_rules import objective_names, rises
 from edgecompress.search.front import Candidate
-from edgecompress.search.halving import goes_on
 from edgecompress.search.goals import violations
+from edgecompress.search.halving import goes_on
 from edgecompress.search.outcome import Outcome
 from edgecompress.search.queue import Queue, Slot
 from edgecompress.search.sampling import OptunaChooser
@@ -151,4 +150,3 @@ def result_in(trial: FrozenTrial) -> dict[str, Any] | None:
     """What a trial stored."""
     values: dict[str, Any] | None = trial.user_attrs.get(RESULT)
     return values
-

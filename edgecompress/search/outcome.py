@@ -147,5 +147,3 @@ def _file(surroundings: Surroundings, state: State) -> bytes:
     )  # fmt: skip
     shrunk = shrink_export(conversion.content) if recipe.export.shrink else ShrunkExport(conversion.content)
     return shrunk.content
-
-

@@ -114,7 +114,7 @@ class Queue:
             while not over.wait(self._heartbeat.interval_s):
                 try:
                     self._storage.record_heartbeat(identifier)
-                except Exception:  # noqa: BLE001  # a database that is away for a moment: the next sign may reach it
+                except Exception:  # a database that is away for a moment: the next sign may reach it
                     continue
 
         thread = threading.Thread(target=beat, daemon=True)
@@ -129,7 +129,9 @@ class Queue:
         """Marks trials as failed whose workers gave no sign of life for too long, or never gave one."""
         optuna.storages.fail_stale_trials(self._study)
         now = time.monotonic()
-        running = [trial for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)) if WORKER not in trial.user_attrs]
+        running = [
+            trial for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)) if WORKER not in trial.user_attrs
+        ]
         self._silent_since = {trial.number: self._silent_since.get(trial.number, now) for trial in running}
         for number, since in self._silent_since.items():
             if now - since > self._heartbeat.grace_s:

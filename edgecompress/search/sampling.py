@@ -34,22 +34,22 @@ class TrialSampler(BaseSampler):
     def __init__(self, make: Callable[[int], BaseSampler], seed: int, given: Given) -> None:
         self._make, self._seed, self._given = make, seed, given
         self._inner = make(seed)
-        self._values: Mapping[str, Any] | None = None
+        self._values: dict[int, Mapping[str, Any]] = {}  # number of a trial -> what it was given
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         self._inner = self._make(int(np.random.SeedSequence([self._seed, trial.number]).generate_state(1)[0]))
-        self._values = self._given(trial)
+        self._values[trial.number] = self._given(trial) or {}
         self._inner.before_trial(study, trial)
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        return {} if self._values else self._inner.infer_relative_search_space(study, trial)
+        return {} if self._values[trial.number] else self._inner.infer_relative_search_space(study, trial)
 
     def sample_relative(self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]) -> dict[str, Any]:
         return self._inner.sample_relative(study, trial, search_space) if search_space else {}
 
     def sample_independent(self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution) -> Any:
-        if self._values and param_name in self._values:
-            return self._values[param_name]
+        if param_name in self._values[trial.number]:
+            return self._values[trial.number][param_name]
         return self._inner.sample_independent(study, trial, param_name, param_distribution)
 
     def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:

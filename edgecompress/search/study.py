@@ -61,10 +61,10 @@ def open_study(recipe: Recipe, url: str, heartbeat: Heartbeat) -> Study:
 
     quiet_optuna()
     storage = _open_storage(url, heartbeat)
-    names = objective_names(recipe)
-    study = optuna.create_study(
-        study_name=recipe.name, storage=storage, load_if_exists=True, directions=["maximize" if rises(name) else "minimize" for name in names]
-    )  # fmt: skip
+    directions = [
+        optuna.study.StudyDirection.MAXIMIZE if rises(name) else optuna.study.StudyDirection.MINIMIZE for name in objective_names(recipe)
+    ]
+    study = optuna.create_study(study_name=recipe.name, storage=storage, load_if_exists=True, directions=directions)
     wanted = made_of(recipe)
     made = study.user_attrs.get(RECIPE)
     if made is None and not study.get_trials(deepcopy=False):
@@ -138,7 +138,9 @@ def _open_storage(url: str, heartbeat: Heartbeat) -> optuna.storages.RDBStorage:
         expected = "storage must be a URL such as sqlite:///study.db or postgresql://user@host/database"
         raise StorageError(f"{shown(url)}: {expected}. Received: {url!r}.") from error
     except (sqlalchemy.exc.SQLAlchemyError, RuntimeError, ValueError, OSError) as error:
-        raise StorageError(f"{shown(url)}: storage must be a database that can be reached and written. Received: {_first_line(error)}.") from error
+        raise StorageError(
+            f"{shown(url)}: storage must be a database that can be reached and written. Received: {_first_line(error)}."
+        ) from error
 
 
 def _first_line(error: BaseException) -> str:

@@ -6,11 +6,11 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import optuna
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from edgecompress.progress import Bar, Progress
 from edgecompress.recipe.schema import Recipe
@@ -74,16 +74,25 @@ class Worker:
         return self._queue.slots()
 
     def _try(self, trial: optuna.Trial, progress: Progress) -> None:
-        with self._queue.alive(trial):
-            try:
-                point = self._laboratory.space.draw(OptunaChooser(trial))
-                in_full = self._queue.is_first(trial)
-                result = self._laboratory.run(point, lambda rung, outcome: self._goes_on(trial, rung, outcome), progress, in_full=in_full)
-            except BaseException:
+        """Runs a trial and stores how it ended, unless it was taken for dead meanwhile: then another attempt counts."""
+        try:
+            with self._queue.alive(trial):
+                result = self._run(trial, progress)
+                self._tell(trial, result)
+        except optuna.exceptions.UpdateFinishedTrialError:
+            progress.say(f"trial {trial.number}: dropped; it gave no sign of life for too long, and another attempt counts")
+        else:
+            progress.say(f"trial {trial.number}: {in_words(self._recipe, result)}")
+
+    def _run(self, trial: optuna.Trial, progress: Progress) -> Result:
+        try:
+            point = self._laboratory.space.draw(OptunaChooser(trial))
+            in_full = self._queue.is_first(trial)
+            return self._laboratory.run(point, lambda rung, outcome: self._goes_on(trial, rung, outcome), progress, in_full=in_full)
+        except BaseException:
+            with suppress(optuna.exceptions.UpdateFinishedTrialError):
                 self._queue.give_back(trial)
-                raise
-            self._tell(trial, result)
-        progress.say(f"trial {trial.number}: {in_words(self._recipe, result)}")
+            raise
 
     def _goes_on(self, trial: optuna.Trial, rung: int, outcome: Outcome) -> bool:
         """Compares a trial with those that reached the same rung, and lets later ones know of it."""
@@ -99,20 +108,15 @@ class Worker:
         return halving is None or goes_on(own, others, halving.keep)
 
     def _tell(self, trial: optuna.Trial, result: Result) -> None:
-        """Stores how a trial ended; where it was taken for dead meanwhile, another attempt counts and this one is dropped."""
-        try:
-            trial.set_user_attr(RESULT, result.to_dict())
-            for name, miss in result.misses.items():
-                trial.set_constraint(name, miss)
-            if result.kind == "failed":
-                trial.set_constraint("runs", FAILED)
-            if result.kind == "complete" and result.outcome is not None:
-                self._study.study.tell(trial, [result.outcome.objective(name) for name in objective_names(self._recipe)])
-            else:
-                self._study.study.tell(trial, state=TrialState.PRUNED)
-        except (optuna.exceptions.UpdateFinishedTrialError, ValueError):
-            if self._study.study.trials[trial.number].state == TrialState.RUNNING:
-                raise
+        trial.set_user_attr(RESULT, result.to_dict())
+        for name, miss in result.misses.items():
+            trial.set_constraint(name, miss)
+        if result.kind == "failed":
+            trial.set_constraint("runs", FAILED)
+        if result.kind == "complete" and result.outcome is not None:
+            self._queue.tell(trial, [result.outcome.objective(name) for name in objective_names(self._recipe)])
+        else:
+            self._queue.tell(trial, None)
 
 
 class Beside(Progress):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -104,6 +104,19 @@ class Queue:
         """Leaves a trial for another attempt, such as after an interrupt."""
         trial.set_user_attr(RETURNED, True)
         self._study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
+
+    def tell(self, trial: optuna.Trial, values: Sequence[float] | None) -> None:
+        """Ends a trial: with its values, or as one that was not run in full.
+
+        Raises:
+            UpdateFinishedTrialError: it was taken for dead meanwhile.
+        """
+        try:
+            self._study.tell(trial, values, state=TrialState.PRUNED if values is None else TrialState.COMPLETE)
+        except ValueError as error:  # what Optuna says of a trial that is not running any more
+            if self._storage.get_trial(self._id(trial.number)).state.is_finished():
+                raise optuna.exceptions.UpdateFinishedTrialError(str(error)) from error
+            raise
 
     @contextmanager
     def alive(self, trial: optuna.Trial) -> Iterator[None]:

@@ -15,15 +15,15 @@ SPACE = """\
 name: tiny
 threads: 1
 data: {source: digits, preprocess: {scale: 1/16}, batch_size: 64}
-model: {source: builder, name: mlp, width: 16, train: {epochs: 8, learning_rate: 1e-2}}
+model: {source: builder, name: mlp, width: 32, train: {epochs: 8, learning_rate: 1e-2}}
 stages:
-  - prune_neurons: {id: cut, macs: 0.5, round_to: 1, criterion: l1, train: {epochs: 4}}
+  - prune_neurons: {id: cut, macs: 0.5, round_to: 1, criterion: l1, train: {epochs: 4, learning_rate: 1e-2}}
   - prune_weights: {id: zeros, sparsity: 0.5}
 export: {format: float32, shrink: false}
 benchmark: null
 search:
   space:
-    stages.cut.macs: {low: 0.1, high: 0.9}
+    stages.cut.macs: {low: 0.2, high: 0.9}
     stages.zeros.sparsity: [0.2, 0.6]
   optional: [zeros]
   trials: 6
@@ -32,7 +32,7 @@ search:
 POSTGRESQL_HINT = "needs PostgreSQL (Debian: apt install postgresql)"
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def space_text():
     return SPACE
 

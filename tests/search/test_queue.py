@@ -2,6 +2,7 @@
 
 import time
 
+import optuna
 import pytest
 from optuna.trial import TrialState
 
@@ -12,11 +13,14 @@ from edgecompress.search.sampling import OptunaChooser
 from edgecompress.search.study import Heartbeat, open_study
 
 
+HEARTBEAT = Heartbeat(60, 300)
+
+
 @pytest.fixture
 def make(space_text, tmp_path):
     """A worker's view of one study: `make("name", trials=3, first=[...])`."""
 
-    def queue(worker="one", *, trials=3, first=(), heartbeat=Heartbeat(1, 2), **search):
+    def queue(worker="one", *, trials=3, first=(), heartbeat=HEARTBEAT, **search):
         values = {"search.trials": trials, "search.first": list(first)} | {f"search.{key}": value for key, value in search.items()}
         recipe = ec.load_recipe("tiny.yaml", values, text=space_text)
         study = open_study(recipe, f"sqlite:///{tmp_path}/study.db", heartbeat)
@@ -61,7 +65,7 @@ def test_point_of_a_dead_worker_is_tried_again_and_counts_once(make):
 
 
 def test_two_workers_that_see_a_death_at_once_make_one_attempt(make, monkeypatch):
-    (queue, study, space), (other, other_study, _) = make("one", trials=1), make("two", trials=1)
+    (queue, study, space), (other, _, _) = make("one", trials=1), make("two", trials=1)
     die(study, queue.take())
     (slot,) = queue.slots()
     queue._try_again(slot)
@@ -93,6 +97,17 @@ def test_worker_that_died_before_its_first_sign_of_life_is_found(make):
     assert queue.is_over()
 
 
+def test_late_end_of_a_trial_that_was_taken_for_dead_is_refused(make):
+    queue, study, space = make(trials=1)
+    slow = queue.take()
+    die(study, slow)
+    end(study, queue.take(), space)
+    for values in ([0.9, 1], None):
+        with pytest.raises(optuna.exceptions.UpdateFinishedTrialError):
+            queue.tell(slow, values)
+    assert [slot.done.number for slot in queue.slots()] == [1]
+
+
 def test_recipe_that_kills_every_worker_is_given_up(make):
     queue, study, _ = make(trials=1)
     for _ in range(MOST_ATTEMPTS):
@@ -122,7 +137,7 @@ def test_points_of_the_recipe_come_first_and_the_rest_is_drawn(make):
     points = [end(study, trial, space) for trial in trials]
     assert points[0] == first[0]
     assert points[1].items() >= first[1].items()
-    assert 0.1 <= points[1]["stages.cut.macs"] <= 0.9
+    assert 0.2 <= points[1]["stages.cut.macs"] <= 0.9
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "nsga2", "random"])
@@ -144,7 +159,7 @@ def test_constraints_reach_the_sampler(make):
     for _ in range(30):
         trial = queue.take()
         point = space.draw(OptunaChooser(trial))
-        trial.set_constraint("macs", point["stages.cut.macs"] - 0.3)
+        trial.set_constraint("macs", point["stages.cut.macs"] - 0.4)
         study.tell(trial, [point["stages.cut.macs"], 1.0])
     late = [trial.params["stages.cut.macs"] for trial in study.trials[15:]]
-    assert sum(value <= 0.32 for value in late) > 7  # a quarter of the range
+    assert sum(value <= 0.42 for value in late) > 7  # a quarter of the range

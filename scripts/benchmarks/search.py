@@ -87,7 +87,7 @@ def search_arm(arm: str, folder: Path, seed: int, minutes: float) -> None:
 
 def measured(folder: Path, seed: int, minutes: float, arm: str) -> tuple[list[tuple[float, tuple[float, ...]]], int]:
     """(minutes since the first trial began, (error, bytes, macs)) of every complete trial; how many trials ended."""
-    recipe, study = study_in(folder, seed, minutes, arm, threads=os.cpu_count() or 1)
+    _, study = study_in(folder, seed, minutes, arm, threads=os.cpu_count() or 1)
     trials = study.study.get_trials(deepcopy=False)
     begin = min(trial.datetime_start for trial in trials)
     complete = [trial for trial in trials if trial.state.name == "COMPLETE"]

@@ -12,7 +12,6 @@ from edgecompress.search.queue import MOST_ATTEMPTS, SURPLUS, Queue
 from edgecompress.search.sampling import OptunaChooser
 from edgecompress.search.study import Heartbeat, open_study
 
-
 HEARTBEAT = Heartbeat(60, 300)
 
 

@@ -9,12 +9,14 @@ import typer
 
 from edgecompress.cli.options import AllowCode, AllowEnv, AsJson, RecipeFile, Settings, checked_recipe
 from edgecompress.cli.output import show, show_json
+from edgecompress.cli.runs import RunPath
 from edgecompress.errors import GoalMissed
 from edgecompress.progress import Progress, visible_progress
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from edgecompress.search.ablation import Ablation
     from edgecompress.search.findings import Findings
 
 
@@ -65,6 +67,44 @@ def search(
         from edgecompress.cli.outcome import raise_for_outcome
 
         raise_for_outcome(searched.run.report)
+
+
+def ablate(
+    run: RunPath,
+    orders: Annotated[bool, typer.Option("--orders", help="Try the other orders of the stages too.")] = False,
+    allow_code: AllowCode = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Leaves each stage of a finished run out in turn: what each cost and brought, in bytes, quality and time.
+
+    Writes ablation.html and ablation.json into the run folder. What the lines share is taken from the run.
+    """
+    from edgecompress.search.run import ablate_run
+
+    found = ablate_run(run, orders=orders, allow_code=allow_code, progress=Progress() if quiet else visible_progress())
+    if as_json:
+        show_json(found.to_dict())
+    else:
+        show(ablation_table(found), f"Page: {run / 'ablation.html'}")
+
+
+def ablation_table(found: Ablation) -> RenderableType:
+    """Lines without a stage, and other orders, for the terminal."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from edgecompress.report.ablation_page import ablation_rows
+
+    values, table = found.to_dict(), Table()
+    parts = [ablation_rows(values, kind) for kind in ("without", "order") if found.of(kind)]
+    for name, numeric in zip(parts[0].names, parts[0].numeric, strict=True):
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    for number, part in enumerate(parts):
+        for row in part.rows[1 if number else 0 :]:
+            texts = {name: cell.text for name, cell in zip(part.names, row, strict=True)}
+            table.add_row(*(Text(texts.get(name, "")) for name in parts[0].names))
+    return table
 
 
 def front_table(findings: Findings) -> RenderableType:

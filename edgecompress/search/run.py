@@ -14,14 +14,15 @@ from edgecompress.quiet import noise_to
 from edgecompress.recipe import dump_recipe
 from edgecompress.recipe.schema import Recipe
 from edgecompress.recipe.space import make_space, search_of
-from edgecompress.store import storage_errors, write_atomic
+from edgecompress.store import RunFolder, storage_errors, write_atomic
 
 if TYPE_CHECKING:
     from edgecompress.runs import Run
+    from edgecompress.search.ablation import Ablation
     from edgecompress.search.findings import Findings, Tried
     from edgecompress.search.study import Heartbeat
 
-CHOSEN, FRONT, LOG = "chosen", "front", "search.log"
+CHOSEN, FRONT, LOG, LOCK = "chosen", "front", "search.log", "recipe.lock.yaml"
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,33 @@ def search_recipe(recipe: Recipe, options: SearchOptions, progress: Progress) ->
             _write(recipe, findings, folder, progress)
             run = _run_chosen(recipe, findings, folder, cache, options, progress) if options.run_chosen else None
         return Searched(folder, findings, run)
+
+
+def ablate_run(run: Path, *, orders: bool, allow_code: bool, progress: Progress) -> Ablation:
+    """Leaves each stage of a finished run out in turn; the run folder gets `ablation.json` and `ablation.html`.
+
+    Args:
+        run: a run folder.
+        orders: other orders of the stages too.
+        allow_code: as for a run.
+        progress: where bars go.
+
+    Raises:
+        RecipeError: no finished run is there, or one without stages.
+        RunLocked: another process works in the folder.
+    """
+    from edgecompress.recipe import load_recipe
+    from edgecompress.report.json_file import json_value
+
+    recipe = load_recipe(run / LOCK)
+    with RunFolder(run) as folder, noise_to(folder.log):
+        with progress.task("loading TensorFlow"):
+            from edgecompress.report.ablation_page import render_ablation
+            from edgecompress.search.ablation import ablate
+        found = ablate(recipe, run, progress, allow_code=allow_code, orders=orders)
+        folder.write("ablation.html", render_ablation(found.to_dict()))
+        folder.write("ablation.json", json.dumps(json_value(found.to_dict()), indent=1))
+    return found
 
 
 def _heartbeat(interval_s: int) -> Heartbeat:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 import uuid
@@ -82,6 +83,15 @@ class StageCache:
         name = key[:KEY_CHARACTERS]
         folder = self.path / name[:2]
         return SharedStageFolder(folder / name, folder / f".{name}.partial", key, trains=trains)
+
+    def borrow(self, run: Path) -> None:
+        """Copies the finished stages of a run folder that are not here yet."""
+        for record in sorted((run / STAGES).glob("*/record.json")):
+            key = str(json.loads(record.read_text()).get("key"))
+            with self.place(key, trains=False).claimed() as mine:
+                if mine.finished() is None:
+                    shutil.copytree(record.parent, mine.begin(), dirs_exist_ok=True)
+                    mine.commit({name: value for name, value in json.loads(record.read_text()).items() if name != "key"})
 
     def lend(self, stages: Sequence[tuple[int, str, str]], run: Path) -> None:
         """Copies finished stages into a run folder, so that a run of the same recipe begins where they end.

@@ -115,10 +115,10 @@ class Laboratory:
             short = shortened(recipe, fraction)
             if short == recipe:
                 break
-            outcome, result = self._run_line(short, state, report, progress)
+            outcome, result = self._run_stages(short, state, report, progress)
             if not goes_on(number, outcome):
                 return Result(**{**vars(result), "kind": "stopped", "reason": f"hopeless after {fraction:g} of the epochs"})
-        return self._run_line(recipe, state, report, progress)[1]
+        return self._run_stages(recipe, state, report, progress)[1]
 
     def _missed_for_certain(self, recipe: Recipe, baseline: State, data: Data) -> dict[str, float]:
         """Limits that the prediction misses; a plan costs seconds, so there is one only where a limit asks for it."""
@@ -127,7 +127,15 @@ class Laboratory:
             return {}
         return predicted_violations(goal, predict(recipe, baseline.model, data, allow_code=self._allow_code))
 
-    def _run_line(self, recipe: Recipe, baseline: State, first: StageReport, progress: Progress) -> tuple[Outcome, Result]:
+    def run_line(self, recipe: Recipe, progress: Progress) -> tuple[Outcome, Result]:
+        """A recipe from its baseline to its file, without any judgement on the way.
+
+        Raises:
+            EdgeCompressError: what a run would refuse.
+        """
+        return self._run_stages(recipe, *run_baseline(self._surroundings(recipe, progress)), progress)
+
+    def _run_stages(self, recipe: Recipe, baseline: State, first: StageReport, progress: Progress) -> tuple[Outcome, Result]:
         """All stages, then the file."""
         surroundings, state, reports = self._surroundings(recipe, progress), baseline, [first]
         keys = [(0, "baseline", baseline.key)]

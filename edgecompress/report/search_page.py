@@ -15,7 +15,7 @@ from edgecompress.report.search_plot import search_plots
 from edgecompress.report.words import bytes_text, metric_text, metric_title, ms_text, percent_text, seconds_text, short_count_text
 
 MOST_SHOWN = 500  # rows of the table of all trials
-ENDINGS = ("complete", "stopped", "rejected", "failed", "lost")
+ENDINGS = ("complete", "stopped", "rejected", "failed")
 
 
 def render_search(values: Mapping[str, Any], chosen_recipe: str) -> str:

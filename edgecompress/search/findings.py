@@ -6,14 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from optuna.trial import FrozenTrial
-
 from edgecompress.recipe.schema import LatencyGoal, Recipe
 from edgecompress.recipe.space import search_of
 from edgecompress.recipe.space_rules import objective_names, rises
 from edgecompress.search.front import Candidate, dominates
 from edgecompress.search.loop import candidate, result_in
-from edgecompress.search.queue import Slot
+from edgecompress.search.queue import WORKER, Slot
 from edgecompress.search.trial import Result, result_of
 
 LOST = "its workers died"
@@ -24,8 +22,8 @@ class Tried:
     """One trial.
 
     Attributes:
-        number: of its slot, from 0.
-        kind: complete, rejected, stopped, failed or lost.
+        number: of its slot, from 0; Optuna counts every attempt at one.
+        kind: complete, rejected, stopped or failed.
         reason: why it is not complete.
         point: what was drawn.
         values: objective -> value; of the last short recovery for one that was stopped; empty where there is none.
@@ -96,16 +94,16 @@ class Findings:
 
 def find(recipe: Recipe, slots: Sequence[Slot]) -> Findings:
     """Sums up the slots of a study."""
-    ended = [(slot, slot.done or slot.attempts[-1]) for slot in slots if slot.done is not None or slot.is_given_up]
-    results = [result_of(values) if (values := result_in(trial)) is not None else Result("failed", LOST) for _, trial in ended]
+    ended = {number: slot for number, slot in enumerate(slots) if slot.done is not None or slot.is_given_up}
+    results = {number: _result(slot) for number, slot in ended.items()}
     compared = {
-        slot.number: candidate(recipe, result.outcome)
-        for (slot, _), result in zip(ended, results, strict=True)
+        number: candidate(recipe, result.outcome)
+        for number, result in results.items()
         if result.kind == "complete" and result.outcome is not None
     }
     feasible = {number: own for number, own in compared.items() if own.violation == 0}
     best = {number for number, own in feasible.items() if not any(_beats(other, theirs, number, own) for other, theirs in feasible.items())}
-    tried = [_tried(recipe, slot, trial, result, slot.number in best) for (slot, trial), result in zip(ended, results, strict=True)]
+    tried = [_tried(recipe, number, slot, results[number], number in best) for number, slot in ended.items()]
     names = objective_names(recipe)
     limits = {name: float(limit.limit if isinstance(limit, LatencyGoal) else limit) for name, limit in recipe.goal if limit is not None}
     return Findings(
@@ -123,10 +121,17 @@ def _choose(compared: Mapping[int, Candidate]) -> int | None:
     return min(compared, key=lambda number: (compared[number].violation, compared[number].losses, number), default=None)
 
 
-def _tried(recipe: Recipe, slot: Slot, trial: FrozenTrial, result: Result, on_front: bool) -> Tried:
+def _result(slot: Slot) -> Result:
+    """How a slot ended."""
+    values = None if slot.done is None else result_in(slot.done)
+    return Result("failed", LOST) if values is None else result_of(values)
+
+
+def _tried(recipe: Recipe, number: int, slot: Slot, result: Result, on_front: bool) -> Tried:
+    trial = slot.done or slot.attempts[-1]
     values = {} if result.outcome is None else {name: result.outcome.objective(name) for name in objective_names(recipe)}
     return Tried(
-        slot.number, result.kind, result.reason, dict(trial.params), values, dict(result.misses), on_front, result.seconds,
-        len(slot.attempts), str(trial.user_attrs.get("worker", "")), result.file, result.stages,
+        number, result.kind, result.reason, dict(trial.params), values, dict(result.misses), on_front, result.seconds,
+        len(slot.attempts), str(trial.user_attrs.get(WORKER, "")), result.file, result.stages,
         {} if result.outcome is None else result.outcome.latency,
     )  # fmt: skip

@@ -59,7 +59,7 @@ class Worker:
             while search.minutes is None or time.monotonic() - started < 60 * search.minutes:
                 trial = self._queue.take()
                 if trial is not None:
-                    self._try(trial, Beside(progress, bar, f"trial {trial.number}"))
+                    self._try(trial, Beside(progress, bar, f"trial {self._queue.number(trial)}"))
                 elif self._queue.is_over():
                     return
                 else:
@@ -73,16 +73,16 @@ class Worker:
         """What the study holds by now."""
         return self._queue.slots()
 
-    def _try(self, trial: optuna.Trial, progress: Progress) -> None:
+    def _try(self, trial: optuna.Trial, progress: Beside) -> None:
         """Runs a trial and stores how it ended, unless it was taken for dead meanwhile: then another attempt counts."""
         try:
             with self._queue.alive(trial):
                 result = self._run(trial, progress)
                 self._tell(trial, result)
         except optuna.exceptions.UpdateFinishedTrialError:
-            progress.say(f"trial {trial.number}: dropped; it gave no sign of life for too long, and another attempt counts")
+            progress.say(f"{progress.name}: dropped; it gave no sign of life for too long, and another attempt counts")
         else:
-            progress.say(f"trial {trial.number}: {in_words(self._recipe, result)}")
+            progress.say(f"{progress.name}: {in_words(self._recipe, result)}")
 
     def _run(self, trial: optuna.Trial, progress: Progress) -> Result:
         try:
@@ -123,11 +123,11 @@ class Beside(Progress):
     """Progress of one trial, shown as words beside the bar of the search."""
 
     def __init__(self, outer: Progress, bar: Bar, name: str) -> None:
-        self._outer, self._bar, self._name = outer, bar, name
+        self._outer, self._bar, self.name = outer, bar, name
 
     @contextmanager
     def task(self, name: str, total: float | None = None) -> Iterator[Bar]:
-        self._bar.describe(f"{self._name}: {name}")
+        self._bar.describe(f"{self.name}: {name}")
         yield Bar()
 
     def say(self, line: str) -> None:

@@ -65,7 +65,7 @@ class Outcome:
 
 
 def measure_outcome(
-    surroundings: Surroundings, state: State, stages: Sequence[StageReport], search: Recipe, cache: StageCache
+    surroundings: Surroundings, state: State, stages: Sequence[StageReport], threads: Sequence[int], cache: StageCache
 ) -> tuple[Outcome, Path]:
     """Converts, shrinks, evaluates and, where latency is wanted, times the last model; or takes what an earlier trial found.
 
@@ -73,7 +73,7 @@ def measure_outcome(
         surroundings: of the trial.
         state: what the last stage left.
         stages: reports of all stages, the baseline first.
-        search: the recipe of the search, which says what is wanted.
+        threads: numbers of threads to time the file with; none: it is not timed.
         cache: where the outcome is kept.
 
     Returns:
@@ -84,10 +84,9 @@ def measure_outcome(
         DeviceError: the file does not run here.
     """
     recipe = surroundings.recipe
-    threads = latency_threads(search)
     key = content_key(
         "outcome", VERSION, state.key, recipe.export.model_dump(mode="json"), recipe.target.runtime, recipe.data.calibration,
-        recipe.task.model_dump(mode="json"), threads,
+        recipe.task.model_dump(mode="json"), list(threads),
     )  # fmt: skip
     with cache.place(key, trains=False).claimed() as folder:  # it is timed in the end, which no training may disturb, this one included
         record = folder.finished()

@@ -97,8 +97,11 @@ class Queue:
 
     def is_first(self, trial: optuna.Trial) -> bool:
         """Whether the point of a trial stands in the recipe."""
-        number = trial.user_attrs.get(SLOT, trial.number)
-        return self._rank(number) < len(self._first)
+        return self.number(trial) < len(self._first)
+
+    def number(self, trial: optuna.Trial) -> int:
+        """Position of a trial's slot, from 0."""
+        return self._rank(trial.user_attrs.get(SLOT, trial.number))
 
     def give_back(self, trial: optuna.Trial) -> None:
         """Leaves a trial for another attempt, such as after an interrupt."""

@@ -17,7 +17,7 @@ from edgecompress.recipe.space import Point, Space, search_of
 from edgecompress.report.schema import StageReport
 from edgecompress.search.goals import violations
 from edgecompress.search.halving import shortened
-from edgecompress.search.outcome import Outcome, measure_outcome
+from edgecompress.search.outcome import Outcome, latency_threads, measure_outcome
 from edgecompress.search.prediction import predict, predicted_violations
 from edgecompress.search.stage_cache import StageCache
 from edgecompress.store import content_key
@@ -72,6 +72,7 @@ class Laboratory:
         self.space, self.cache, self._allow_code = space, cache, allow_code
         self._threads = set_threads(space.recipe.threads)
         self._data: tuple[str, Data] | None = None
+        self._timed = [] if space.recipe.search is None else latency_threads(space.recipe)
 
     def data(self, recipe: Recipe) -> Data:
         """The samples, loaded again only where a trial reads them in another way."""
@@ -143,7 +144,7 @@ class Laboratory:
             state, report = run_technique(surroundings, index, config, state, baseline.model)
             reports.append(report)
             keys.append((index, report.technique, state.key))
-        outcome, file = measure_outcome(surroundings, state, reports, self.space.recipe, self.cache)
+        outcome, file = measure_outcome(surroundings, state, reports, self._timed, self.cache)
         return outcome, Result("complete", outcome=outcome, misses=violations(self.space.recipe.goal, outcome), stages=keys, file=str(file))
 
     def _surroundings(self, recipe: Recipe, progress: Progress) -> Surroundings:

@@ -13,7 +13,7 @@ import edgecompress as ec
 from edgecompress.cli import main
 from edgecompress.search.study import Heartbeat, open_study
 
-NUM_TRIALS, NUM_WORKERS, NUM_KILLED = 6, 4, 2
+NUM_TRIALS, NUM_WORKERS, NUM_KILLED = 5, 4, 2
 POINTS = [{"stages.cut.macs": 0.3 + 0.1 * i, "use.zeros": i % 2 == 1, "stages.zeros.sparsity": 0.2} for i in range(NUM_TRIALS)]
 SETTINGS = {"search.trials": NUM_TRIALS, "search.first": [dict(list(point.items())[: 3 if point["use.zeros"] else 2]) for point in POINTS]}
 
@@ -46,7 +46,7 @@ def undisturbed(tmp_path_factory, space_text):
 
 
 def test_two_of_four_workers_are_killed_and_nothing_is_lost_or_counted_twice(postgresql, space_file, tmp_path, undisturbed):
-    out, shared = tmp_path / "out", ["--storage", postgresql, "--heartbeat", "3"]
+    out, shared = tmp_path / "out", ["--storage", postgresql, "--heartbeat", "2"]
     recipe = ec.load_recipe(space_file, SETTINGS)
     study = open_study(recipe, postgresql, Heartbeat()).study
     arguments = command(space_file, out, "--worker", *shared)

@@ -13,6 +13,8 @@ _HOMES = {
     "compress": "edgecompress.runs",
     "Run": "edgecompress.runs",
     "measure_sensitivity": "edgecompress.runs",
+    "check_calibration": "edgecompress.calibration.study",
+    "debug_run": "edgecompress.debugging",
     "benchmark": "edgecompress.benchmarking",
     "load_recipe": "edgecompress.recipe",
     "Recipe": "edgecompress.recipe.schema",

@@ -13,11 +13,13 @@ from typing import Any
 from edgecompress import __version__, versions
 from edgecompress.backend import keras
 from edgecompress.benchmarking import GOLDEN_FILES, RUN_FILES, benchmark_files, write_golden
+from edgecompress.calibration.checks import check_statistics
 from edgecompress.data import Data
 from edgecompress.destination import LOCAL
 from edgecompress.evaluation import Evaluation, class_changes, evaluate_keras, evaluate_tflite, verdict
 from edgecompress.evaluation.parity_check import check_parity, compare_outputs
 from edgecompress.export import Conversion, convert, edgetpu
+from edgecompress.export.compatibility import CALIBRATED
 from edgecompress.goals import judge_goals
 from edgecompress.keeps import Keep
 from edgecompress.kernels_in_file import broken, layer_bytes, measure_keeps
@@ -58,6 +60,7 @@ def deliver(
     store.remove(
         ["report.json", "report.md", "report.html", *GOLDEN_FILES.values(), *C_FILES, EDGE_TPU_FILE]
     )  # of an earlier call: they fit its files only
+    doubts = check_statistics(models.baseline, data.calibration.arrays()[0]) if recipe.export.format in CALIBRATED else []
     conversions, shrunk = export_models(recipe, data, models, store, progress)
     files = {name: store.path / file for name, file in RUN_FILES.items()}
     golden, warnings = _golden(files, data, store.path)
@@ -85,7 +88,7 @@ def deliver(
         "parity": parity, "layer_bytes": layer_bytes(models.baseline, models.final, file), "benchmark": entries,
         "goals": judge_goals(recipe.goal, artifact, judged["test"]["drop"], entries, stages[-1].macs),
         "warnings": [
-            *data.warnings, *(warning for stage in stages for warning in stage.warnings), *conversions["final"].warnings,
+            *data.warnings, *doubts, *(warning for stage in stages for warning in stage.warnings), *conversions["final"].warnings,
             *shrunk.warnings, *(edgetpu.warn(on_edge_tpu) if on_edge_tpu else []), *warnings, *broken(keeps), *departures,
         ],
     })  # fmt: skip
@@ -151,9 +154,8 @@ def _parity(
     """The `parity` section: the last Keras model against the converter's file, and warnings."""
     before = evaluate_keras(model, data.validation, recipe.task, batch_size=data.batch_size, progress=progress)
     outputs = compare_outputs(before, validation, recipe.task, seed=recipe.seed)
-    with data.validation.readable():
-        samples, _ = next(iter(data.validation.dataset(NUM_PARITY_SAMPLES)))
-    return check_parity(model, conversion.content, outputs, each(lambda part: part.numpy(), samples), conversion.tensors)
+    samples = data.validation.some(NUM_PARITY_SAMPLES)
+    return check_parity(model, conversion.content, outputs, samples, conversion.tensors)
 
 
 def _artifact(recipe: Recipe, conversions: Mapping[str, Conversion], shrunk: ShrunkExport) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from edgecompress import export as exporting
 from edgecompress.backend import keras
-from edgecompress.calibration import Calibration, read_calibration
+from edgecompress.calibration.checks import check_samples, check_statistics
+from edgecompress.calibration.reading import Calibration, read_calibration
 from edgecompress.data import load_data
 from edgecompress.device import DeviceFault
 from edgecompress.device.child import run_job
@@ -68,12 +69,14 @@ def convert(
     check_model(keras_model, export)  # before the data are read
     calibration = _calibration(keras_model, export, data, preprocess or {})
     samples = calibration.samples if calibration is not None else None
+    doubts = [] if samples is None else [*check_samples(samples), *check_statistics(keras_model, samples)]
     conversion = exporting.convert(keras_model, export, calibration=samples, progress=progress or Progress(), runtime=target.runtime)
     shrunk = shrink_export(conversion.content) if shrink else ShrunkExport(conversion.content)
     write_atomic(path, shrunk.content)
     words = calibration.words if calibration is not None and not is_quantize_aware(keras_model) else None
     facts = {
-        "rung": conversion.rung, "warnings": [*conversion.warnings, *shrunk.warnings], "calibration": words, "shrink": shrunk.facts,
+        "rung": conversion.rung, "warnings": [*doubts, *conversion.warnings, *shrunk.warnings], "calibration": words,
+        "shrink": shrunk.facts,
     }  # fmt: skip
     return {"path": str(path), "format": format, **describe(shrunk.content), **facts}
 

@@ -7,7 +7,7 @@ they depend on, so the same command continues a run that died, and a changed rec
 import gc
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from importlib import import_module
@@ -19,10 +19,12 @@ from pydantic import BaseModel
 
 from edgecompress import versions
 from edgecompress.backend import keras, set_threads
+from edgecompress.calibration.checks import check_calibration_data
 from edgecompress.data import Data, load_data
 from edgecompress.delivery import Models, deliver
 from edgecompress.errors import ModelError
 from edgecompress.evaluation import evaluate_keras
+from edgecompress.export.compatibility import CALIBRATED
 from edgecompress.graph.channels import channel_graph
 from edgecompress.keeps import Keep
 from edgecompress.models import LoadedModel
@@ -137,6 +139,8 @@ def prepare(recipe: Recipe, store: RunFolder, progress: Progress, *, allow_code:
         data = load_data(recipe.data, recipe.task, seed=recipe.seed, allow_code=allow_code)
         made = bring_model(recipe.model, recipe.task, data, seed=recipe.seed, allow_code=allow_code)
         plan_stages(recipe, made.model, data, allow_code=allow_code)
+        if recipe.export.format in CALIBRATED:
+            data = replace(data, warnings=(*data.warnings, *check_calibration_data(data)))
     store.write("recipe.lock.yaml", versions.lock(recipe, data.fingerprint, threads))
     loaded = made if recipe.model.source == "file" else None  # others are made of a stage's own seed
     return Surroundings(recipe, data, store, progress, threads, allow_code, loaded)

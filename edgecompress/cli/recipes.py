@@ -113,6 +113,28 @@ def sensitivity(
         show(sensitivity_table(found.to_dict()), f"Drawn: {folder / 'sensitivity.html'}")
 
 
+def calibration(
+    recipe: RecipeFile,
+    settings: Settings = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Run folder; absent: runs/NAME.", show_default=False)] = None,
+    allow_code: AllowCode = False,
+    allow_env: AllowEnv = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Checks the samples that fix the ranges of int8: what is wrong with them, and how many are enough. Only the baseline is trained."""
+    checked = checked_recipe(recipe, settings, allow_env)
+    from edgecompress.calibration.study import check_calibration
+    from edgecompress.report.table import calibration_table
+
+    folder = out or Path("runs") / checked.name
+    found = check_calibration(checked, out=folder, allow_code=allow_code, progress=Progress() if quiet else visible_progress())
+    if as_json:
+        show_json(found.to_dict())
+    else:
+        show(calibration_table(found.to_dict()), f"Drawn: {folder / 'calibration.html'}")
+
+
 def techniques(
     name: Annotated[str | None, typer.Argument(metavar="NAME", help="One technique, in full.", show_default=False)] = None,
     as_json: AsJson = False,

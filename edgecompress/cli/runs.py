@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from edgecompress.cli.failures import NOT_RANKED
-from edgecompress.cli.options import AsJson
+from edgecompress.cli.options import AllowCode, AsJson
 from edgecompress.cli.output import check_place, say, show, show_json
 
 
@@ -70,3 +70,24 @@ def bundle(
         show_json({"path": str(path), "bytes": path.stat().st_size, "files": sorted(files)})
     else:
         show(f"{path}: {path.stat().st_size:,} bytes, {len(files)} files. On the board: unzip it, then python3 benchmark_device.pyz")
+
+
+def debug(
+    run: RunPath,
+    samples: Annotated[int, typer.Option(metavar="N", min=1, max=10_000, help="Validation samples to compare on.")] = 32,
+    allow_code: AllowCode = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compares Keras model and file of a run layer by layer: which layers do harm, what kind of error they make, what to change."""
+    from edgecompress.progress import visible_progress
+    from edgecompress.quiet import without_noise
+    from edgecompress.store import write_atomic
+
+    with without_noise():
+        from edgecompress.debugging import debug_run
+        from edgecompress.report.debug_page import render_debug
+        from edgecompress.report.table import debug_table
+
+        found = debug_run(run, most_samples=samples, allow_code=allow_code, progress=visible_progress()).to_dict()
+        write_atomic(run / "debug.html", render_debug(found))
+    show_json(found) if as_json else show(debug_table(found), f"Drawn: {run / 'debug.html'}")

@@ -138,6 +138,14 @@ class Split:
             inputs, targets = zip(*self.dataset(NUM_ARRAY_BATCH).as_numpy_iterator(), strict=True)
         return each(lambda *parts: np.concatenate(parts), *inputs), np.concatenate(targets)
 
+    def some(self, number: int) -> Samples:
+        """Inputs of at most `number` samples, evenly spread over the split: float32 [n, ...], or such arrays by name."""
+        chosen = min(number, len(self))
+        with self.readable():
+            inputs, _ = next(iter(self.dataset(chosen, order=np.arange(chosen) * len(self) // chosen)))
+        samples: Samples = each(lambda part: part.numpy(), inputs)
+        return samples
+
     @contextmanager
     def readable(self) -> Iterator[None]:
         """For the time that a dataset of the split is iterated: samples that have become unreadable since they were checked are named.

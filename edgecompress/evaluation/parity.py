@@ -8,24 +8,20 @@ something is wrong with it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from edgecompress.backend import keras, tf
-from edgecompress.device.quantization import dequantize, quantize
-from edgecompress.device.runtime import TensorSpec, TfliteModel
-from edgecompress.graph.layers import wrapped_layer
-from edgecompress.graph.order import nodes_in_order
-from edgecompress.samples import Samples, each, names_in_file, ordered
+from edgecompress.backend import keras
+from edgecompress.device.runtime import TensorSpec
+from edgecompress.evaluation.layer_walk import Recording, record, walk
+from edgecompress.samples import Samples
 
 LEAST_SNR_DB = 10.0  # a healthy 8-bit layer has 20 to 60
 MOST_SUSPECTS = 8  # tensors that are tried without
 MOST_ERROR_STEPS = 2.0  # a layer of tiny values may have a low ratio and still be right to the last integer step
-TRANSPARENT = ("QuantizeLayer", "Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "GaussianDropout", "GaussianNoise")
 
 
 @dataclass(frozen=True)
@@ -74,8 +70,6 @@ def weakest(parities: Sequence[LayerParity]) -> LayerParity | None:
 def compare_layers(model: keras.Model, file: Path, samples: Samples, tensors: Mapping[str, int]) -> list[LayerParity]:
     """Compares the outputs of all layers that the file has a tensor for, in the order of the model.
 
-    The file runs with the runtime's built-in kernels: a delegate does not show what it computes inside.
-
     Args:
         model: what was converted.
         file: the .tflite, with a batch of 1.
@@ -86,20 +80,18 @@ def compare_layers(model: keras.Model, file: Path, samples: Samples, tensors: Ma
         DeviceFault: the file does not run.
         ModelError: the inputs of the file cannot be told apart.
     """
-    tflite = TfliteModel(file, kernels="builtin", keep_tensors=True)
-    specs = tflite.tensor_specs()
-    names = names_in_file(file, each(lambda values: values.shape[1:], samples))
-    stored_inputs = [quantize(values, spec) for values, spec in zip(ordered(samples, names), tflite.inputs, strict=True)]
-    stored = _run_file(tflite, stored_inputs, {index: specs[index] for index in tensors.values()})
-    real = [dequantize(values, spec) for values, spec in zip(stored_inputs, tflite.inputs, strict=True)]
-    source: Samples = dict(zip(names, real, strict=True)) if isinstance(samples, Mapping) else real[0]
-    from_input = {layer: output for layer, output, _ in _walk(model, samples, {})}
+    return compare_recorded(model, record(file, samples, tensors), samples, tensors)
+
+
+def compare_recorded(model: keras.Model, recording: Recording, samples: Samples, tensors: Mapping[str, int]) -> list[LayerParity]:
+    """`compare_layers` of what a file had."""
+    from_input = {layer: output for layer, output, _ in walk(model, samples, {})}
 
     def measure(chosen: Mapping[str, int]) -> list[LayerParity]:
-        values = {layer: stored[index] for layer, index in chosen.items()}
+        values = recording.of_layers(chosen)
         return [
-            _parity(layers, specs[chosen[layer]], output, values[layer], from_input[layer])
-            for layer, output, layers in _walk(model, source, values)
+            _parity(layers, recording.specs[chosen[layer]], output, values[layer], from_input[layer])
+            for layer, output, layers in walk(model, recording.samples, values)
             if layer in values
         ]
 
@@ -122,39 +114,6 @@ def _without_false_tensors(measure: Callable[[Mapping[str, int]], list[LayerPari
         if 0 < before >= after:
             tensors, parities = fewer, others
     return parities
-
-
-def _run_file(tflite: TfliteModel, inputs: Sequence[np.ndarray], specs: Mapping[int, TensorSpec]) -> dict[int, np.ndarray]:
-    """Real values of tensors for all samples, [n, ...]."""
-    found: dict[int, list[np.ndarray]] = {index: [] for index in specs}
-    for row in range(len(inputs[0])):
-        tflite.invoke([values[row : row + 1] for values in inputs])
-        for index, spec in specs.items():
-            found[index].append(dequantize(tflite.get_tensor(index), spec))
-    return {index: np.concatenate([np.atleast_1d(value) for value in values]) for index, values in found.items()}
-
-
-def _walk(model: keras.Model, samples: Samples, values: Mapping[str, np.ndarray]) -> Iterator[tuple[str, np.ndarray, tuple[str, ...]]]:
-    """Calls the layers one after the other; after a layer in `values`, these stand for its output.
-
-    Yields:
-        Layer, the output that Keras computed, and the layers that it was computed with since the last value that was put in.
-    """
-    given = ordered(samples, model.input_names)
-    outputs: dict[str, Any] = {str(id(tensor)): tf.constant(part) for tensor, part in zip(model.inputs, given, strict=True)}
-    since: dict[str, tuple[str, ...]] = {}
-    for node in nodes_in_order(model):
-        arguments, keywords = node.map_arguments({identity: [value] * len(node.flat_input_ids) for identity, value in outputs.items()})
-        results = tf.nest.flatten(node.layer(*arguments, **keywords))
-        layer = wrapped_layer(node.layer)
-        before = dict.fromkeys(name for identity in node.flat_input_ids for name in since.get(identity, ()))
-        layers = (*before, *(() if type(layer).__name__ in TRANSPARENT else (layer.name,)))
-        if len(results) == 1:
-            yield layer.name, results[0].numpy(), layers
-        if layer.name in values:
-            results, layers = [tf.reshape(values[layer.name], results[0].shape)], ()
-        for identity, result in zip(node.flat_output_ids, results, strict=True):
-            outputs[identity], since[identity] = result, layers
 
 
 def _parity(layers: tuple[str, ...], spec: TensorSpec, expected: np.ndarray, received: np.ndarray, from_input: np.ndarray) -> LayerParity:

@@ -26,12 +26,12 @@ def stage_parameters(report: Report) -> Plot:
     def paint(axes: Axes) -> None:
         axes.barh(range(len(totals)), totals, height=BAR_HEIGHT, color=FINAL, alpha=0.28, linewidth=0)
         axes.barh(range(len(totals)), nonzero, height=BAR_HEIGHT, color=FINAL)
-        _without_axis(axes, max(totals))
+        without_axis(axes, max(totals))
         for row, (total, number) in enumerate(zip(totals, nonzero, strict=True)):
-            _write(axes, row, short_count_text(number), at=total)
+            write(axes, row, short_count_text(number), at=total)
 
     title = "Non-zero parameters after each stage (pale: zeros)"
-    return _row_plot("stage_parameters", title, [stage_label(stage) for stage in report.stages], paint)
+    return row_plot("stage_parameters", title, [stage_label(stage) for stage in report.stages], paint)
 
 
 def stage_bytes(report: Report) -> Plot:
@@ -42,11 +42,11 @@ def stage_bytes(report: Report) -> Plot:
 
     def paint(axes: Axes) -> None:
         axes.barh(range(len(rows)), [size for _, size, _ in rows], height=BAR_HEIGHT, color=[colour for _, _, colour in rows])
-        _without_axis(axes, max(size for _, size, _ in rows))
+        without_axis(axes, max(size for _, size, _ in rows))
         for row, (_, size, _) in enumerate(rows):
-            _write(axes, row, bytes_text(size), at=size)
+            write(axes, row, bytes_text(size), at=size)
 
-    return _row_plot("stage_bytes", "Bytes: weights as float32 after each stage, then the files", [name for name, _, _ in rows], paint)
+    return row_plot("stage_bytes", "Bytes: weights as float32 after each stage, then the files", [name for name, _, _ in rows], paint)
 
 
 def stage_metric(report: Report) -> Plot | None:
@@ -63,13 +63,13 @@ def stage_metric(report: Report) -> Plot | None:
         axes.axvline(values[0], color=INK, alpha=0.35, linewidth=1, dashes=(2, 3))
         axes.plot(values, range(len(values)), color=INK, alpha=0.3, linewidth=1.2)
         axes.plot(values, range(len(values)), "o", color=FINAL, markersize=6)
-        _without_axis(axes)
+        without_axis(axes)
         axes.set_xlim(*span(metric, values))
         axes.grid(axis="y")
         for row, value in enumerate(values):
-            _write(axes, row, metric_text(metric, value))
+            write(axes, row, metric_text(metric, value))
 
-    return _row_plot("stage_metric", f"{metric_title(metric)} on validation after each stage", [name for name, _ in known], paint)
+    return row_plot("stage_metric", f"{metric_title(metric)} on validation after each stage", [name for name, _ in known], paint)
 
 
 def latency(report: Report) -> Plot | None:
@@ -88,7 +88,7 @@ def latency(report: Report) -> Plot | None:
         axes.grid(axis="x")
 
     title = "Latency in ms: p50 (mark), its 95 % interval (pale), p95 (tick)"
-    return _row_plot("latency", title, _latency_labels(report, entries), paint, width=WIDE, right=80, bottom=24)
+    return row_plot("latency", title, _latency_labels(report, entries), paint, width=WIDE, right=80, bottom=24)
 
 
 def _latency_labels(report: Report, entries: Sequence[BenchmarkEntry]) -> list[str]:
@@ -110,7 +110,7 @@ def _paint_latency(axes: Axes, row: int, entry: BenchmarkEntry) -> None:
     if entry.p50_interval_ms is not None:
         axes.plot(entry.p50_interval_ms, [row, row], color=colour, linewidth=6, alpha=0.35, solid_capstyle="butt")
     axes.plot([p50_ms], [row], MARKERS.get(entry.model, "o"), color=colour, markersize=7)
-    _write(axes, row, f"{ms_text(p50_ms)} ms")
+    write(axes, row, f"{ms_text(p50_ms)} ms")
 
 
 def layer_bytes(report: Report) -> Plot | None:
@@ -128,11 +128,11 @@ def layer_bytes(report: Report) -> Plot | None:
         for row, (_, baseline, final) in enumerate(shown):
             axes.barh([row - 0.17], [baseline], height=BAR_HEIGHT / 2, color=BASELINE)
             axes.barh([row + 0.17], [final], height=BAR_HEIGHT / 2, color=FINAL)
-            _write(axes, row, f"{bytes_text(baseline)} → {bytes_text(final)}", at=max(baseline, final))
-        _without_axis(axes, max(max(baseline, final) for _, baseline, final in shown))
+            write(axes, row, f"{bytes_text(baseline)} → {bytes_text(final)}", at=max(baseline, final))
+        without_axis(axes, max(max(baseline, final) for _, baseline, final in shown))
 
     title = "Bytes of each layer's weights: float32 baseline (grey, above) and final file (blue, below)"
-    return _row_plot("layer_bytes", title, [name for name, _, _ in shown], paint, width=WIDE, right=112)
+    return row_plot("layer_bytes", title, [name for name, _, _ in shown], paint, width=WIDE, right=112)
 
 
 def span(metric: str, values: Sequence[float]) -> tuple[float, float]:
@@ -143,7 +143,7 @@ def span(metric: str, values: Sequence[float]) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def _row_plot(
+def row_plot(
     name: str,
     title: str,
     labels: Sequence[str],
@@ -165,7 +165,7 @@ def _row_plot(
     return draw(name, title, size, (text_pixels(shown) + 8, right, 4, bottom), paint_rows)
 
 
-def _without_axis(axes: Axes, largest: float | None = None) -> None:
+def without_axis(axes: Axes, largest: float | None = None) -> None:
     """No numbers below: every row says its own. `largest`: the longest bar, which fills the width."""
     axes.xaxis.set_visible(False)
     axes.spines["bottom"].set_visible(False)
@@ -173,7 +173,7 @@ def _without_axis(axes: Axes, largest: float | None = None) -> None:
         axes.set_xlim(0, largest or 1)
 
 
-def _write(axes: Axes, row: int, text: str, *, at: float | None = None) -> None:
+def write(axes: Axes, row: int, text: str, *, at: float | None = None) -> None:
     """A row's value in words: beside the end of its bar, or, without one, at the right edge."""
     point = (1.0, row) if at is None else (at, row)
     coordinates = ("axes fraction", "data") if at is None else ("data", "data")

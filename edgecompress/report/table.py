@@ -10,7 +10,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from edgecompress.report.calibration import calibration_block
 from edgecompress.report.course import stage_notes, stages_table
+from edgecompress.report.debug import MOST_ROWS, debug_block
 from edgecompress.report.document import Cell, Table, without
 from edgecompress.report.latency import speedup
 from edgecompress.report.schema import Report, SensitivityReport
@@ -32,6 +34,26 @@ def sensitivity_table(values: dict[str, Any]) -> RenderableType:
     found = SensitivityReport.model_validate(values)
     block = sensitivity_block("sensitivity", "", found)
     return Group(*(words(paragraph) for paragraph in block.paragraphs), *(terminal_table(table) for table in block.tables))
+
+
+def calibration_table(values: dict[str, Any]) -> RenderableType:
+    """What is wrong with calibration samples, and the curve, for the terminal.
+
+    Args:
+        values: `CalibrationCheck.to_dict()`.
+    """
+    block = calibration_block(values)
+    return Group(*(terminal_table(table) for table in block.tables), *(words(paragraph) for paragraph in block.paragraphs))
+
+
+def debug_table(values: dict[str, Any]) -> RenderableType:
+    """Layers by harm for the terminal.
+
+    Args:
+        values: `Debugged.to_dict()`.
+    """
+    block = debug_block(values, most=MOST_ROWS)
+    return Group(*(terminal_table(table) for table in block.tables), *(words(paragraph) for paragraph in block.paragraphs))
 
 
 def summary_table(report: Report) -> RenderableType:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edgecompress.backend import tf
-from edgecompress.calibration import read_calibration
+from edgecompress.calibration.reading import read_calibration
 from edgecompress.errors import DataError, RecipeError
 
 

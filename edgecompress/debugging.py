@@ -1,0 +1,165 @@
+"""`edgecompress debug`: which layers of a finished run's file do harm, what kind of error they make, and what to change in the recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from edgecompress.backend import keras
+from edgecompress.data import load_data
+from edgecompress.device import DeviceFault
+from edgecompress.errors import DataError, ModelError
+from edgecompress.evaluation.layer_harm import LayerHarm, layer_harms
+from edgecompress.evaluation.layer_walk import record, walk
+from edgecompress.evaluation.parity import snr_db
+from edgecompress.export import convert
+from edgecompress.graph.layers import wrapped_layer
+from edgecompress.models import load_model
+from edgecompress.progress import Progress
+from edgecompress.recipe import load_recipe
+from edgecompress.recipe.schema import Recipe
+from edgecompress.report import Report
+from edgecompress.report.schema import StageReport
+from edgecompress.samples import Samples, num_samples
+from edgecompress.store import STAGES, stage_name
+
+LEAST_SHARE = 0.1  # of the output's noise, for a layer to be worth advice
+MUCH_SHIFT, MUCH_CLIPPED, LITTLE_RANGE = 0.3, 0.005, 0.5
+GOOD_SNR_DB = 40.0  # of the output: 8 bits rarely do better
+
+
+@dataclass(frozen=True)
+class Debugged:
+    """What `debug` found.
+
+    Attributes:
+        name: of the run.
+        format: of the file.
+        num_samples: of the validation split, that all figures are taken on.
+        output_snr_db: of the file's output against the Keras model's; infinite where both are equal.
+        harms: per layer, the most harmful first.
+        trained: layer -> signal-to-noise ratio in dB of its output in the quantize-aware model against the float model before it; empty
+            without such a stage.
+        advice: what to change in the recipe, the most promising first.
+    """
+
+    name: str
+    format: str
+    num_samples: int
+    output_snr_db: float
+    harms: tuple[LayerHarm, ...]
+    trained: dict[str, float]
+    advice: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """For `--json`."""
+        layers = [
+            {"name": harm.name, **{key: value for key, value in asdict(harm).items() if key != "parity"}}
+            | ({} if harm.parity is None else {key: value for key, value in asdict(harm.parity).items() if key != "layers"})
+            for harm in self.harms
+        ]
+        return {
+            "name": self.name, "format": self.format, "num_samples": self.num_samples, "output_snr_db": self.output_snr_db,
+            "layers": layers, "trained": self.trained, "advice": list(self.advice),
+        }  # fmt: skip
+
+
+def debug_run(folder: Path, *, most_samples: int = 32, allow_code: bool = False, progress: Progress | None = None) -> Debugged:
+    """Compares the last Keras model of a run with its file, layer by layer, on samples of the validation split.
+
+    The file is converted again, with the names that the run's own has lost; both compute the same.
+
+    Args:
+        folder: of a finished run.
+        most_samples: how many samples to look at; all outputs of all layers are held for them.
+        allow_code: the recipe's own code may run.
+        progress: where bars go.
+
+    Raises:
+        DataError: no finished run is there, or its data have changed.
+        ModelError: the layers cannot be compared.
+    """
+    progress, report = progress or Progress(), Report.load(folder)
+    recipe = load_recipe(folder / "recipe.lock.yaml")
+    with progress.task("loading data and model"):
+        data = load_data(recipe.data, recipe.task, seed=recipe.seed, allow_code=allow_code)
+        if data.fingerprint != report.data.fingerprint:
+            raise DataError(f"{folder}: the data must be those of the run. Received: others, since the run was made.")
+        model = _stage_model(folder, report.stages[-1], allow_code)
+    conversion = convert(
+        model, recipe.export, calibration=data.calibration.arrays()[0], progress=progress, runtime=recipe.target.runtime
+    )  # fmt: skip
+    samples = data.validation.some(most_samples)
+    with TemporaryDirectory(prefix="edgecompress-") as place, progress.task("comparing layers", total=len(conversion.tensors)) as bar:
+        path = Path(place, "model.tflite")
+        path.write_bytes(conversion.content)
+        try:
+            recording = record(path, samples, conversion.tensors)
+        except DeviceFault as fault:
+            raise ModelError(f"{folder}: the layers cannot be compared: {fault.reason}") from fault
+        harms = layer_harms(model, recording, samples, conversion.tensors, bar.advance)
+    output = next((harm.parity.snr_from_input_db for harm in harms if harm.parity and harm.parity.layers[-1] == _last_layer(model)), None)
+    if output is None:
+        raise ModelError(f"{folder}: the layers cannot be compared: the output of the model was not found in the file.")
+    trained = _trained(folder, report, model, samples, allow_code)
+    return Debugged(recipe.name, recipe.export.format, num_samples(samples), output, tuple(harms), trained, advise(harms, output, recipe))
+
+
+def _stage_model(folder: Path, stage: StageReport, allow_code: bool) -> keras.Model:
+    """What a stage left."""
+    return load_model(folder / STAGES / stage_name(stage.index, stage.technique) / "model.h5", allow_code=allow_code)
+
+
+def _last_layer(model: keras.Model) -> str:
+    return str(wrapped_layer(model.outputs[0]._keras_history.layer).name)
+
+
+def _trained(folder: Path, report: Report, model: keras.Model, samples: Samples, allow_code: bool) -> dict[str, float]:
+    """How far quantize-aware training moved each layer's output from the float model's."""
+    index = next((stage.index for stage in report.stages if stage.technique == "quantize_aware"), None)
+    if index is None:
+        return {}
+    before = _stage_model(folder, report.stages[index - 1], allow_code)
+    outputs = {layer: output for layer, output, _ in walk(before, samples, {})}
+    return {
+        layer: snr_db(outputs[layer], outputs[layer] - output)
+        for layer, output, _ in walk(model, samples, {})
+        if layer in outputs and outputs[layer].shape == output.shape
+    }
+
+
+def advise(harms: Sequence[LayerHarm], output_snr_db: float, recipe: Recipe) -> tuple[str, ...]:
+    """What to change in a recipe, for layers that make a tenth of the output's noise or more.
+
+    Args:
+        harms: the most harmful first.
+        output_snr_db: of the file.
+        recipe: what it has already is not said again.
+    """
+    if output_snr_db >= GOOD_SNR_DB:
+        return (f"nothing: the output has {output_snr_db:.1f} dB, which 8 bits seldom pass",)
+    stages: set[str] = {stage.technique for stage in recipe.stages}
+    advice = [words for harm in harms if harm.share >= LEAST_SHARE and harm.parity is not None for words in _cures(harm, stages)]
+    if not advice:
+        advice = ["no layer stands out: all of them round alike"]
+    if "quantize_aware" not in stages and recipe.export.format == "int8":
+        advice.append("- quantize_aware: {train: {epochs: 2, distill: true}} as the last stage: training makes up for rounding everywhere")
+    return tuple(dict.fromkeys(advice))
+
+
+def _cures(harm: LayerHarm, stages: set[str]) -> list[str]:
+    """Of one layer, by the kind of its error."""
+    share = f"{harm.name} makes {harm.share:.0%} of the output's noise"
+    found = []
+    if harm.shift > MUCH_SHIFT and "correct_bias" not in stages:
+        found.append(f"- correct_bias: {share}, {harm.shift:.0%} of it a constant per channel, which a bias takes away")
+    if harm.clipped > MUCH_CLIPPED:
+        found.append(f"data.calibration: {share}, and {harm.clipped:.1%} of its values lie outside its range: calibrate on more samples")
+    if harm.range_used is not None and harm.range_used < LITTLE_RANGE:
+        found.append(
+            f"export.ranges: {share}, and all but a few outliers use {harm.range_used:.0%} of its range: percentile or mse cut them off"
+        )
+    return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from html import escape
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -33,8 +34,7 @@ def render_ablation(values: Mapping[str, Any]) -> str:
     Args:
         values: `Ablation.to_dict()`.
     """
-    with plot_style():
-        drawings = {"waterfall_bytes": _waterfall(values, "bytes"), "waterfall_metric": _waterfall(values, "metric")}
+    drawings = _draw(values)
     blocks = [
         Block("waterfall", "From no stage to all", ("Stage by stage, in the order of the recipe.",), plots=tuple(drawings)),
         Block("without", "Each stage left out", (NEED,), tables=(ablation_rows(values, LEFT_OUT),)),
@@ -42,6 +42,15 @@ def render_ablation(values: Mapping[str, Any]) -> str:
     if any(found["line"]["kind"] == "order" for found in values["measured"]):
         blocks.append(Block("orders", "Other orders", tables=(ablation_rows(values, "order"),)))
     return render_page("edgecompress ablate", values["name"], [f"version {__version__}"], [], blocks, drawings)
+
+
+def ablation_fragment(values: Mapping[str, Any]) -> str:
+    """The drawings and the table as an HTML fragment, for notebooks."""
+    table = ablation_rows(values, LEFT_OUT)
+    rows = [table.names, *([cell.text for cell in row] for row in table.rows)]
+    body = "".join(f"<tr>{''.join(f'<td>{escape(text)}</td>' for text in row)}</tr>" for row in rows)
+    figures = "".join(f"<figure>{escape(plot.title)}{plot.svg}</figure>" for plot in _draw(values).values())
+    return f'<div style="max-width: 480px">{figures}</div><table>{body}</table>'
 
 
 def ablation_rows(values: Mapping[str, Any], kind: str) -> Table:
@@ -61,6 +70,11 @@ def ablation_rows(values: Mapping[str, Any], kind: str) -> Table:
     )
     rows = [_cells(found, metric) for found in [whole, *_of(values, kind)]]
     return make_table(columns, rows)
+
+
+def _draw(values: Mapping[str, Any]) -> dict[str, Plot]:
+    with plot_style():
+        return {f"waterfall_{key}": _waterfall(values, key) for key in ("bytes", "metric")}
 
 
 def _cells(found: Mapping[str, Any], metric: str) -> list[str]:

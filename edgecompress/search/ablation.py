@@ -74,6 +74,12 @@ class Ablation:
         """For `ablation.json`."""
         return asdict(self)
 
+    def _repr_html_(self) -> str:
+        """The waterfall, for notebooks."""
+        from edgecompress.report.ablation_page import ablation_fragment
+
+        return ablation_fragment(self.to_dict())
+
     def of(self, kind: str) -> list[Measured]:
         """The lines of one kind."""
         return [found for found in self.measured if found.line.kind == kind]

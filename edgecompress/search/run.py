@@ -82,6 +82,7 @@ def search_recipe(recipe: Recipe, options: SearchOptions, progress: Progress) ->
         with progress.task("loading TensorFlow and Optuna"):
             from edgecompress.search.contradictions import check_goals
             from edgecompress.search.findings import find
+            from edgecompress.search.goals import left_to_the_run
             from edgecompress.search.loop import Worker
             from edgecompress.search.stage_cache import StageCache
             from edgecompress.search.study import default_storage, open_study
@@ -90,6 +91,8 @@ def search_recipe(recipe: Recipe, options: SearchOptions, progress: Progress) ->
         cache = StageCache(options.cache or folder / "cache")
         with progress.task("checking the goals"):
             check_goals(recipe, allow_code=options.allow_code)
+        for name in left_to_the_run(recipe):
+            progress.say(f"goal.{name} is of another host: no trial is judged by it, the run of the chosen recipe is")
         worker = Worker(recipe, study, cache, allow_code=options.allow_code)
         worker.work(progress)
         findings = find(recipe, worker.slots())
@@ -172,8 +175,10 @@ def _run_chosen(recipe: Recipe, findings: Findings, folder: Path, cache: Any, op
     """The chosen recipe as an ordinary run, its stages lent by the cache: test split, verdict and latency for real."""
     from edgecompress.recipe import load_recipe
     from edgecompress.runs import run_recipe
+    from edgecompress.search.lease import measuring
 
     path = folder / f"{CHOSEN}.yaml"
     if findings.choice is not None:
         cache.lend(findings.choice.stages, folder / CHOSEN)
-    return run_recipe(load_recipe(path), out=folder / CHOSEN, allow_code=options.allow_code, progress=progress)
+    with measuring():  # other workers may still train here
+        return run_recipe(load_recipe(path), out=folder / CHOSEN, allow_code=options.allow_code, progress=progress)

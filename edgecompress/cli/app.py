@@ -30,7 +30,7 @@ COMMANDS: dict[str, tuple[Callable[..., Any], str]] = {
     "check": (recipes.check, "edgecompress check recipes/*.yaml"),
     "plan": (recipes.plan, "edgecompress plan recipes/quickstart.yaml"),
     "sensitivity": (recipes.sensitivity, "edgecompress sensitivity recipes/quickstart.yaml"),
-    "search": (searches.search, "edgecompress search recipes/digits_search_int8.yaml --set search.trials=8"),
+    "search": (searches.search, "edgecompress search recipes/digits_search.yaml --set search.trials=8"),
     "ablate": (searches.ablate, "edgecompress ablate runs/quickstart"),
     "calibration": (recipes.calibration, "edgecompress calibration recipes/quickstart.yaml"),
     "inspect": (models.inspect, "edgecompress inspect runs/quickstart/model.tflite --json"),

@@ -86,7 +86,7 @@ def test_page_shows_every_trial_that_has_a_place(searched, found):
     assert "5 of 5 trials" in page
     assert "<title>trial 0; accuracy" in page
     assert "rejected before training" in page
-    assert page.count("http") == page.count("http://www.w3.org")
+    assert "://" not in page  # nothing is loaded
 
 
 def test_second_call_draws_nothing_and_more_trials_go_on(searched, found, capsys):

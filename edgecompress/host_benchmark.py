@@ -226,5 +226,6 @@ def merge(report: Report, entries: Sequence[BenchmarkEntry]) -> Report:
     replaced = {entry.host for entry in new}
     merged = [*(entry for entry in report.benchmark if entry.host not in replaced), *new]
     drop = report.verdict.test.drop if report.verdict else None
-    goals = judge_goals(Goal.model_validate(report.recipe.get("goal") or {}), report.artifact.model_dump(), drop, merged)
+    goal = Goal.model_validate(report.recipe.get("goal") or {})
+    goals = judge_goals(goal, report.artifact.model_dump(), drop, merged, report.stages[-1].macs if report.stages else None)
     return report.model_copy(update={"benchmark": merged, "goals": goals})

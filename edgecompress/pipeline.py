@@ -45,7 +45,7 @@ from edgecompress.report.schema import Report, StageReport
 from edgecompress.sensitivity import Sensitivity
 from edgecompress.shrinking import shrink_export
 from edgecompress.stage import Context, StageResult, State
-from edgecompress.store import RunFolder, content_key, stage_name
+from edgecompress.store import RunFolder, StageFolder, Stages, content_key, stage_name
 from edgecompress.techniques import baseline as baseline_stage
 from edgecompress.techniques.baseline import bring_model
 from edgecompress.techniques.distill import teach
@@ -57,11 +57,16 @@ NUM_HARM_SAMPLES = 32  # that say which layers of a file do harm
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What all stages of one run share. `loaded` is the model of a file, before anything was done to it."""
+    """What all stages of one run share.
+
+    Attributes:
+        stages: where they are kept.
+        loaded: the model of a file, before anything was done to it.
+    """
 
     recipe: Recipe
     data: Data
-    store: RunFolder
+    stages: Stages
     progress: Progress
     threads: int
     allow_code: bool
@@ -207,8 +212,15 @@ def run_technique(
     key = content_key(
         state.key, index, name, TECHNIQUES[name].version, config.model_dump(mode="json", exclude={"id"}), _file_hashes(config),
         surroundings.recipe.data.calibration,  # a stage may look at the calibration samples, which the data's fingerprint leaves out
+        *_of_file(config, surroundings.recipe),
     )  # fmt: skip
     return _run_stage(surroundings, index, name, config.id, key, partial(apply, state.model, config), state.keeps, baseline)
+
+
+def _of_file(config: StageConfig, recipe: Recipe) -> list[Any]:
+    """What a stage that fills a budget of bytes or time depends on besides: the form of the file."""
+    rehearses = isinstance(config, Removal) and config.kind in ("size_kb", "latency_ms")
+    return [recipe.export.model_dump(mode="json")] if rehearses else []
 
 
 def _file_hashes(config: Any) -> list[str | None]:
@@ -224,12 +236,21 @@ def _run_stage(
     work: Callable[[Context], StageResult], keeps: tuple[Keep, ...], baseline: keras.Model | None,
 ) -> tuple[State, StageReport]:  # fmt: skip
     """Does the work of one stage, or takes what an earlier call did."""
-    folder, progress = surroundings.store.stage(index, technique, key), surroundings.progress
+    with surroundings.stages.stage(index, technique, key).claimed() as folder:
+        return _stage_in(folder, surroundings, index, technique, identifier, work, keeps, baseline)
+
+
+def _stage_in(
+    folder: StageFolder, surroundings: Surroundings, index: int, technique: str, identifier: str | None,
+    work: Callable[[Context], StageResult], keeps: tuple[Keep, ...], baseline: keras.Model | None,
+) -> tuple[State, StageReport]:  # fmt: skip
+    """The same, in a folder of its own."""
+    progress = surroundings.progress
     if (kept := load_stage(folder, allow_code=surroundings.allow_code)) is not None:
         report, model, kept_keeps = kept
         report = report.model_copy(update={"id": identifier})
         progress.say(f"{_one_line(report)}  (kept from an earlier run)")
-        return State(model, kept_keeps, key), report
+        return State(model, kept_keeps, folder.key), report
     started = time.monotonic()
     warnings: list[str] = []
 
@@ -247,7 +268,7 @@ def _run_stage(
     save_stage(folder, result, report)
     gc.collect()  # the graphs and the optimizer of a training are cyclic garbage
     progress.say(_one_line(report))
-    return State(result.model, result.keeps, key), report
+    return State(result.model, result.keeps, folder.key), report
 
 
 def _one_line(report: StageReport) -> str:

@@ -13,6 +13,8 @@ _HOMES = {
     "compress": "edgecompress.runs",
     "Run": "edgecompress.runs",
     "measure_sensitivity": "edgecompress.runs",
+    "run_search": "edgecompress.search",
+    "ablate": "edgecompress.search",
     "check_calibration": "edgecompress.calibration.study",
     "debug_run": "edgecompress.debugging",
     "benchmark": "edgecompress.benchmarking",

@@ -91,7 +91,7 @@ def deliver(
         "parity": parity, "layer_bytes": layer_bytes(models.baseline, models.final, file),
         "operators": operator_reports(parse(shrunk.content), file, conversions["final"].tensors, kernel_layers(models.final)),
         "benchmark": entries,
-        "goals": judge_goals(recipe.goal, artifact, judged["test"]["drop"], entries),
+        "goals": judge_goals(recipe.goal, artifact, judged["test"]["drop"], entries, stages[-1].macs),
         "warnings": [
             *data.warnings, *doubts, *(warning for stage in stages for warning in stage.warnings), *conversions["final"].warnings,
             *shrunk.warnings, *(edgetpu.warn(on_edge_tpu) if on_edge_tpu else []), *warnings, *broken(keeps), *departures,

@@ -11,7 +11,9 @@ from edgecompress.report.schema import BenchmarkEntry, GoalResult
 ROUNDING = 1e-9
 
 
-def judge_goals(goal: Goal, artifact: Mapping[str, Any], drop: float | None, entries: Sequence[BenchmarkEntry]) -> list[GoalResult]:
+def judge_goals(
+    goal: Goal, artifact: Mapping[str, Any], drop: float | None, entries: Sequence[BenchmarkEntry], macs: int | None
+) -> list[GoalResult]:
     """One result per limit that the recipe sets; what could not be measured is not met.
 
     Args:
@@ -19,6 +21,7 @@ def judge_goals(goal: Goal, artifact: Mapping[str, Any], drop: float | None, ent
         artifact: the `artifact` section of the report.
         drop: loss of the first metric on the test split, positive when the final file is worse.
         entries: the benchmark of the final file and the others.
+        macs: of the last Keras model; None where a layer has no formula.
     """
     results = []
     if goal.metric_drop is not None:
@@ -31,6 +34,8 @@ def judge_goals(goal: Goal, artifact: Mapping[str, Any], drop: float | None, ent
             results.append(_judge(name, limit.limit, getattr(entry, name) if entry else None))
     if goal.arena_kb is not None:
         results.append(_judge("arena_kb", goal.arena_kb, None if artifact["arena_bytes"] is None else artifact["arena_bytes"] / 1000))
+    if goal.macs is not None:
+        results.append(_judge("macs", goal.macs, macs))
     if goal.peak_rss_kb is not None:
         peaks = [entry.peak_rss_kb for entry in entries if entry.model == "final" and entry.peak_rss_kb is not None]
         results.append(_judge("peak_rss_kb", goal.peak_rss_kb, max(peaks, default=None)))

@@ -13,7 +13,7 @@ from functools import partial
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import BaseModel
@@ -45,10 +45,11 @@ from edgecompress.report.schema import Report, StageReport
 from edgecompress.sensitivity import Sensitivity
 from edgecompress.shrinking import shrink_export
 from edgecompress.stage import Context, StageResult, State
-from edgecompress.store import RunFolder, content_key, stage_name
+from edgecompress.store import RunFolder, StageFolder, Stages, content_key, stage_name
 from edgecompress.techniques import baseline as baseline_stage
 from edgecompress.techniques.baseline import bring_model
 from edgecompress.techniques.distill import teach
+from edgecompress.techniques.low_bits.sensitivity import measure_bits
 from edgecompress.techniques.structured.curves import measure_channels
 
 NUM_HARM_SAMPLES = 32  # that say which layers of a file do harm
@@ -56,11 +57,16 @@ NUM_HARM_SAMPLES = 32  # that say which layers of a file do harm
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What all stages of one run share. `loaded` is the model of a file, before anything was done to it."""
+    """What all stages of one run share.
+
+    Attributes:
+        stages: where they are kept.
+        loaded: the model of a file, before anything was done to it.
+    """
 
     recipe: Recipe
     data: Data
-    store: RunFolder
+    stages: Stages
     progress: Progress
     threads: int
     allow_code: bool
@@ -145,8 +151,10 @@ def climb_ladder(
     return climb(export.start, export.limit, state, len(stages), means)
 
 
-def measure_sensitivity(recipe: Recipe, store: RunFolder, progress: Progress, *, allow_code: bool) -> Sensitivity:
-    """Trains or loads the baseline of a recipe, as a run would, and measures all its groups of channels.
+def measure_sensitivity(
+    recipe: Recipe, store: RunFolder, progress: Progress, *, of: Literal["channels", "bits"], allow_code: bool
+) -> Sensitivity:  # fmt: skip
+    """Trains or loads the baseline of a recipe, as a run would, and measures all its groups of channels, or the bits of its layers.
 
     What the first stage that removes channels or neurons says of criterion and statistics holds; without one, its defaults.
 
@@ -155,12 +163,14 @@ def measure_sensitivity(recipe: Recipe, store: RunFolder, progress: Progress, *,
     """
     surroundings = prepare(recipe, store, progress, allow_code=allow_code)
     state, _ = run_baseline(surroundings)
+    context = surroundings.context(0, "sensitivity", state.model, state.keeps, store.path, progress.say)
+    if of == "bits":
+        return measure_bits(state.model, context)
     config = next((stage for stage in recipe.stages if isinstance(stage, Removal)), PruneChannels(fraction=0.5))
     graph = channel_graph(state.model)
     names = [group.name for group in graph.groups if not group.frozen.all()]
     if not names:
         raise ModelError(f"{state.model.name}: model must have a group of channels that can be cut. Received: none.")
-    context = surroundings.context(0, "sensitivity", state.model, state.keeps, store.path, progress.say)
     return measure_channels(state.model, graph, names, config.criterion, context, reestimate=config.reestimate)
 
 
@@ -202,8 +212,15 @@ def run_technique(
     key = content_key(
         state.key, index, name, TECHNIQUES[name].version, config.model_dump(mode="json", exclude={"id"}), _file_hashes(config),
         surroundings.recipe.data.calibration,  # a stage may look at the calibration samples, which the data's fingerprint leaves out
+        *_of_file(config, surroundings.recipe),
     )  # fmt: skip
     return _run_stage(surroundings, index, name, config.id, key, partial(apply, state.model, config), state.keeps, baseline)
+
+
+def _of_file(config: StageConfig, recipe: Recipe) -> list[Any]:
+    """What a stage that fills a budget of bytes or time depends on besides: the form of the file."""
+    rehearses = isinstance(config, Removal) and config.kind in ("size_kb", "latency_ms")
+    return [recipe.export.model_dump(mode="json")] if rehearses else []
 
 
 def _file_hashes(config: Any) -> list[str | None]:
@@ -219,12 +236,21 @@ def _run_stage(
     work: Callable[[Context], StageResult], keeps: tuple[Keep, ...], baseline: keras.Model | None,
 ) -> tuple[State, StageReport]:  # fmt: skip
     """Does the work of one stage, or takes what an earlier call did."""
-    folder, progress = surroundings.store.stage(index, technique, key), surroundings.progress
+    with surroundings.stages.stage(index, technique, key).claimed() as folder:
+        return _stage_in(folder, surroundings, index, technique, identifier, work, keeps, baseline)
+
+
+def _stage_in(
+    folder: StageFolder, surroundings: Surroundings, index: int, technique: str, identifier: str | None,
+    work: Callable[[Context], StageResult], keeps: tuple[Keep, ...], baseline: keras.Model | None,
+) -> tuple[State, StageReport]:  # fmt: skip
+    """The same, in a folder of its own."""
+    progress = surroundings.progress
     if (kept := load_stage(folder, allow_code=surroundings.allow_code)) is not None:
         report, model, kept_keeps = kept
         report = report.model_copy(update={"id": identifier})
         progress.say(f"{_one_line(report)}  (kept from an earlier run)")
-        return State(model, kept_keeps, key), report
+        return State(model, kept_keeps, folder.key), report
     started = time.monotonic()
     warnings: list[str] = []
 
@@ -242,7 +268,7 @@ def _run_stage(
     save_stage(folder, result, report)
     gc.collect()  # the graphs and the optimizer of a training are cyclic garbage
     progress.say(_one_line(report))
-    return State(result.model, result.keeps, key), report
+    return State(result.model, result.keeps, folder.key), report
 
 
 def _one_line(report: StageReport) -> str:

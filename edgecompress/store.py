@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from edgecompress.errors import RunLocked, StorageError
 
@@ -77,6 +77,11 @@ class StageFolder:
     key: str
     fresh: bool = False
 
+    @contextmanager
+    def claimed(self) -> Iterator[StageFolder]:
+        """Nobody else works in the folder that it gives, from entry to exit. Here whoever holds the run folder has seen to that."""
+        yield self
+
     def finished(self) -> dict[str, Any] | None:
         """The record of the finished stage, if there is one with this key that may be used."""
         if self.fresh:
@@ -120,6 +125,13 @@ def _read_json(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return value if isinstance(value, dict) else None
+
+
+class Stages(Protocol):
+    """Where stages are kept: a run folder, or a cache that several runs share."""
+
+    def stage(self, index: int, technique: str, key: str) -> StageFolder:
+        """Where stage `index` is kept, and works."""
 
 
 class RunFolder:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from edgecompress import __version__
-from edgecompress.cli import hosts, models, recipes, runs
+from edgecompress.cli import hosts, models, recipes, runs, searches
 from edgecompress.cli.failures import INTERRUPTED, report_failure
 
 DEBUG = "--debug"
@@ -30,6 +30,8 @@ COMMANDS: dict[str, tuple[Callable[..., Any], str]] = {
     "check": (recipes.check, "edgecompress check recipes/*.yaml"),
     "plan": (recipes.plan, "edgecompress plan recipes/quickstart.yaml"),
     "sensitivity": (recipes.sensitivity, "edgecompress sensitivity recipes/quickstart.yaml"),
+    "search": (searches.search, "edgecompress search recipes/digits_search.yaml --set search.trials=8"),
+    "ablate": (searches.ablate, "edgecompress ablate runs/quickstart"),
     "calibration": (recipes.calibration, "edgecompress calibration recipes/quickstart.yaml"),
     "inspect": (models.inspect, "edgecompress inspect runs/quickstart/model.tflite --json"),
     "convert": (models.convert, "edgecompress convert model.keras --format int8 --data calibration.npz"),

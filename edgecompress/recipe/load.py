@@ -38,8 +38,12 @@ def load_recipe(
     Raises:
         RecipeError: everything that is wrong, one line each: file, line, key, expectation, value.
     """
-    root = read_recipe(os.fspath(path), text)
-    root = apply_overrides(root, overrides or {})
+    return resolve_recipe(read_recipe(os.fspath(path), text), overrides or {}, allow_env)
+
+
+def resolve_recipe(root: Node, overrides: Mapping[str, Any], allow_env: Collection[str] = ()) -> Recipe:
+    """A checked recipe from the tree of a file and all that it extends; see `load_recipe`."""
+    root = apply_overrides(root, overrides)
     root = substitute_variables(root, os.environ, allow_env)
     root, problems = _with_flat_stages(root)
     return _checked(to_plain(root), problems, root)
@@ -80,6 +84,10 @@ def _checked(values: Mapping[str, Any], problems: list[Problem], root: Node | No
     if problems:
         raise recipe_error(problems, root)
     check_recipe(recipe, root)
+    if recipe.search is not None:
+        from edgecompress.recipe.space_rules import check_space  # which makes recipes itself
+
+        check_space(recipe, root)
     return recipe
 
 

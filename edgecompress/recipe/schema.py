@@ -8,6 +8,7 @@ from edgecompress.destination import DESTINATION_PATTERN
 from edgecompress.recipe.data import Data, Unlabelled
 from edgecompress.recipe.model import ApplicationModel, BuilderModel, FileModel, Model, PythonModel
 from edgecompress.recipe.preprocess import Augment, Mfcc, Preprocess
+from edgecompress.recipe.search import Search
 from edgecompress.recipe.section import LAYER_PATTERN, Section, Threads, parse_number
 from edgecompress.recipe.stages import Stage
 from edgecompress.recipe.stages.post_training import Kernels
@@ -16,7 +17,7 @@ from edgecompress.recipe.weight_types import LOW_BIT_FORMATS, MIXABLE, WeightTyp
 
 __all__ = [
     "METRIC_RISES", "ApplicationModel", "Augment", "Benchmark", "BuilderModel", "Data", "Export", "FileModel", "Goal", "LatencyGoal",
-    "Metric", "Mfcc", "Model", "Preprocess", "PythonModel", "Recipe", "Section", "Target", "Task", "Unlabelled",
+    "Metric", "Mfcc", "Model", "Preprocess", "PythonModel", "Recipe", "Search", "Section", "Target", "Task", "Unlabelled",
     "parse_number",
 ]  # fmt: skip
 
@@ -185,6 +186,7 @@ class Goal(Section):
     p50_ms: Latency | None = Field(default=None, description="median time of one invoke; a number, or {limit, host, threads}")
     p95_ms: Latency | None = Field(default=None, description="95th percentile of the times, like p50_ms; needs benchmark.runs >= 200")
     arena_kb: float | None = Field(default=None, gt=0, description="memory that the file's tensors take when they share it / 1000 bytes")
+    macs: float | None = Field(default=None, gt=0, description="multiply-accumulates of the last Keras model")
     peak_rss_kb: float | None = Field(default=None, gt=0, description="largest resident memory of the benchmark process / 1000 bytes")
 
 
@@ -206,3 +208,4 @@ class Recipe(Section):
     target: Target = Target()
     benchmark: Benchmark | None = Benchmark()
     goal: Goal = Goal()
+    search: Search | None = Field(default=None, description="what `edgecompress search` varies; a run ignores it")

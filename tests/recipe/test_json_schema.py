@@ -45,6 +45,8 @@ def test_every_recipe_of_the_package_is_valid_as_written_and_as_resolved(validat
         "data: {preprocess: {mfcc: {}}, words: [yes_word]}\nmodel: {train: {class_weights: {a: 2}}}\nextends: x",
         "stages: [cluster_weights, cluster_weights: null, prune_weights: {sparsity: '${s}'}]\nextends: x",
         "goal: {p95_ms: 2, p50_ms: {limit: 1}, size_kb: null}\nbenchmark: null\nextends: x",
+        "search: {space: {stages.cut.macs: {low: 0.2, high: '${h}'}, a.b: [[1], {c: 2}]}, order: [a, b]}\nextends: x",
+        "search: {space: {}, optional: [a], order: any, objectives: [accuracy], halving: null, first: [{a: 1}], minutes: 2.5}\nextends: x",
     ],
 )
 def test_what_a_user_may_write_is_valid(validator, text):

@@ -1,0 +1,139 @@
+"""What must hold of a `search:` block, found before anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from edgecompress.destination import LOCAL
+from edgecompress.errors import RecipeError
+from edgecompress.recipe.nodes import Node
+from edgecompress.recipe.problems import Problem, recipe_error
+from edgecompress.recipe.schema import METRIC_RISES, Recipe
+from edgecompress.recipe.search import MEASURES, Dimension
+from edgecompress.recipe.space import ORDER, USE, Chance, Space, ends, label, make_space, search_of
+from edgecompress.recipe.suggestions import did_you_mean, received
+
+# What says how a trial is judged must be the same for all of them.
+FIXED = ("name", "seed", "threads", "task", "target", "benchmark", "goal", "search", "vars", "extends")
+DATA_FIELDS = ("preprocess", "augment", "batch_size", "calibration", "inputs")  # the samples stay the same
+NUM_COMPLETIONS = 30  # draws of the other fields before a value counts as impossible
+
+
+def check_space(recipe: Recipe, root: Node | None = None) -> Space:
+    """Checks that every value of the space can stand in its field.
+
+    Args:
+        recipe: with a `search:` block.
+        root: the recipe as read, for file and line in messages.
+
+    Raises:
+        RecipeError: everything that is wrong, one line each.
+    """
+    problems = [*_stage_ids(recipe), *_objectives(recipe), *_fixed(recipe)]
+    if problems:
+        raise recipe_error(problems, root)
+    space = make_space(recipe)
+    problems = [*_values(space), *_first(space)]
+    if problems:
+        raise recipe_error(problems, root)
+    return space
+
+
+def objective_names(recipe: Recipe) -> list[str]:
+    """What the search wants; without a word of the user: the first metric, and a small file."""
+    return list(search_of(recipe).objectives) or [recipe.task.metrics[0], "size"]
+
+
+def rises(objective: str) -> bool:
+    """Whether more of it is better."""
+    return METRIC_RISES.get(objective, False)
+
+
+def _stage_ids(recipe: Recipe) -> Iterator[Problem]:
+    """Stages that may be left out or change places."""
+    search, ids = search_of(recipe), [stage.id for stage in recipe.stages if stage.id is not None]
+    ordered = search.order if isinstance(search.order, list) else []
+    for key, names in (("optional", search.optional), ("order", ordered)):
+        for index, name in enumerate(names):
+            if name not in ids:
+                expected = f"the id of a stage ({', '.join(ids) or 'none has one'})"
+                yield Problem(("search", key, index), f"{key} must name {expected}.{received(name)}{did_you_mean(name, ids)}")
+    if search.order == "any" and len(ids) < 2:
+        yield Problem(("search", "order"), f"order any needs two stages with an id.{received(ids)}")
+
+
+def _objectives(recipe: Recipe) -> Iterator[Problem]:
+    """What is wanted must be measured."""
+    known = [*recipe.task.metrics, *MEASURES]
+    for index, name in enumerate(search_of(recipe).objectives):
+        path = ("search", "objectives", index)
+        if name not in known:
+            yield Problem(path, f"objective must be one that is measured ({', '.join(known)}).{received(name)}{did_you_mean(name, known)}")
+        elif name == "latency" and (recipe.benchmark is None or LOCAL not in recipe.benchmark.hosts):
+            measured = None if recipe.benchmark is None else recipe.benchmark.hosts
+            yield Problem(path, f"objective latency must be measured by a benchmark with the host {LOCAL}.{received(measured)}")
+
+
+def _fixed(recipe: Recipe) -> Iterator[Problem]:
+    """Fields that every trial must share."""
+    for path in search_of(recipe).space:
+        parts = path.split(".")
+        if parts[0] in FIXED or (parts[0] == "data" and (len(parts) < 2 or parts[1] not in DATA_FIELDS)):
+            yield Problem(("search", "space", path), f"field must be one that may differ between trials.{received(path)}")
+
+
+def _values(space: Space) -> Iterator[Problem]:
+    """Every choice, and both ends of every range, must be possible in some recipe of the space."""
+    for path, dimension in space.fields.items():
+        for value in _samples(dimension):
+            fault = _fault(space, path, value)
+            if fault is not None:
+                yield Problem(("search", "space", path), fault)
+                break
+
+
+def _samples(dimension: Dimension) -> list[Any]:
+    return [label(value) for value in dimension.choices] if dimension.choices is not None else [dimension.low, dimension.high]
+
+
+def _fault(space: Space, path: str, value: Any) -> str | None:
+    """What is wrong with a value, whatever the other fields are; None where some recipe can have it."""
+    first = None
+    for seed in range(NUM_COMPLETIONS):
+        point = {path: value} if not seed else {**space.draw(Chance(seed)), path: value}
+        try:
+            space.recipe_at(point)
+        except RecipeError as error:
+            first = first or " ".join(str(error).splitlines()[0].removeprefix("--set: ").split())
+            if not seed and "key must be one of" in first:
+                return first
+        else:
+            return None
+    return first
+
+
+def _first(space: Space) -> Iterator[Problem]:
+    """Points that are given name what the space draws."""
+    search = search_of(space.recipe)
+    known = [*space.fields, *(f"{USE}{name}" for name in space.optional), *([ORDER] if space.orders else [])]
+    for index, point in enumerate(search.first):
+        for name, value in point.items():
+            path = ("search", "first", index, name)
+            if name not in known:
+                yield Problem(path, f"key must be one of {', '.join(known)}.{received(name)}{did_you_mean(name, known)}")
+            elif not _is_inside(space, name, value):
+                yield Problem(path, f"value must lie in the space.{received(value)}")
+
+
+def _is_inside(space: Space, name: str, value: Any) -> bool:
+    """Whether the space could draw it."""
+    if name == ORDER:
+        return value in space.orders
+    if name.startswith(USE):
+        return isinstance(value, bool)
+    dimension = space.fields[name]
+    if dimension.choices is not None:
+        return label(value) in [label(choice) for choice in dimension.choices]
+    low, high = ends(dimension)
+    return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high

@@ -1,0 +1,137 @@
+"""What a search found, as plain data: every trial, the Pareto front, the trial that is chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from edgecompress.recipe.schema import LatencyGoal, Recipe
+from edgecompress.recipe.space import search_of
+from edgecompress.recipe.space_rules import objective_names, rises
+from edgecompress.search.front import Candidate, dominates
+from edgecompress.search.loop import candidate, result_in
+from edgecompress.search.queue import WORKER, Slot
+from edgecompress.search.trial import Result, result_of
+
+LOST = "its workers died"
+
+
+@dataclass(frozen=True)
+class Tried:
+    """One trial.
+
+    Attributes:
+        number: of its slot, from 0; Optuna counts every attempt at one.
+        kind: complete, rejected, stopped or failed.
+        reason: why it is not complete.
+        point: what was drawn.
+        values: objective -> value; of the last short recovery for one that was stopped; empty where there is none.
+        misses: limit -> by how much it is missed, as a fraction; at most 0 where it is met.
+        on_front: complete, within all limits, and no other such trial is better in everything.
+        seconds: of its last attempt; attempts: how many there were.
+        worker: who ended it.
+        file, stages: in the cache.
+        latency: as measured.
+    """
+
+    number: int
+    kind: str
+    reason: str
+    point: dict[str, Any]
+    values: dict[str, float]
+    misses: dict[str, float]
+    on_front: bool
+    seconds: float
+    attempts: int
+    worker: str
+    file: str = ""
+    stages: Sequence[tuple[int, str, str]] = ()
+    latency: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_feasible(self) -> bool:
+        return self.kind == "complete" and all(miss <= 0 for miss in self.misses.values())
+
+
+@dataclass(frozen=True)
+class Findings:
+    """A search.
+
+    Attributes:
+        name: of the recipe.
+        objectives: name -> whether more is better.
+        limits: goal -> limit, of those that trials are judged by.
+        num_wanted: trials that the recipe asks for.
+        tried: those that have ended, by number.
+        chosen: number of the trial that is chosen; None where none is complete.
+    """
+
+    name: str
+    objectives: dict[str, bool]
+    limits: dict[str, float]
+    num_wanted: int
+    tried: list[Tried]
+    chosen: int | None
+
+    @property
+    def front(self) -> list[Tried]:
+        """Best of the first objective first."""
+        name, more = next(iter(self.objectives.items()))
+        return sorted(
+            (trial for trial in self.tried if trial.on_front), key=lambda trial: -trial.values[name] if more else trial.values[name]
+        )
+
+    @property
+    def choice(self) -> Tried | None:
+        """The trial that is chosen."""
+        return next((trial for trial in self.tried if trial.number == self.chosen), None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For `search.json`."""
+        return {**asdict(self), "front": [trial.number for trial in self.front]}
+
+
+def find(recipe: Recipe, slots: Sequence[Slot]) -> Findings:
+    """Sums up the slots of a study."""
+    ended = {number: slot for number, slot in enumerate(slots) if slot.done is not None or slot.is_given_up}
+    results = {number: _result(slot) for number, slot in ended.items()}
+    compared = {
+        number: candidate(recipe, result.outcome)
+        for number, result in results.items()
+        if result.kind == "complete" and result.outcome is not None
+    }
+    feasible = {number: own for number, own in compared.items() if own.violation == 0}
+    best = {number for number, own in feasible.items() if not any(_beats(other, theirs, number, own) for other, theirs in feasible.items())}
+    tried = [_tried(recipe, number, slot, results[number], number in best) for number, slot in ended.items()]
+    names = objective_names(recipe)
+    limits = {name: float(limit.limit if isinstance(limit, LatencyGoal) else limit) for name, limit in recipe.goal if limit is not None}
+    return Findings(
+        recipe.name, {name: rises(name) for name in names}, limits, search_of(recipe).trials, tried, _choose(compared)
+    )  # fmt: skip
+
+
+def _beats(other: int, theirs: Candidate, number: int, own: Candidate) -> bool:
+    """Of equal ones the first counts."""
+    return dominates(theirs, own) or (theirs == own and other < number)
+
+
+def _choose(compared: Mapping[int, Candidate]) -> int | None:
+    """Within all limits the best by the first objective, then by the next; where none is, the one that misses least."""
+    return min(compared, key=lambda number: (compared[number].violation, compared[number].losses, number), default=None)
+
+
+def _result(slot: Slot) -> Result:
+    """How a slot ended."""
+    values = None if slot.done is None else result_in(slot.done)
+    return Result("failed", LOST) if values is None else result_of(values)
+
+
+def _tried(recipe: Recipe, number: int, slot: Slot, result: Result, on_front: bool) -> Tried:
+    trial = slot.done or slot.attempts[-1]
+    values = {} if result.outcome is None else {name: result.outcome.objective(name) for name in objective_names(recipe)}
+    return Tried(
+        number, result.kind, result.reason, dict(trial.params), values, dict(result.misses), on_front, result.seconds,
+        len(slot.attempts), str(trial.user_attrs.get(WORKER, "")), result.file, result.stages,
+        {} if result.outcome is None else result.outcome.latency,
+    )  # fmt: skip

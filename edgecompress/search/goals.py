@@ -1,0 +1,51 @@
+"""The limits of a recipe's `goal:` as constraints of a search."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgecompress.destination import LOCAL
+from edgecompress.goals import ROUNDING
+from edgecompress.recipe.schema import Goal, LatencyGoal, Recipe
+
+if TYPE_CHECKING:
+    from edgecompress.search.outcome import Outcome
+
+LATENCY_GOALS = ("p50_ms", "p95_ms")
+LEAST_SCALE = 0.01  # of the metric: a drop is weighed against the limit, or against one point where the limit is less
+
+
+def local_goals(goal: Goal) -> dict[str, LatencyGoal]:
+    """Limits on a time on this machine, by name; those of other hosts are judged when the chosen recipe runs."""
+    limits = {name: getattr(goal, name) for name in LATENCY_GOALS}
+    return {name: limit for name, limit in limits.items() if limit is not None and limit.host == LOCAL}
+
+
+def left_to_the_run(recipe: Recipe) -> list[str]:
+    """Names of the goals that no trial is judged by."""
+    local = local_goals(recipe.goal)
+    return [name for name in LATENCY_GOALS if getattr(recipe.goal, name) is not None and name not in local]
+
+
+def violations(goal: Goal, outcome: Outcome) -> dict[str, float]:
+    """How far each limit is missed, as a fraction of it; at most 0 where it is met."""
+    found = {}
+    if goal.metric_drop is not None:
+        found["metric_drop"] = (outcome.drop - goal.metric_drop) / max(abs(goal.metric_drop), LEAST_SCALE)
+    values: dict[str, tuple[float | None, float | None]] = {
+        "size_kb": (goal.size_kb, outcome.bytes / 1000),
+        "arena_kb": (goal.arena_kb, None if outcome.arena_bytes is None else outcome.arena_bytes / 1000),
+        "macs": (goal.macs, outcome.macs),
+        "peak_rss_kb": (goal.peak_rss_kb, _peak(outcome)),
+    }
+    for name, limit in local_goals(goal).items():
+        values[name] = (limit.limit, outcome.latency.get(str(limit.threads), {}).get(name))
+    for name, (wanted, value) in values.items():
+        if wanted is not None:
+            found[name] = 1.0 if value is None else value / wanted - 1
+    return {name: 0.0 if abs(value) < ROUNDING else value for name, value in found.items()}
+
+
+def _peak(outcome: Outcome) -> float | None:
+    peaks = [times["peak_rss_kb"] for times in outcome.latency.values() if times["peak_rss_kb"] is not None]
+    return max(peaks, default=None)

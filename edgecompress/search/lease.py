@@ -1,0 +1,42 @@
+"""Who may use this machine: many may train at once, or one may measure a latency; never both."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def training() -> Iterator[None]:
+    """The machine shared with other trainings, from entry to exit; waits for a measurement that is under way or waits."""
+    with ExitStack() as held:
+        with _held("gate", exclusive=False):  # closed while a measurement waits, so that trainings cannot keep it waiting for ever
+            held.enter_context(_held("machine", exclusive=False))
+        yield
+
+
+@contextmanager
+def measuring() -> Iterator[None]:
+    """The machine alone; waits for every training of a search to end."""
+    with _held("gate", exclusive=True), _held("machine", exclusive=True):
+        yield
+
+
+@contextmanager
+def _held(name: str, *, exclusive: bool) -> Iterator[None]:
+    """A lock of this user on this machine, which the system gives back however its holder ends. Where there are none, nothing is held."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    path = Path(tempfile.gettempdir()) / f"edgecompress-{os.getuid()}-{name}.lock"
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(descriptor)

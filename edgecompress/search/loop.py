@@ -1,0 +1,156 @@
+"""`edgecompress search`: draws points, tries their recipes, and shows what was found."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial
+
+from edgecompress.progress import Bar, Progress
+from edgecompress.recipe.schema import Recipe
+from edgecompress.recipe.space import make_space, search_of
+from edgecompress.recipe.space_rules import objective_names, rises
+from edgecompress.search.front import Candidate
+from edgecompress.search.goals import violations
+from edgecompress.search.halving import goes_on
+from edgecompress.search.outcome import Outcome
+from edgecompress.search.queue import Queue, Slot
+from edgecompress.search.sampling import OptunaChooser
+from edgecompress.search.stage_cache import StageCache
+from edgecompress.search.study import Study
+from edgecompress.search.trial import Laboratory, Result
+
+RESULT, RUNG = "result", "rung_"  # attributes of trials
+FAILED = 1e3  # the constraint of a recipe that cannot run: worse than any limit that is missed
+POLL_S = 1.0
+
+
+class Worker:
+    """One process that fills slots of a study until there are none left.
+
+    Args:
+        recipe: of the search.
+        study: opened.
+        cache: where stages are kept.
+        allow_code: as for a run.
+    """
+
+    def __init__(self, recipe: Recipe, study: Study, cache: StageCache, *, allow_code: bool) -> None:
+        self._recipe, self._study = recipe, study
+        self._queue = Queue(study, recipe, f"{socket.gethostname()}-{os.getpid()}")
+        self._laboratory = Laboratory(make_space(recipe), cache, allow_code=allow_code)
+
+    def work(self, progress: Progress) -> None:
+        """Takes trials until all are done, or the recipe's minutes are over.
+
+        Raises:
+            StorageError: the cache cannot be written.
+            KeyboardInterrupt: the trial under way is left for another attempt.
+        """
+        search, started = search_of(self._recipe), time.monotonic()
+        with progress.task("searching", total=search.trials) as bar:
+            shown = 0
+            while search.minutes is None or time.monotonic() - started < 60 * search.minutes:
+                trial = self._queue.take()
+                if trial is not None:
+                    self._try(trial, Beside(progress, bar, f"trial {self._queue.number(trial)}"))
+                elif self._queue.is_over():
+                    return
+                else:
+                    bar.describe("waiting for other workers")
+                    time.sleep(min(POLL_S, self._study.heartbeat.interval_s))
+                done = sum(slot.done is not None for slot in self._queue.slots())
+                bar.advance(done - shown)
+                shown = done
+
+    def slots(self) -> list[Slot]:
+        """What the study holds by now."""
+        return self._queue.slots()
+
+    def _try(self, trial: optuna.Trial, progress: Beside) -> None:
+        """Runs a trial and stores how it ended, unless it was taken for dead meanwhile: then another attempt counts."""
+        try:
+            with self._queue.alive(trial):
+                result = self._run(trial, progress)
+                self._tell(trial, result)
+        except optuna.exceptions.UpdateFinishedTrialError:
+            progress.say(f"{progress.name}: dropped; it gave no sign of life for too long, and another attempt counts")
+        else:
+            progress.say(f"{progress.name}: {in_words(self._recipe, result)}")
+
+    def _run(self, trial: optuna.Trial, progress: Progress) -> Result:
+        try:
+            point = self._laboratory.space.draw(OptunaChooser(trial))
+            in_full = self._queue.is_first(trial)
+            return self._laboratory.run(point, lambda rung, outcome: self._goes_on(trial, rung, outcome), progress, in_full=in_full)
+        except BaseException:
+            with suppress(optuna.exceptions.UpdateFinishedTrialError):
+                self._queue.give_back(trial)
+            raise
+
+    def _goes_on(self, trial: optuna.Trial, rung: int, outcome: Outcome) -> bool:
+        """Compares a trial with those that reached the same rung, and lets later ones know of it."""
+        name = f"{RUNG}{rung}"
+        own = candidate(self._recipe, outcome)
+        others = [
+            Candidate(tuple(other.user_attrs[name]["losses"]), other.user_attrs[name]["violation"])
+            for other in self._study.study.get_trials(deepcopy=False)
+            if other.number != trial.number and name in other.user_attrs
+        ]
+        trial.set_user_attr(name, {"losses": own.losses, "violation": own.violation})
+        halving = search_of(self._recipe).halving
+        return halving is None or goes_on(own, others, halving.keep)
+
+    def _tell(self, trial: optuna.Trial, result: Result) -> None:
+        trial.set_user_attr(RESULT, result.to_dict())
+        for name, miss in result.misses.items():
+            trial.set_constraint(name, miss)
+        if result.kind == "failed":
+            trial.set_constraint("runs", FAILED)
+        if result.kind == "complete" and result.outcome is not None:
+            self._queue.tell(trial, [result.outcome.objective(name) for name in objective_names(self._recipe)])
+        else:
+            self._queue.tell(trial, None)
+
+
+class Beside(Progress):
+    """Progress of one trial, shown as words beside the bar of the search."""
+
+    def __init__(self, outer: Progress, bar: Bar, name: str) -> None:
+        self._outer, self._bar, self.name = outer, bar, name
+
+    @contextmanager
+    def task(self, name: str, total: float | None = None) -> Iterator[Bar]:
+        self._bar.describe(f"{self.name}: {name}")
+        yield Bar()
+
+    def say(self, line: str) -> None:
+        if line.startswith("trial "):
+            self._outer.say(line)
+
+
+def candidate(recipe: Recipe, outcome: Outcome) -> Candidate:
+    """An outcome as fronts compare it."""
+    losses = tuple(-outcome.objective(name) if rises(name) else outcome.objective(name) for name in objective_names(recipe))
+    return Candidate(losses, sum(max(0.0, miss) for miss in violations(recipe.goal, outcome).values()))
+
+
+def in_words(recipe: Recipe, result: Result) -> str:
+    """A trial in one line of the terminal."""
+    if result.outcome is None or result.kind != "complete":
+        return f"{result.kind}: {result.reason}"
+    values = ", ".join(f"{name} {result.outcome.objective(name):.6g}" for name in objective_names(recipe))
+    missed = [name for name, miss in result.misses.items() if miss > 0]
+    return f"{values}{f'; misses {chr(44).join(missed)}' if missed else ''}  ({result.seconds:.1f} s)"
+
+
+def result_in(trial: FrozenTrial) -> dict[str, Any] | None:
+    """What a trial stored."""
+    values: dict[str, Any] | None = trial.user_attrs.get(RESULT)
+    return values

@@ -1,0 +1,149 @@
+"""What a trial reached: its last model as a file, measured on the validation split."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edgecompress.benchmarking import benchmark_files
+from edgecompress.errors import DeviceError
+from edgecompress.evaluation import evaluate_tflite
+from edgecompress.export import convert
+from edgecompress.pipeline import Surroundings
+from edgecompress.recipe.schema import Recipe
+from edgecompress.recipe.space_rules import objective_names, rises
+from edgecompress.report.schema import StageReport
+from edgecompress.search.goals import LATENCY_GOALS, local_goals
+from edgecompress.search.lease import measuring, training
+from edgecompress.search.stage_cache import StageCache
+from edgecompress.shrinking import ShrunkExport, shrink_export
+from edgecompress.stage import State
+from edgecompress.store import content_key
+from edgecompress.tflite import parse
+from edgecompress.tflite.arena import plan_arena
+
+VERSION = 1  # raise it when the same model would give other figures
+FILE = "model.tflite"
+RUNS = 200  # timed invokes
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Figures of one recipe.
+
+    Attributes:
+        metrics: of the .tflite on the validation split.
+        drop: loss of the first metric against the trial's own baseline in Keras, in its unit.
+        bytes: of the .tflite.
+        macs: of the last Keras model; None where a layer has no formula.
+        arena_bytes: memory of the tensors; None: too many to plan.
+        latency: threads -> {p50_ms, p95_ms, peak_rss_kb}, on this machine; empty where nobody asked.
+    """
+
+    metrics: dict[str, float]
+    drop: float
+    bytes: int
+    macs: int | None
+    arena_bytes: int | None
+    latency: dict[str, dict[str, float | None]] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def objective(self, name: str) -> float:
+        """The value of one objective, in its own unit."""
+        if name in self.metrics:
+            return self.metrics[name]
+        values = {"size": self.bytes, "macs": self.macs, "arena": self.arena_bytes, "latency": self._latency()}
+        value = values[name]
+        return float("inf") if value is None else float(value)
+
+    def _latency(self) -> float | None:
+        return next((times["p50_ms"] for times in self.latency.values()), None)
+
+
+def measure_outcome(
+    surroundings: Surroundings, state: State, stages: Sequence[StageReport], threads: Sequence[int], cache: StageCache
+) -> tuple[Outcome, Path]:
+    """Converts, shrinks, evaluates and, where latency is wanted, times the last model; or takes what an earlier trial found.
+
+    Args:
+        surroundings: of the trial.
+        state: what the last stage left.
+        stages: reports of all stages, the baseline first.
+        threads: numbers of threads to time the file with; none: it is not timed.
+        cache: where the outcome is kept.
+
+    Returns:
+        The figures, and the .tflite.
+
+    Raises:
+        ConversionError: the model does not convert.
+        DeviceError: the file does not run here.
+    """
+    recipe = surroundings.recipe
+    key = content_key(
+        "outcome", VERSION, state.key, recipe.export.model_dump(mode="json"), recipe.target.runtime, recipe.data.calibration,
+        recipe.task.model_dump(mode="json"), list(threads),
+    )  # fmt: skip
+    with cache.place(key, trains=False).claimed() as folder:  # it is timed in the end, which no training may disturb, this one included
+        record = folder.finished()
+        if record is not None and (folder.final / FILE).exists():
+            return Outcome(**record["outcome"]), folder.final / FILE
+        path = folder.begin() / FILE
+        with training():
+            content = _file(surroundings, state)
+            path.write_bytes(content)
+            found = evaluate_tflite(path, surroundings.data.validation, recipe.task, progress=surroundings.progress)
+        plan = plan_arena(parse(content))
+        metric = recipe.task.metrics[0]
+        before, after = stages[0].metrics["validation"][metric], found.metrics[metric]
+        outcome = Outcome(
+            metrics={name: float(found.metrics[name]) for name in recipe.task.metrics},
+            drop=float(before - after if rises(metric) else after - before),
+            bytes=len(content), macs=stages[-1].macs, arena_bytes=None if plan is None else plan.total,
+            latency=time_file(path, threads, surroundings),
+        )  # fmt: skip
+        folder.commit({"outcome": json.loads(json.dumps(outcome.to_dict()))})
+        return outcome, folder.final / FILE
+
+
+def latency_threads(search: Recipe) -> list[int]:
+    """Numbers of threads that a trial is timed with: those that a goal or an objective speaks of."""
+    limits = local_goals(search.goal)
+    wanted = {limit.threads for name, limit in limits.items() if name in LATENCY_GOALS}
+    if ("latency" in objective_names(search) or search.goal.peak_rss_kb is not None) and search.benchmark is not None:
+        wanted |= {search.benchmark.threads[0]}
+    return sorted(wanted)
+
+
+def time_file(path: Path, threads: Sequence[int], surroundings: Surroundings) -> dict[str, dict[str, float | None]]:
+    """Times of one file, while nothing else of a search works on this machine.
+
+    Raises:
+        DeviceError: it does not run here.
+    """
+    if not threads:
+        return {}
+    with measuring():
+        entries = benchmark_files({"final": path}, threads=threads, runs=RUNS, progress=surroundings.progress)
+    for entry in entries:
+        if entry.error:
+            raise DeviceError(f"{path.name}: the file must run on this machine. Received: {entry.error}")
+    return {
+        str(entry.threads): {"p50_ms": entry.p50_ms, "p95_ms": entry.p95_ms, "peak_rss_kb": entry.peak_rss_kb} for entry in entries
+    }  # fmt: skip
+
+
+def _file(surroundings: Surroundings, state: State) -> bytes:
+    """The .tflite as a run would make it."""
+    recipe, data = surroundings.recipe, surroundings.data
+    calibration = data.calibration.arrays()[0]
+    conversion = convert(
+        state.model, recipe.export, calibration=calibration, progress=surroundings.progress, runtime=recipe.target.runtime
+    )  # fmt: skip
+    shrunk = shrink_export(conversion.content) if recipe.export.shrink else ShrunkExport(conversion.content)
+    return shrunk.content

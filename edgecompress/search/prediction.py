@@ -1,0 +1,41 @@
+"""What a recipe's file will weigh and cost, before anything of it is trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edgecompress.backend import keras
+from edgecompress.data import Data
+from edgecompress.plan import plan_stages
+from edgecompress.recipe.schema import Goal, Recipe
+
+MARGIN = 0.1  # a prediction must miss a limit by more: stages may yet remove what a plan cannot see
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Of the last model: bytes of its weights in the export format, and its MACs; None where a layer has no formula."""
+
+    weight_bytes: int
+    macs: int | None
+
+
+def predict(recipe: Recipe, baseline: keras.Model, data: Data, *, allow_code: bool) -> Prediction:
+    """Plans every stage on the trained baseline, without training.
+
+    Raises:
+        EdgeCompressError: what a run would refuse.
+    """
+    planned = plan_stages(recipe, baseline, data, allow_code=allow_code)
+    totals = planned.stages[-1].totals
+    return Prediction(planned.final_weight_bytes, totals.macs if totals.macs_known else None)
+
+
+def predicted_violations(goal: Goal, prediction: Prediction) -> dict[str, float]:
+    """Limits that are missed for certain, as fractions of them."""
+    values = {
+        "size_kb": (goal.size_kb, prediction.weight_bytes / 1000),
+        "macs": (goal.macs, prediction.macs),
+    }
+    found = {name: value / limit - 1 for name, (limit, value) in values.items() if limit is not None and value is not None}
+    return {name: miss for name, miss in found.items() if miss > MARGIN}

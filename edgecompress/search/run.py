@@ -1,0 +1,184 @@
+"""A search from its recipe to its folder: study, trials, front, chosen recipe, page."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgecompress.errors import ModelError
+from edgecompress.progress import Progress
+from edgecompress.quiet import noise_to
+from edgecompress.recipe import dump_recipe
+from edgecompress.recipe.schema import Recipe
+from edgecompress.recipe.space import make_space, search_of
+from edgecompress.store import RunFolder, storage_errors, write_atomic
+
+if TYPE_CHECKING:
+    from edgecompress.runs import Run
+    from edgecompress.search.ablation import Ablation
+    from edgecompress.search.findings import Findings, Tried
+    from edgecompress.search.study import Heartbeat
+
+CHOSEN, FRONT, LOG, LOCK = "chosen", "front", "search.log", "recipe.lock.yaml"
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """How a search is run, apart from what its recipe says.
+
+    Attributes:
+        out: the search folder; None: `runs/NAME-search`.
+        storage: URL of the database; None: SQLite in the folder.
+        cache: folder of finished stages; None: in the folder.
+        worker: only try recipes, and leave the end to another call.
+        run_chosen: run the chosen recipe in the end.
+        heartbeat_s: seconds between signs of life.
+        allow_code: as for a run.
+    """
+
+    out: Path | None = None
+    storage: str | None = None
+    cache: Path | None = None
+    worker: bool = False
+    run_chosen: bool = True
+    heartbeat_s: int = 20
+    allow_code: bool = False
+
+
+@dataclass(frozen=True)
+class Searched:
+    """A search that has ended, or whose time is over. `run` is that of the chosen recipe; None where it was not run."""
+
+    folder: Path
+    findings: Findings
+    run: Run | None
+
+    def _repr_html_(self) -> str:
+        from edgecompress.report.search_page import search_fragment
+
+        return search_fragment(self.findings.to_dict())
+
+
+def search_recipe(recipe: Recipe, options: SearchOptions, progress: Progress) -> Searched:
+    """Searches, continuing what earlier calls and other workers did.
+
+    Args:
+        recipe: with a `search:` block.
+        options: see there.
+        progress: where bars and lines go.
+
+    Raises:
+        EdgeCompressError: before any training: a storage that cannot be reached, a study of another recipe, bad data; later: a folder
+            that cannot be written, or no recipe of the space that runs.
+    """
+    search_of(recipe)
+    folder = options.out or Path("runs") / f"{recipe.name}-search"
+    with storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    with noise_to(folder / LOG):
+        with progress.task("loading TensorFlow and Optuna"):
+            from edgecompress.search.contradictions import check_goals
+            from edgecompress.search.findings import find
+            from edgecompress.search.goals import left_to_the_run
+            from edgecompress.search.loop import Worker
+            from edgecompress.search.stage_cache import StageCache
+            from edgecompress.search.study import default_storage, open_study
+        heartbeat = _heartbeat(options.heartbeat_s)
+        study = open_study(recipe, options.storage or default_storage(folder), heartbeat)
+        cache = StageCache(options.cache or folder / "cache")
+        with progress.task("checking the goals"):
+            check_goals(recipe, allow_code=options.allow_code)
+        for name in left_to_the_run(recipe):
+            progress.say(f"goal.{name} is of another host: no trial is judged by it, the run of the chosen recipe is")
+        worker = Worker(recipe, study, cache, allow_code=options.allow_code)
+        worker.work(progress)
+        findings = find(recipe, worker.slots())
+        run = None
+        if not options.worker:
+            _write(recipe, findings, folder, progress)
+            run = _run_chosen(recipe, findings, folder, cache, options, progress) if options.run_chosen else None
+        return Searched(folder, findings, run)
+
+
+def ablate_run(run: Path, *, orders: bool, allow_code: bool, progress: Progress) -> Ablation:
+    """Leaves each stage of a finished run out in turn; the run folder gets `ablation.json` and `ablation.html`.
+
+    Args:
+        run: a run folder.
+        orders: other orders of the stages too.
+        allow_code: as for a run.
+        progress: where bars go.
+
+    Raises:
+        RecipeError: no finished run is there, or one without stages.
+        RunLocked: another process works in the folder.
+    """
+    from edgecompress.recipe import load_recipe
+    from edgecompress.report.json_file import json_value
+
+    recipe = load_recipe(run / LOCK)
+    with RunFolder(run) as folder, noise_to(folder.log):
+        with progress.task("loading TensorFlow"):
+            from edgecompress.report.ablation_page import render_ablation
+            from edgecompress.search.ablation import ablate
+        found = ablate(recipe, run, progress, allow_code=allow_code, orders=orders)
+        folder.write("ablation.html", render_ablation(found.to_dict()))
+        folder.write("ablation.json", json.dumps(json_value(found.to_dict()), indent=1))
+    return found
+
+
+def _heartbeat(interval_s: int) -> Heartbeat:
+    from edgecompress.search.study import Heartbeat
+
+    return Heartbeat(interval_s, round(4.5 * interval_s))
+
+
+def _write(recipe: Recipe, findings: Findings, folder: Path, progress: Progress) -> None:
+    """`search.json`, `search.html`, the recipes of the front and the chosen one."""
+    with progress.task("writing what was found"):
+        from edgecompress.report.search_page import render_search
+
+        if findings.choice is None:
+            reasons = list(dict.fromkeys(trial.reason for trial in findings.tried if trial.reason))
+            raise ModelError(f"{recipe.name}: some recipe of the space must run to its end. Received: none; {'; '.join(reasons[:3])}.")
+        with storage_errors(folder):
+            (folder / FRONT).mkdir(exist_ok=True)
+            for old in (folder / FRONT).glob("*.yaml"):
+                old.unlink()
+        for trial in findings.front:
+            write_atomic(folder / FRONT / f"trial_{trial.number:04d}.yaml", recipe_text(recipe, findings, trial))
+        chosen = recipe_text(recipe, findings, findings.choice)
+        write_atomic(folder / f"{CHOSEN}.yaml", chosen)
+        values = findings.to_dict()
+        write_atomic(folder / "search.html", render_search(values, chosen))
+        write_atomic(folder / "search.json", json.dumps(values, indent=1))
+
+
+def recipe_text(recipe: Recipe, findings: Findings, trial: Tried) -> str:
+    """The recipe of a trial as plain YAML, with what it reached as comments."""
+    found = make_space(recipe).recipe_at(trial.point)
+    name = f"{recipe.name[:80]}_{trial.number:04d}"
+    values = ", ".join(f"{key} {value:.6g}" for key, value in trial.values.items())
+    missed = [f"{key} by {miss:.1%}" for key, miss in trial.misses.items() if miss > 0]
+    lines = [
+        f"Trial {trial.number} of {len(findings.tried)}, found by edgecompress search {recipe.name} on {datetime.now(UTC):%Y-%m-%d}.",
+        f"On the validation split: {values}.",
+        *([f"No trial was within all limits; this one misses least: {', '.join(missed)}."] if missed else []),
+    ]
+    return "".join(f"# {line}\n" for line in lines) + dump_recipe(found.model_copy(update={"name": name}))
+
+
+def _run_chosen(recipe: Recipe, findings: Findings, folder: Path, cache: Any, options: SearchOptions, progress: Progress) -> Run:
+    """The chosen recipe as an ordinary run, its stages lent by the cache: test split, verdict and latency for real."""
+    from edgecompress.recipe import load_recipe
+    from edgecompress.runs import run_recipe
+    from edgecompress.search.lease import measuring
+
+    path = folder / f"{CHOSEN}.yaml"
+    if findings.choice is not None:
+        cache.lend(findings.choice.stages, folder / CHOSEN)
+    with measuring():  # other workers may still train here
+        return run_recipe(load_recipe(path), out=folder / CHOSEN, allow_code=options.allow_code, progress=progress)

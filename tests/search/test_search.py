@@ -1,0 +1,130 @@
+"""A whole search on real digits: trials, front, chosen recipe, page; and what ends before any training."""
+
+import json
+import re
+import sqlite3
+
+import pytest
+import yaml
+
+import edgecompress as ec
+from edgecompress.cli import main
+from edgecompress.search.front import Candidate, dominates
+
+LIMITS = ["--set", "goal={metric_drop: 0.1, size_kb: 8}", "--set", "search.trials=5", "--set", "search.halving={rungs: [0.25], keep: 0.5}"]
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory, space_text):
+    """The folder of a finished search, and the recipe. Do not change it."""
+    folder = tmp_path_factory.mktemp("searched")
+    (folder / "tiny.yaml").write_text(space_text)
+    first = ["--set", "search.first=[{stages.cut.macs: 0.4, use.zeros: false}, {stages.cut.macs: 0.9, use.zeros: false}]"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("edgecompress.export.verify.run_job", lambda job, timeout_s: None)  # its child process takes most of a trial's time
+        code = main(["search", str(folder / "tiny.yaml"), "--out", str(folder / "out"), "--quiet", *LIMITS, *first])
+    assert code in (0, 3)
+    return folder / "out", [str(folder / "tiny.yaml"), *LIMITS, *first]
+
+
+@pytest.fixture(scope="module")
+def found(searched):
+    return json.loads((searched[0] / "search.json").read_text())
+
+
+def test_every_slot_has_ended_and_points_of_the_recipe_ran_first(found):
+    assert [trial["number"] for trial in found["tried"]] == list(range(5))
+    assert [trial["point"] for trial in found["tried"][:2]] == [
+        {"stages.cut.macs": 0.4, "use.zeros": False},
+        {"stages.cut.macs": 0.9, "use.zeros": False},
+    ]
+    assert {trial["kind"] for trial in found["tried"]} <= {"complete", "rejected", "stopped"}
+    assert found["tried"][0]["kind"] == "complete"
+
+
+def test_hopeless_sizes_are_rejected_before_training(found):
+    (rejected,) = [trial for trial in found["tried"][:2] if trial["kind"] == "rejected"]
+    assert rejected["point"]["stages.cut.macs"] == 0.9
+    assert re.search(r"predicted before training: size_kb 1\.\d\d times the limit", rejected["reason"])
+    assert "01" not in {stage[0] for stage in rejected["stages"]}
+
+
+def test_front_is_what_nothing_within_the_limits_dominates(found):
+    within = [trial for trial in found["tried"] if trial["kind"] == "complete" and all(miss <= 0 for miss in trial["misses"].values())]
+    assert within
+    points = {trial["number"]: Candidate((-trial["values"]["accuracy"], trial["values"]["size"]), 0) for trial in within}
+    best = {number for number, own in points.items() if not any(dominates(other, own) for other in points.values())}
+    assert {points[number] for number in found["front"]} == {points[number] for number in best}
+    most = max(within, key=lambda trial: (trial["values"]["accuracy"], -trial["values"]["size"]))
+    assert points[found["chosen"]] == points[most["number"]]
+
+
+def test_chosen_recipe_is_plain_and_its_run_gives_the_bytes_of_the_trial(searched, found, tmp_path, probe_in_this_process):
+    chosen = next(trial for trial in found["tried"] if trial["number"] == found["chosen"])
+    path = searched[0] / "chosen.yaml"
+    assert "search" in yaml.safe_load(path.read_text())
+    assert yaml.safe_load(path.read_text())["search"] is None
+    anew = ec.run(path, out=tmp_path / "anew", quiet=True)
+    lent = ec.Report.load(searched[0] / "chosen")
+    with open(chosen["file"], "rb") as file:
+        assert anew.tflite_path.read_bytes() == file.read()
+    assert all(stage.cached for stage in lent.stages)
+    assert lent.artifact.sha256 == anew.report.artifact.sha256
+
+
+def test_baseline_and_equal_stages_are_computed_once(searched, found):
+    records = [json.loads(path.read_text()) for path in (searched[0] / "cache").rglob("record.json")]
+    stages = [record["report"]["technique"] for record in records if "report" in record]
+    assert stages.count("baseline") == 1
+    assert len({record["key"] for record in records}) == len(records)
+    done = {tuple(stage) for trial in found["tried"] for stage in trial["stages"]}
+    assert {key for _, _, key in done} <= {record["key"] for record in records}
+
+
+def test_page_shows_every_trial_that_has_a_place(searched, found):
+    page = (searched[0] / "search.html").read_text()
+    assert "5 of 5 trials" in page
+    assert "<title>trial 0; accuracy" in page
+    assert "rejected before training" in page
+    assert "://" not in page  # nothing is loaded
+
+
+def test_second_call_draws_nothing_and_more_trials_go_on(searched, found, capsys):
+    out, arguments = searched
+    before = sqlite3.connect(out / "study.db").execute("select count(*) from trials").fetchone()
+    assert main(["search", *arguments, "--out", str(out), "--quiet", "--no-run", "--json"]) in (0, 3)
+    assert json.loads(capsys.readouterr().out)["tried"] == found["tried"]
+    assert sqlite3.connect(out / "study.db").execute("select count(*) from trials").fetchone() == before
+
+
+def test_study_of_another_recipe_is_refused(searched, capsys):
+    out, arguments = searched
+    assert main(["search", *arguments, "--set", "stages.cut.criterion=l2", "--out", str(out), "--quiet"]) == 2
+    assert re.search(r"tiny: the study must be of this recipe; .* differs in stages\.0\.criterion\.", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    ("options", "pattern"),
+    [
+        (["--storage", "postgresql://nobody:secret@127.0.0.1:9/none"], r"nobody:\*\*\*@127\.0\.0\.1:9/none: storage must be .* reached"),
+        (["--storage", "no url"], r"storage must be a URL such as sqlite:///"),
+        (["--storage", "sqlite:////no/such/folder/study.db"], r"storage must be a database that can be reached"),
+        (["--storage", "oracle://x/y"], r"storage must be of a database whose driver is installed"),
+        (["--set", "goal.size_kb=1"], r"goal\.size_kb: the limit contradicts the space; it must be at least \d\.\d+"),
+        (["--set", "goal={size_kb: 14, macs: 400}"], r"goal\.macs: the limit contradicts the space"),
+        (["--set", "search=null"], r"search must be given to search"),
+        (["--set", "search.sampler=gp"], r"gp must have torch"),
+    ],
+)  # fmt: skip
+def test_what_cannot_succeed_ends_before_any_training(space_file, tmp_path, capsys, options, pattern):
+    out = tmp_path / "out"
+    assert main(["search", str(space_file), "--out", str(out), "--quiet", *options]) == 2
+    assert re.search(pattern, capsys.readouterr().err)
+    assert not list(out.rglob("record.json"))
+
+
+def test_limits_that_no_trial_keeps_give_the_nearest_one_and_exit_code_3(space_file, tmp_path, capsys, probe_in_this_process):
+    limits = ["--set", "goal.metric_drop=-0.5", "--set", "search.trials=1"]
+    assert main(["search", str(space_file), "--out", str(tmp_path / "out"), "--quiet", "--no-run", *limits]) == 3
+    assert re.search(r"No trial keeps all limits\. The nearest, trial 0, misses metric_drop by", capsys.readouterr().err)
+    assert "this one misses least: metric_drop" in (tmp_path / "out" / "chosen.yaml").read_text()

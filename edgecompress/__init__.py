@@ -33,6 +33,7 @@ _HOMES = {
     "RemoveDead": "edgecompress.recipe.stages",
     "Equalize": "edgecompress.recipe.stages",
     "CorrectBias": "edgecompress.recipe.stages",
+    "RoundWeights": "edgecompress.recipe.stages",
     "QuantizeAware": "edgecompress.recipe.stages",
     "Distill": "edgecompress.recipe.stages",
     "Distiller": "edgecompress.techniques.distill",

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from edgecompress.device import DeviceFault
 from edgecompress.device.benchmark import benchmark_models
 from edgecompress.device.child import run_job
+from edgecompress.device.operators import measure_operators
 from edgecompress.errors import ModelError
 from edgecompress.inspection import has_tflite_content
 from edgecompress.progress import Progress, visible_progress
@@ -19,18 +20,22 @@ from edgecompress.recipe.suggestions import near_path
 from edgecompress.report.schema import BenchmarkEntry
 from edgecompress.samples import Samples, each, names_in_file, ordered
 from edgecompress.tflite import parse
+from edgecompress.tflite.cut import cut_operators
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from edgecompress.device.runtime import Kernels
+
 RUN_FILES = {"final": "model.tflite", "plain": "plain.tflite", "baseline": "baseline.tflite"}
+EDGE_TPU_FILE = "model_edgetpu.tflite"  # of `export: {edgetpu: true}`, where there is a compiler; for devices alone
 GOLDEN_FILES = {"final": "golden.npz", "plain": "golden_plain.npz", "baseline": "golden_baseline.npz"}
 TIMEOUT_S = 900.0  # of one model with one number of threads, over all its runs
 
 
 def benchmark(
-    model: str | Path | Mapping[str, str | Path], *, threads: Sequence[int] = (1,), runs: int = 200, timeout_s: float = TIMEOUT_S,
-    minutes: float = 0.0, quiet: bool = False,
+    model: str | Path | Mapping[str, str | Path], *, threads: Sequence[int] = (1,), runs: int = 200,
+    kernels: Sequence[Kernels] = ("xnnpack",), timeout_s: float = TIMEOUT_S, minutes: float = 0.0, quiet: bool = False,
 ) -> list[BenchmarkEntry]:  # fmt: skip
     """Latency of a .tflite, of several interleaved, or of the files of a run folder, on this machine.
 
@@ -38,6 +43,7 @@ def benchmark(
         model: path of a .tflite or a run folder, or names to .tflite paths.
         threads: numbers of threads to sweep.
         runs: timed invokes per entry, at least 50; p95 needs 200, p99 needs 1000.
+        kernels: "xnnpack" (the runtime's default), "builtin", or both, timed in turns.
         timeout_s: seconds that one model with one number of threads may work in all; one that does not end is stopped then.
         minutes: then runs the first model so long without a pause; the first entry has `sustained`.
         quiet: no progress bar.
@@ -50,11 +56,13 @@ def benchmark(
     """
     progress = Progress() if quiet else visible_progress()
     if not isinstance(model, Mapping):
-        return benchmark_path(Path(model), threads=threads, runs=runs, progress=progress, timeout_s=timeout_s, minutes=minutes)
+        return benchmark_path(
+            Path(model), threads=threads, runs=runs, kernels=kernels, progress=progress, timeout_s=timeout_s, minutes=minutes
+        )
     models = {name: Path(path) for name, path in model.items()}
     for path in models.values():
         _check_content(path)
-    return benchmark_files(models, threads=threads, runs=runs, progress=progress, timeout_s=timeout_s, minutes=minutes)
+    return benchmark_files(models, threads=threads, runs=runs, kernels=kernels, progress=progress, timeout_s=timeout_s, minutes=minutes)
 
 
 def write_golden(model: Path, inputs: Samples, path: Path) -> str | None:
@@ -81,7 +89,7 @@ def write_golden(model: Path, inputs: Samples, path: Path) -> str | None:
 
 def benchmark_files(
     models: Mapping[str, Path], *, threads: Sequence[int], runs: int, progress: Progress, golden: Mapping[str, Path] | None = None,
-    timeout_s: float = TIMEOUT_S, minutes: float = 0.0,
+    kernels: Sequence[Kernels] = ("xnnpack",), timeout_s: float = TIMEOUT_S, minutes: float = 0.0,
 ) -> list[BenchmarkEntry]:  # fmt: skip
     """Times models interleaved, each in a process of its own; one that fails has an entry with `error`.
 
@@ -90,7 +98,7 @@ def benchmark_files(
         threads: numbers of threads to sweep.
         runs: timed invokes per entry, at least 50.
         golden: name to golden file; a model that does not give its golden outputs is not timed.
-        timeout_s: as in `benchmark`.
+        kernels, timeout_s: as in `benchmark`.
         minutes: runs the first model so long without a pause after that.
     """
     with progress.task("benchmark") as bar:
@@ -103,12 +111,40 @@ def benchmark_files(
             bar.describe(doing)
             position = done
 
-        rows = benchmark_models(models, threads=threads, runs=runs, golden=golden, timeout_s=timeout_s, minutes=minutes, on_progress=show)
+        rows = benchmark_models(
+            models, threads=threads, runs=runs, golden=golden, kernels=kernels, timeout_s=timeout_s, minutes=minutes, on_progress=show
+        )
     return [BenchmarkEntry.model_validate(row) for row in rows]
 
 
+def benchmark_operators(model: Path, *, threads: int, progress: Progress, timeout_s: float = TIMEOUT_S) -> dict[str, Any]:
+    """Times each operator of a file alone, as a one-operator model; see `device.operators.measure_operators`.
+
+    Args:
+        model: a .tflite.
+        threads: of the runtime.
+        progress: gets a bar.
+        timeout_s: for all together.
+    """
+    with TemporaryDirectory(prefix="edgecompress-") as folder, progress.task("operators") as bar:
+        pieces = {}
+        for number, content in cut_operators(model.read_bytes()).items():
+            pieces[number] = Path(folder) / f"{number}.tflite"
+            pieces[number].write_bytes(content)
+        return measure_operators(
+            model, pieces, threads=threads, timeout_s=timeout_s, on_progress=lambda done, total, doing: bar.describe(doing)
+        )
+
+
 def benchmark_path(
-    path: Path, *, threads: Sequence[int], runs: int, progress: Progress, timeout_s: float = TIMEOUT_S, minutes: float = 0.0
+    path: Path,
+    *,
+    threads: Sequence[int],
+    runs: int,
+    progress: Progress,
+    kernels: Sequence[Kernels] = ("xnnpack",),
+    timeout_s: float = TIMEOUT_S,
+    minutes: float = 0.0,
 ) -> list[BenchmarkEntry]:
     """Times a .tflite, whatever its name, or the three files of a run folder with their golden outputs.
 
@@ -116,11 +152,13 @@ def benchmark_path(
         ModelError: neither is there.
     """
     check_path(path)
-    if not path.is_dir():
-        return benchmark_files({path.stem: path}, threads=threads, runs=runs, progress=progress, timeout_s=timeout_s, minutes=minutes)
-    models = {name: path / file for name, file in RUN_FILES.items() if (path / file).exists()}
-    golden = {name: path / GOLDEN_FILES[name] for name in models if (path / GOLDEN_FILES[name]).exists()}
-    return benchmark_files(models, threads=threads, runs=runs, progress=progress, golden=golden, timeout_s=timeout_s, minutes=minutes)
+    models, golden = {path.stem: path}, {}
+    if path.is_dir():
+        models = {name: path / file for name, file in RUN_FILES.items() if (path / file).exists()}
+        golden = {name: path / GOLDEN_FILES[name] for name in models if (path / GOLDEN_FILES[name]).exists()}
+    return benchmark_files(
+        models, threads=threads, runs=runs, progress=progress, golden=golden, kernels=kernels, timeout_s=timeout_s, minutes=minutes
+    )
 
 
 def check_path(path: Path) -> None:

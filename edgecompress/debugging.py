@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from edgecompress.backend import keras
 from edgecompress.data import load_data
-from edgecompress.device import DeviceFault
 from edgecompress.errors import DataError, ModelError
-from edgecompress.evaluation.layer_harm import LayerHarm, layer_harms
-from edgecompress.evaluation.layer_walk import record, walk
+from edgecompress.evaluation.layer_harm import LayerHarm, file_harms
+from edgecompress.evaluation.layer_walk import walk
 from edgecompress.evaluation.parity import snr_db
 from edgecompress.export import convert
 from edgecompress.graph.layers import wrapped_layer
@@ -93,14 +91,8 @@ def debug_run(folder: Path, *, most_samples: int = 32, allow_code: bool = False,
         model, recipe.export, calibration=data.calibration.arrays()[0], progress=progress, runtime=recipe.target.runtime
     )  # fmt: skip
     samples = data.validation.some(most_samples)
-    with TemporaryDirectory(prefix="edgecompress-") as place, progress.task("comparing layers", total=len(conversion.tensors)) as bar:
-        path = Path(place, "model.tflite")
-        path.write_bytes(conversion.content)
-        try:
-            recording = record(path, samples, conversion.tensors)
-        except DeviceFault as fault:
-            raise ModelError(f"{folder}: the layers cannot be compared: {fault.reason}") from fault
-        harms = layer_harms(model, recording, samples, conversion.tensors, bar.advance)
+    with progress.task("comparing layers", total=len(conversion.tensors)) as bar:
+        harms = file_harms(model, conversion.content, samples, conversion.tensors, bar.advance)
     output = next((harm.parity.snr_from_input_db for harm in harms if harm.parity and harm.parity.layers[-1] == _last_layer(model)), None)
     if output is None:
         raise ModelError(f"{folder}: the layers cannot be compared: the output of the model was not found in the file.")

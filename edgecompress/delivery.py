@@ -5,14 +5,14 @@ own format, what the converter alone would have given) and `final`.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from edgecompress import __version__, versions
 from edgecompress.backend import keras
-from edgecompress.benchmarking import GOLDEN_FILES, RUN_FILES, benchmark_files, write_golden
+from edgecompress.benchmarking import EDGE_TPU_FILE, GOLDEN_FILES, RUN_FILES, benchmark_files, benchmark_operators, write_golden
 from edgecompress.calibration.checks import check_statistics
 from edgecompress.data import Data
 from edgecompress.destination import LOCAL
@@ -20,13 +20,15 @@ from edgecompress.evaluation import Evaluation, class_changes, evaluate_keras, e
 from edgecompress.evaluation.parity_check import check_parity, compare_outputs
 from edgecompress.export import Conversion, convert, edgetpu
 from edgecompress.export.compatibility import CALIBRATED
+from edgecompress.export.layer_tensors import kernel_layers
+from edgecompress.export.operator_layers import operator_reports
 from edgecompress.goals import judge_goals
 from edgecompress.keeps import Keep
 from edgecompress.kernels_in_file import broken, layer_bytes, measure_keeps
 from edgecompress.manifest import manifest
 from edgecompress.progress import Progress
-from edgecompress.recipe.schema import METRIC_RISES, Export, Recipe
-from edgecompress.report.schema import Report, StageReport
+from edgecompress.recipe.schema import METRIC_RISES, Benchmark, Export, Recipe
+from edgecompress.report.schema import BenchmarkEntry, Report, StageReport
 from edgecompress.samples import each
 from edgecompress.shrinking import ShrunkExport, shrink_export
 from edgecompress.store import RunFolder
@@ -36,7 +38,6 @@ from edgecompress.tflite.c_array import c_array
 NUM_GOLDEN_SAMPLES = 16
 NUM_PARITY_SAMPLES = 8
 C_FILES = ("model.h", "model.cc")  # of `export: {also: c_array}`
-EDGE_TPU_FILE = "model_edgetpu.tflite"  # of `export: {edgetpu: true}`, where there is a compiler
 
 
 @dataclass(frozen=True)
@@ -68,24 +69,28 @@ def deliver(
     keeps = measure_keeps(models.final, models.keeps, file)
     evaluations = evaluate_models(recipe, data, models, files, progress)
     settings = recipe.benchmark
-    entries = [] if settings is None or LOCAL not in settings.hosts else benchmark_files(
-        files, threads=settings.threads, runs=settings.runs, progress=progress, golden=golden
-    )  # fmt: skip
+    entries = [] if settings is None or LOCAL not in settings.hosts else _benchmark(settings, files, golden, progress)
     on_edge_tpu = _edge_tpu(conversions["final"], store) if recipe.export.edgetpu else None
     artifact = {**_artifact(recipe, conversions, shrunk), "edgetpu": on_edge_tpu}
     validation = evaluate_tflite(files["final"], data.validation, recipe.task, progress=progress)
     parity, departures = _parity(recipe, data, models.final, conversions["final"], validation, progress)
     compared = evaluations["baseline", "keras"], evaluations["final", "tflite"]
     judged: dict[str, Any] = {"test": verdict(*compared, recipe.task, seed=recipe.seed), "classes": class_changes(*compared)}
-    store.write("manifest.json", manifest(recipe, data, artifact, files))
+    compiled = {"edgetpu": store.path / EDGE_TPU_FILE} if on_edge_tpu and on_edge_tpu["compiled"] else {}
+    store.write("manifest.json", manifest(recipe, data, artifact, {**files, **compiled}))
     return Report.model_validate({
         "name": recipe.name, "seed": recipe.seed, "started_at": started_at.isoformat(timespec="seconds"),
         "seconds": (datetime.now(UTC) - started_at).total_seconds(), "edgecompress_version": __version__,
         "environment": versions.environment(threads), "recipe": recipe.model_dump(mode="json"), "data": _data_summary(data),
         "stages": [*stages[:-1], stages[-1].model_copy(update={"keeps": keeps})],
         "metrics": _metrics(evaluations), "verdict": _verdict(recipe, stages, validation, judged), "artifact": artifact,
-        "conversion": {"rung": conversions["final"].rung, "refused": conversions["final"].refused},
-        "parity": parity, "layer_bytes": layer_bytes(models.baseline, models.final, file), "benchmark": entries,
+        "conversion": {
+            "rung": conversions["final"].rung, "refused": conversions["final"].refused,
+            "weights": [asdict(weights) for weights in conversions["final"].weights],
+        },
+        "parity": parity, "layer_bytes": layer_bytes(models.baseline, models.final, file),
+        "operators": operator_reports(parse(shrunk.content), file, conversions["final"].tensors, kernel_layers(models.final)),
+        "benchmark": entries,
         "goals": judge_goals(recipe.goal, artifact, judged["test"]["drop"], entries, stages[-1].macs),
         "warnings": [
             *data.warnings, *doubts, *(warning for stage in stages for warning in stage.warnings), *conversions["final"].warnings,
@@ -107,8 +112,11 @@ def export_models(
     """
     samples, runtime = data.calibration.arrays()[0], recipe.target.runtime
     conversions = {"final": convert(models.final, recipe.export, calibration=samples, progress=progress, runtime=runtime)}
+    plain = recipe.export.model_copy(update={"ranges": "min_max"})
     conversions["plain"] = (
-        convert(models.baseline, recipe.export, calibration=samples, progress=progress) if recipe.stages else conversions["final"]
+        convert(models.baseline, plain, calibration=samples, progress=progress)
+        if recipe.stages or plain != recipe.export
+        else conversions["final"]
     )
     conversions["baseline"] = convert(models.baseline, Export(format="float32"), calibration=None, progress=progress)
     with progress.task("shrinking"):
@@ -146,6 +154,18 @@ def evaluate_models(
     for name in ("baseline", "plain", "final"):
         evaluations[name, "tflite"] = evaluate_tflite(files[name], data.test, recipe.task, progress=progress)
     return evaluations
+
+
+def _benchmark(settings: Benchmark, files: Mapping[str, Path], golden: Mapping[str, Path], progress: Progress) -> list[BenchmarkEntry]:
+    """Latency on this machine, and where the recipe wants it that of each operator of the final file."""
+    entries = benchmark_files(
+        files, threads=settings.threads, runs=settings.runs, kernels=settings.kernels, progress=progress, golden=golden
+    )
+    first = next((place for place, entry in enumerate(entries) if entry.model == "final" and entry.error is None), None)
+    if settings.operators and first is not None:
+        found = benchmark_operators(files["final"], threads=entries[first].threads, progress=progress)
+        entries[first] = entries[first].model_copy(update={"operators": found})
+    return entries
 
 
 def _parity(

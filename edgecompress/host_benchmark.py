@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, Literal
 
 from edgecompress.benchmarking import TIMEOUT_S, benchmark_path, check_path
 from edgecompress.bundle import model_bundle, run_bundle
 from edgecompress.bundle.pack import PROGRAM, program, read_manifest
 from edgecompress.destination import LOCAL, check_destination
+from edgecompress.device import DeviceFault
+from edgecompress.device.bundle import measure_bundle, read_bundle
 from edgecompress.device.doctor import describe_machine, find_problems
 from edgecompress.device.machine import thread_counts
-from edgecompress.errors import DataError
+from edgecompress.energy import add_energy
+from edgecompress.errors import DataError, DeviceError
 from edgecompress.goals import judge_goals
 from edgecompress.recipe.schema import Goal
 from edgecompress.recipe.suggestions import near_path
@@ -23,14 +27,16 @@ from edgecompress.report.schema import BenchmarkEntry, Report
 from edgecompress.store import RunFolder
 
 if TYPE_CHECKING:
+    from edgecompress.device.runtime import Kernels
     from edgecompress.progress import Progress
 
 Threads = Sequence[int] | Literal["all"]
 
 
 def benchmark_hosts(
-    files: Mapping[str, bytes], hosts: Sequence[str], *, threads: Threads | None = None, runs: int | None = None, timeout_s: float,
-    minutes: float = 0.0, ssh_config: Path | None = None, progress: Progress,
+    files: Mapping[str, bytes], hosts: Sequence[str], *, threads: Threads | None = None, runs: int | None = None,
+    kernels: Sequence[Kernels] | None = None, timeout_s: float, minutes: float = 0.0, profile: bool = False,
+    ssh_config: Path | None = None, progress: Progress,
 ) -> list[BenchmarkEntry]:  # fmt: skip
     """Times the models of a bundle on several hosts at once; a host that fails has an entry with `error`.
 
@@ -39,12 +45,17 @@ def benchmark_hosts(
         hosts: destinations of ssh.
         threads: numbers of threads, or "all": 1 to the cores of each host; absent: the bundle's.
         runs: timed invokes per entry; absent: the bundle's.
+        kernels: kernel families; absent: the bundle's.
         timeout_s: seconds that one model with one number of threads may work.
         minutes: runs the final model so long without a pause after that.
+        profile: times the operators one by one, also if the bundle does not ask for it.
         ssh_config: handed to `ssh -F`.
         progress: gets a bar.
     """
-    values = {"job": "benchmark", "threads": threads, "runs": runs, "timeout_s": timeout_s, "minutes": minutes}
+    values = {
+        "job": "benchmark", "threads": threads, "runs": runs, "kernels": kernels, "timeout_s": timeout_s, "minutes": minutes,
+        "profile": profile,
+    }  # fmt: skip
     with progress.task(f"benchmark on {', '.join(hosts)}") as bar:
         outcomes = ask_hosts(
             hosts, Job(values, files, PROGRAM), ssh_config=ssh_config, on_progress=lambda host, words: bar.describe(f"{host}: {words}")
@@ -59,9 +70,15 @@ def _entries(outcome: Outcome) -> list[BenchmarkEntry]:
     return [BenchmarkEntry.model_validate({**row, "host": outcome.host}) for row in outcome.answer["benchmark"]]
 
 
-def bundle_of(path: Path) -> dict[str, bytes]:
-    """The bundle of a run folder or of a .tflite."""
-    return run_bundle(path) if path.is_dir() else model_bundle(path)
+def bundle_of(path: Path, *, profile: bool = False, samples: int = 0, allow_code: bool = False) -> dict[str, bytes]:
+    """The bundle of a run folder or of a .tflite, for what `benchmark_places` is to measure.
+
+    Raises:
+        DataError: test samples are asked for where there is no run.
+    """
+    if not path.is_dir() and samples:
+        raise DataError(f"{path}: must be a run folder for its test samples. Received: a single model.")
+    return run_bundle(path, samples=samples, allow_code=allow_code) if path.is_dir() else model_bundle(path, operators=profile)
 
 
 def ask_doctor(hosts: Sequence[str], *, install: bool = False, ssh_config: Path | None = None) -> list[Outcome]:
@@ -92,32 +109,65 @@ def read_device_file(path: Path, run: Path) -> list[BenchmarkEntry]:
 
 
 def benchmark_places(
-    path: Path, hosts: Sequence[str], *, threads: Threads, runs: int, timeout_s: float, minutes: float = 0.0, ssh_config: Path | None,
+    path: Path, hosts: Sequence[str], *, threads: Threads, runs: int, kernels: Sequence[Kernels] = ("xnnpack",), timeout_s: float,
+    minutes: float = 0.0, profile: bool = False, samples: int = 0, allow_code: bool = False, ssh_config: Path | None,
     progress: Progress,
 ) -> list[BenchmarkEntry]:  # fmt: skip
-    """Times a .tflite or the files of a run folder here (`local`) and on hosts; what hosts say of a run goes into its report.
+    """Times a .tflite or the files of a run folder here (`local`) and on hosts.
+
+    What hosts say of a run goes into its report, and so does what is said here of its operators or right answers.
+
+    Args:
+        path: of the .tflite or the run folder.
+        hosts: destinations of ssh, and `local`.
+        threads, runs, kernels, timeout_s, minutes, profile: as in `benchmark_hosts`.
+        samples: counts right answers over so many test samples of the run.
+        allow_code: for reading those.
+        ssh_config, progress: as in `benchmark_hosts`.
 
     Raises:
         ModelError: neither is there.
+        DataError: no test samples can be read.
         DeviceError: a host is no destination of ssh.
     """
     check_path(path)
     remote = [host for host in dict.fromkeys(hosts) if host != LOCAL]
     for host in remote:
         check_destination(host)
-    files = bundle_of(path) if remote else {}
+    files = bundle_of(path, profile=profile, samples=samples, allow_code=allow_code) if remote or profile or samples else {}
+    settings: dict[str, Any] = {"runs": runs, "kernels": kernels, "timeout_s": timeout_s, "minutes": minutes}
     counts = thread_counts() if threads == "all" else threads
-    entries = []
-    if LOCAL in hosts:
-        entries = benchmark_path(path, threads=counts, runs=runs, progress=progress, timeout_s=timeout_s, minutes=minutes)
+    entries, found = [], []
+    if LOCAL in hosts and (profile or samples):
+        found = measure_here(files, {**settings, "threads": counts, "profile": profile}, progress)
+    elif LOCAL in hosts:
+        entries = benchmark_path(path, threads=counts, progress=progress, **settings)
     if remote:
-        found = benchmark_hosts(
-            files, remote, threads=threads, runs=runs, timeout_s=timeout_s, minutes=minutes, ssh_config=ssh_config, progress=progress
-        )
-        entries += found
-        if path.is_dir():
-            merge_into(path, found)
-    return entries
+        found += benchmark_hosts(files, remote, threads=threads, profile=profile, ssh_config=ssh_config, progress=progress, **settings)
+    if path.is_dir() and found:
+        merge_into(path, found)
+    return [*entries, *found]
+
+
+def measure_here(files: Mapping[str, bytes], settings: Mapping[str, Any], progress: Progress) -> list[BenchmarkEntry]:
+    """Measures a bundle on this machine, as a device would.
+
+    Args:
+        files: of the bundle.
+        settings: of `device.bundle.measure_bundle`.
+        progress: gets a bar.
+
+    Raises:
+        DeviceError: there is nothing to measure with.
+    """
+    with TemporaryDirectory(prefix="edgecompress-") as folder, progress.task("benchmark") as bar:
+        for name, content in files.items():
+            (Path(folder) / name).write_bytes(content)
+        try:
+            found = measure_bundle(read_bundle(folder), **settings, on_progress=lambda done, total, doing: bar.describe(doing))
+        except DeviceFault as fault:
+            raise DeviceError(fault.reason) from fault
+    return [BenchmarkEntry.model_validate({**row, "host": LOCAL}) for row in found["benchmark"]]
 
 
 def measure_run(run: Path, report: Report, hosts: Sequence[str], *, ssh_config: Path | None, progress: Progress) -> Report:
@@ -145,6 +195,24 @@ def merge_into(run: Path, entries: Sequence[BenchmarkEntry]) -> None:
     """
     with RunFolder(run) as folder:
         write_report(merge(Report.load(folder.path), entries), folder.path)
+
+
+def merge_meter(run: Path, meter: Path, *, host: str | None, offset_s: float) -> None:
+    """Puts the energy that a meter beside a board shows into the report of a run folder, and writes it again.
+
+    Raises:
+        DataError: it does not say of which board, or does not fit; see `energy.add_energy`.
+        RunLocked: a run is at work in it.
+    """
+    with RunFolder(run) as folder:
+        report = Report.load(folder.path)
+        hosts = list(dict.fromkeys(entry.host for entry in report.benchmark if entry.sustained))
+        if host is None and len(hosts) > 1:
+            raise DataError(f"{meter}: --host must say which board it was at: {', '.join(hosts)}.")
+        own = [entry for entry in report.benchmark if entry.host in (hosts if host is None else [host])]
+        measured = iter(add_energy(own, meter, offset_s=offset_s))
+        entries = [next(measured) if entry in own else entry for entry in report.benchmark]
+        write_report(report.model_copy(update={"benchmark": entries}), folder.path)
 
 
 def merge(report: Report, entries: Sequence[BenchmarkEntry]) -> Report:

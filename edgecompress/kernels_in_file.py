@@ -8,7 +8,8 @@ from edgecompress.graph.kernel_weights import model_kernels
 from edgecompress.graph.layers import FLOAT32_BYTES, describe_layers
 from edgecompress.keeps import Keep
 from edgecompress.record import keep_reports
-from edgecompress.report.schema import KeepReport, LayerBytes
+from edgecompress.report.layer_schema import LayerBytes
+from edgecompress.report.schema import KeepReport
 from edgecompress.tflite import KerasKernel, StoredKernel, Tflite, find_kernels
 
 
@@ -50,7 +51,7 @@ def layer_bytes(baseline: keras.Model, final: keras.Model, file: Tflite) -> list
     wanted = list(_kernels(final).values())
     for kernel, stored in zip(wanted, find_kernels(file, wanted), strict=True):
         found.setdefault(kernel.layer, []).append(stored)
-    after = {layer: sum(part.values.nbytes for part in parts if part) for layer, parts in found.items() if all(parts)}
+    after = {layer: sum(part.num_bytes for part in parts if part) for layer, parts in found.items() if all(parts)}
     names = [layer.name for layer in describe_layers(baseline)] + [layer.name for layer in describe_layers(final)]
     present = [name for name in dict.fromkeys(names) if name in before or name in after]
     return [LayerBytes(name=name, baseline_bytes=before.get(name), final_bytes=after.get(name)) for name in present]

@@ -6,12 +6,13 @@ they depend on, so the same command continues a run that died, and a changed rec
 
 import gc
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -23,36 +24,34 @@ from edgecompress.calibration.checks import check_calibration_data
 from edgecompress.data import Data, load_data
 from edgecompress.delivery import Models, deliver
 from edgecompress.errors import ModelError
-from edgecompress.evaluation import evaluate_keras
+from edgecompress.evaluation import evaluate_keras, evaluate_tflite
+from edgecompress.evaluation.layer_harm import LayerHarm, file_harms
+from edgecompress.export import Conversion, convert
 from edgecompress.export.compatibility import CALIBRATED
 from edgecompress.graph.channels import channel_graph
 from edgecompress.keeps import Keep
+from edgecompress.ladder import Climbed, Means, climb
 from edgecompress.models import LoadedModel
 from edgecompress.plan import plan_stages
 from edgecompress.progress import Progress
 from edgecompress.recipe.model import AnyModel
-from edgecompress.recipe.schema import Recipe
+from edgecompress.recipe.schema import METRIC_RISES, Export, Recipe
 from edgecompress.recipe.stages import TECHNIQUES, PruneChannels, StageConfig
 from edgecompress.recipe.stages.prune_channels import Removal
 from edgecompress.record import load_stage, save_stage, stage_report
 from edgecompress.rehearsal import Rehearsal
+from edgecompress.report.artifact_schema import LadderRung
 from edgecompress.report.schema import Report, StageReport
 from edgecompress.sensitivity import Sensitivity
-from edgecompress.stage import Context, StageResult
+from edgecompress.shrinking import shrink_export
+from edgecompress.stage import Context, StageResult, State
 from edgecompress.store import RunFolder, StageFolder, Stages, content_key, stage_name
 from edgecompress.techniques import baseline as baseline_stage
 from edgecompress.techniques.baseline import bring_model
 from edgecompress.techniques.distill import teach
 from edgecompress.techniques.structured.curves import measure_channels
 
-
-@dataclass(frozen=True)
-class State:
-    """What flows from stage to stage. `key` stands for everything that led here."""
-
-    model: keras.Model
-    keeps: tuple[Keep, ...]
-    key: str
+NUM_HARM_SAMPLES = 32  # that say which layers of a file do harm
 
 
 @dataclass(frozen=True)
@@ -106,11 +105,49 @@ def run_line(recipe: Recipe, store: RunFolder, progress: Progress, *, allow_code
     for index, config in enumerate(recipe.stages, start=1):
         state, stage = run_technique(surroundings, index, config, state, baseline)
         stages.append(stage)
+    ladder: list[dict[str, Any]] = []
+    if recipe.export.format == "auto":
+        climbed = climb_ladder(surroundings, recipe.export, state, stages, baseline)
+        recipe, state, ladder = climbed.recipe(recipe), climbed.step.state, climbed.to_dict()
+        stages = [*stages, *climbed.step.reports]
+        store.write("recipe.lock.yaml", versions.lock(recipe, surroundings.data.fingerprint, surroundings.threads))
     store.keep_only({stage_name(stage.index, stage.technique) for stage in stages})
-    return deliver(
+    report = deliver(
         recipe, surroundings.data, Models(baseline, state.model, state.keeps), stages, store, progress, started_at=started_at,
         threads=surroundings.threads,
     )  # fmt: skip
+    return report.model_copy(update={"ladder": [LadderRung.model_validate(rung) for rung in ladder]})
+
+
+def climb_ladder(
+    surroundings: Surroundings, export: Export, state: State, stages: Sequence[StageReport], baseline: keras.Model
+) -> Climbed:  # fmt: skip
+    """Looks for the cheapest way to int8 that loses little enough on validation, from where the stages of the recipe ended."""
+    recipe, data, progress = surroundings.recipe, surroundings.data, surroundings.progress
+    metric = recipe.task.metrics[0]
+    before, rises = stages[0].metrics["validation"][metric], METRIC_RISES[metric]
+
+    def run(index: int, config: StageConfig, at: State) -> tuple[State, StageReport]:
+        return run_technique(surroundings, index, config, at, baseline)
+
+    def as_file(at: State, chosen: Export) -> tuple[Conversion, bytes]:
+        samples = data.calibration.arrays()[0]
+        conversion = convert(at.model, chosen, calibration=samples, progress=progress, runtime=recipe.target.runtime)
+        return conversion, shrink_export(conversion.content).content if chosen.shrink else conversion.content
+
+    def judge(content: bytes) -> tuple[float, float]:
+        with TemporaryDirectory(prefix="edgecompress-") as folder:
+            path = Path(folder, "model.tflite")
+            path.write_bytes(content)
+            after = evaluate_tflite(path, data.validation, recipe.task, progress=progress).metrics[metric]
+        return after, before - after if rises else after - before
+
+    def worst(at: State, conversion: Conversion) -> list[LayerHarm]:
+        return file_harms(at.model, conversion.content, data.validation.some(NUM_HARM_SAMPLES), conversion.tensors)
+
+    rehearsal = surroundings.rehearsal
+    means = Means(run, as_file, judge, worst, rehearsal.latencies_ms if rehearsal.times else lambda files: {}, progress.say)
+    return climb(export.start, export.limit, state, len(stages), means)
 
 
 def measure_sensitivity(recipe: Recipe, store: RunFolder, progress: Progress, *, allow_code: bool) -> Sensitivity:
@@ -134,6 +171,7 @@ def measure_sensitivity(recipe: Recipe, store: RunFolder, progress: Progress, *,
 
 def prepare(recipe: Recipe, store: RunFolder, progress: Progress, *, allow_code: bool) -> Surroundings:
     """Loads the data, and refuses at once what a later stage would refuse."""
+    given, recipe = recipe, recipe.model_copy(update={"export": recipe.export.start})
     threads = set_threads(recipe.threads)
     with progress.task("loading data and model"):
         data = load_data(recipe.data, recipe.task, seed=recipe.seed, allow_code=allow_code)
@@ -141,7 +179,7 @@ def prepare(recipe: Recipe, store: RunFolder, progress: Progress, *, allow_code:
         plan_stages(recipe, made.model, data, allow_code=allow_code)
         if recipe.export.format in CALIBRATED:
             data = replace(data, warnings=(*data.warnings, *check_calibration_data(data)))
-    store.write("recipe.lock.yaml", versions.lock(recipe, data.fingerprint, threads))
+    store.write("recipe.lock.yaml", versions.lock(given, data.fingerprint, threads))
     loaded = made if recipe.model.source == "file" else None  # others are made of a stage's own seed
     return Surroundings(recipe, data, store, progress, threads, allow_code, loaded)
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from importlib import import_module
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 from edgecompress.backend import keras
@@ -12,14 +13,16 @@ from edgecompress.errors import EdgeCompressError
 from edgecompress.export import convert
 from edgecompress.export.chosen_layers import choose_kernels
 from edgecompress.export.compatibility import check_model
+from edgecompress.export.weight_types import is_mixed, wanted_types
 from edgecompress.graph.channels import channel_graph
 from edgecompress.graph.layers import ModelTotals, describe_layers, layer_variables, total
 from edgecompress.graph.selection import select_layers
 from edgecompress.progress import Progress
 from edgecompress.recipe.schema import Export, Recipe
-from edgecompress.recipe.stages import TECHNIQUES
+from edgecompress.recipe.stages import TECHNIQUES, QuantizeAware
 from edgecompress.recipe.stages.prune_channels import Removal
 from edgecompress.recipe.training import Training
+from edgecompress.recipe.weight_types import BITS, LOW_BIT_FORMATS
 from edgecompress.samples import each
 from edgecompress.stage import LayerRecord, Outlook
 from edgecompress.techniques.baseline import make_model
@@ -30,7 +33,10 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 # Bytes of a kernel's weights and of its biases in a .tflite. BatchNormalization folds into them.
-WEIGHT_BYTES = {"float32": (4, 4), "float16": (2, 2), "dynamic": (1, 4), "int8": (1, 4), "int16x8": (1, 8)}
+WEIGHT_BYTES = {
+    "float32": (4, 4), "float16": (2, 2), "dynamic": (1, 4), "int8": (1, 4), "int16x8": (1, 8),
+    **{name: (BITS[weight_type] / 8, 4) for name, weight_type in LOW_BIT_FORMATS.items()},
+}  # fmt: skip
 NUM_SAMPLES = 4  # that calibrate the file which shows the operators
 
 
@@ -84,8 +90,9 @@ def plan_stages(recipe: Recipe, model: keras.Model, data: Data, *, allow_code: b
     """What each stage would do to `model`, which is not changed. A run calls it before it trains anything.
 
     Raises:
-        EdgeCompressError: a pattern of `layers`, `skip`, `freeze` or `export.only` that matches nothing, a class to be weighted
-            that the data do not have, a model that a stage or the export cannot take, or a target runtime that is too old for the file.
+        EdgeCompressError: a pattern of `layers`, `skip`, `freeze`, `export.only` or `export.layers` that matches nothing, a class to
+            be weighted that the data do not have, a model that a stage or the export cannot take, or a target runtime that is too old
+            for the file.
     """
     check_class_weights(recipe, data)
     check_model(model, Export(format="float32"))  # the baseline's own file
@@ -100,12 +107,16 @@ def plan_stages(recipe: Recipe, model: keras.Model, data: Data, *, allow_code: b
             _check_frozen(model, config.train)
             model, records = _plan_stage(model, config, outlook)
         stages.append(StagePlan(index, config.technique, total(describe_layers(model)), records, groups))
-    check_model(model, recipe.export)
-    if recipe.export.only:
-        choose_kernels(model, recipe.export.only)
+    export = recipe.export.start
+    check_model(model, export)
+    if is_mixed(export):
+        wanted_types(model, export)
+    elif export.only:
+        choose_kernels(model, export.only)
     if recipe.target.runtime is not None:
         _check_target(recipe, model, data)
-    return Plan(recipe.name, stages, baseline_bytes, _weight_bytes(model, recipe.export.format), recipe.export.format)
+    final_bytes = _weight_bytes(model, export.format) + _exceptions_bytes(model, export)
+    return Plan(recipe.name, stages, baseline_bytes, final_bytes, export.format)
 
 
 @contextmanager
@@ -123,8 +134,8 @@ def _check_target(recipe: Recipe, model: keras.Model, data: Data) -> None:
     Which operators a quantize-aware model keeps in float shows only when it is converted itself; one whose float form is too new for
     the runtime is too new in any form.
     """
-    quantize_aware = any(stage.technique == "quantize_aware" for stage in recipe.stages)
-    export = Export(format="float32") if quantize_aware else recipe.export
+    quantize_aware = any(isinstance(stage, QuantizeAware) and stage.bits == 8 for stage in recipe.stages)
+    export = Export(format="float32") if quantize_aware else recipe.export.start
     samples = each(lambda values: values[:NUM_SAMPLES], data.calibration.arrays()[0])
     convert(model, export, calibration=samples, progress=Progress(), runtime=recipe.target.runtime)
 
@@ -147,13 +158,23 @@ def _plan_stage(model: keras.Model, config: Any, outlook: Outlook) -> tuple[kera
 def _weight_bytes(model: keras.Model, export_format: str) -> int:
     """Bytes of all weights in a file of this format; a BatchNormalization counts as one bias per channel."""
     weight, bias = WEIGHT_BYTES[export_format]
-    num_bytes = 0
+    num_bytes = 0.0
     for layer in model._flatten_layers(include_self=False):
         for variable in layer_variables(layer) if not hasattr(layer, "layers") else []:
             num_bytes += (weight if variable.shape.rank > 1 else bias) * variable.shape.num_elements()
         if isinstance(layer, keras.layers.BatchNormalization):
             num_bytes -= 3 * bias * int(layer.moving_mean.shape[0])
-    return num_bytes
+    return round(num_bytes)
+
+
+def _exceptions_bytes(model: keras.Model, export: Export) -> int:
+    """What the layers of another type than the format's take more."""
+    if not is_mixed(export):
+        return 0
+    default = WEIGHT_BYTES[export.format][0]
+    return round(sum(
+        (one.bits / 8 - default) * prod(one.kernel.shape) for one in wanted_types(model, export) if one.kernel is not None
+    ))  # fmt: skip
 
 
 def plan_table(planned: Plan) -> "RenderableType":

@@ -30,6 +30,7 @@ class Trials:
         seconds: after which no more than `least` are made up.
         inputs: an .npz of stored inputs (`input_0`, ...), which come first.
         tolerance: the largest difference allowed, relative to the largest output where that is above 1; 0: equal bits.
+        keeps_delegates: whether an operator that loses its delegate counts as a mismatch.
     """
 
     least: int = 6
@@ -37,6 +38,7 @@ class Trials:
     seconds: float = 0.3
     inputs: Path | None = None
     tolerance: float = 0.0
+    keeps_delegates: bool = True
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ def prove(before: bytes, after: bytes, trials: Trials) -> Proof:
                 raise ModelError(
                     f"the model must run, and give the same outputs each time, to be compared. Received: {itself.rstrip('.')}."
                 )
-            proof = _add(proof, family, answer)
+            proof = _add(proof, family, answer, trials.keeps_delegates)
             if proof.mismatch is not None:
                 break
     return proof
@@ -101,7 +103,7 @@ def _compare(old: Path, new: Path, family: Kernels, trials: Trials) -> dict[str,
         return {"refused": None, "mismatch": fault.reason}
 
 
-def _add(proof: Proof, family: Kernels, answer: Mapping[str, Any]) -> Proof:
+def _add(proof: Proof, family: Kernels, answer: Mapping[str, Any], keeps_delegates: bool) -> Proof:
     """The proof with the answer of one more family."""
     if answer["refused"] is not None:
         return Proof(proof.runs, {**proof.refused, family: answer["refused"]}, proof.operators_left, proof.largest_difference)
@@ -109,7 +111,7 @@ def _add(proof: Proof, family: Kernels, answer: Mapping[str, Any]) -> Proof:
     operators_left = dict(proof.operators_left)
     if answer.get("operators_left") is not None:
         before, after = operators_left[family] = tuple(answer["operators_left"])
-        if mismatch is None and after > before:
+        if mismatch is None and after > before and keeps_delegates:
             mismatch = f"{family} kernels: {before} operators without a delegate became {after}"
     largest = max(proof.largest_difference, answer.get("largest_difference", 0.0))
     return Proof({**proof.runs, family: answer.get("runs", 0)}, proof.refused, operators_left, largest, mismatch)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from edgecompress.errors import ModelError
-from edgecompress.tflite import parse
+from edgecompress.tflite import Tflite, parse
 
 if TYPE_CHECKING:
     from edgecompress.backend import tf
@@ -100,14 +100,20 @@ def check_inputs(samples: Shapes, names: Sequence[str], shapes: Sequence[tuple[i
 
 
 def names_in_file(path: Path, samples: Shapes) -> list[str]:
+    """`names_of_inputs` of a file at a path."""
+    return names_of_inputs(parse(path.read_bytes(), path), samples, str(path)) if isinstance(samples, Mapping) else [""]
+
+
+def names_of_inputs(file: Tflite, samples: Shapes, model: str) -> list[str]:
     """Names of the samples' arrays in the order of a .tflite file's inputs, which is the converter's own.
 
     Inputs are known by the names of a signature or of their tensors, which converters take from the model's inputs. A file
     that has lost them still tells its inputs apart if their shapes differ.
 
     Args:
-        path: of the file.
+        file: the file.
         samples: shape of a sample.
+        model: for messages.
 
     Returns:
         One name per input; an array without a name is called "".
@@ -117,7 +123,6 @@ def names_in_file(path: Path, samples: Shapes) -> list[str]:
     """
     if not isinstance(samples, Mapping):
         return [""]
-    file = parse(path.read_bytes(), path)
     shapes = [file.subgraphs[0].tensors[index].shape[1:] for index in file.subgraphs[0].inputs]
     names = file.input_names()
     by_name = [_matches(name, list(samples)) for name in names]
@@ -127,7 +132,7 @@ def names_in_file(path: Path, samples: Shapes) -> list[str]:
         if set(chosen) == set(samples) and len(chosen) == len(names):
             return chosen
     given = ", ".join(f"{name!r} {list(shape)}" for name, shape in zip(names, shapes, strict=True))
-    raise ModelError(f"{path}: inputs must have the names or shapes of data.inputs, {', '.join(samples)}. Received: {given}.")
+    raise ModelError(f"{model}: inputs must have the names or shapes of data.inputs, {', '.join(samples)}. Received: {given}.")
 
 
 def _matches(tensor: str, names: Sequence[str]) -> list[str]:

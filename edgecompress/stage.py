@@ -46,6 +46,15 @@ class StageResult:
 
 
 @dataclass(frozen=True)
+class State:
+    """What flows from stage to stage. `key` stands for everything that led here."""
+
+    model: keras.Model
+    keeps: tuple[Keep, ...]
+    key: str
+
+
+@dataclass(frozen=True)
 class Outlook:
     """What is known before anything trains: a plan may look at it."""
 

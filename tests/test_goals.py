@@ -9,7 +9,7 @@ ENTRIES = [
     BenchmarkEntry(model="final", host="local", threads=2, p50_ms=0.6, p95_ms=0.9, peak_rss_kb=9500.0),
     BenchmarkEntry(model="baseline", host="local", threads=1, p50_ms=5.0, p95_ms=6.0, peak_rss_kb=20000.0),
 ]
-ARTIFACT = {"bytes": 60_000}
+ARTIFACT = {"bytes": 60_000, "arena_bytes": 20_480}
 
 
 def judged(drop=0.004, **limits):
@@ -24,6 +24,11 @@ def test_no_limits_no_results():
 def test_a_value_on_the_limit_is_met():
     assert judged(metric_drop=0.004, size_kb=60.0) == {"metric_drop": (0.004, True), "size_kb": (60.0, True)}
     assert judged(metric_drop=0.003, size_kb=59.9) == {"metric_drop": (0.004, False), "size_kb": (60.0, False)}
+
+
+def test_memory_of_tensors_that_share_it_is_a_limit():
+    assert judged(arena_kb=20.48) == {"arena_kb": (20.48, True)}
+    assert judged(arena_kb=20.0) == {"arena_kb": (20.48, False)}
 
 
 def test_rounding_of_fractions_does_not_miss_a_limit():

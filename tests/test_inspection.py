@@ -1,9 +1,12 @@
 """What `inspect` says of a model, and what it does not claim to know."""
 
+import json
+
 import pytest
 from rich.console import Console
 
 from edgecompress.backend import keras
+from edgecompress.cli import main
 from edgecompress.errors import ModelError
 from edgecompress.inspection import inspect, inspection_table, is_tflite
 from edgecompress.models import save_model
@@ -60,6 +63,25 @@ def test_content_tells_the_kind_and_so_does_the_name(tmp_path):
         (tmp_path / name).write_bytes(content)
         assert is_tflite(tmp_path / name) is expected
     assert not is_tflite(tmp_path)
+
+
+def test_a_tflite_is_weighed_by_kind_counted_by_channel_and_drawn(data_folder, tmp_path, capsys):
+    """971 of its channels have no weight but zeros; more never change because of those."""
+    path, page = data_folder / "mlperf_tiny" / "vww" / "vww_96_int8.tflite", tmp_path / "lens.html"
+    assert main(["inspect", str(path), "--json", "--html", str(page)]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert sum(facts["bytes_by_kind"].values()) == facts["bytes"] == 333_288
+    assert facts["channels"]["total"] == 2_738
+    assert facts["channels"]["constant"] >= 971
+    assert sum(operator["macs"] for operator in facts["operators"]) == 7_489_664
+    assert 0 < facts["entropy_bytes"] < sum(size for kind, size in facts["bytes_by_kind"].items() if kind.startswith("weights"))
+    for operator in facts["operators"]:
+        if operator["macs"]:
+            assert operator["intensity"] == pytest.approx(operator["macs"] / operator["moved_bytes"])
+    html = page.read_text()
+    assert "Above its entropy floor" in html
+    assert html.count("<svg") >= 2
+    assert html.count("DEPTHWISE_CONV_2D") >= 13  # one line each
 
 
 def test_damaged_tflite_is_named_once(tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -98,6 +99,21 @@ def test_names_and_records_stay_where_asked(small_file):
     kept = parse(shrink(small_file, Settings(keep_names=True, keep_metadata=True)).content)
     assert [tensor.name for tensor in kept.subgraphs[0].tensors] == names
     assert [name for name, _ in kept.metadata] == [name for name, _ in parse(small_file).metadata]
+
+
+@pytest.mark.parametrize(("rounded_ms", "round_to"), [(0.5, 8), (0.99, 1), (1.5, 1)])
+def test_rounded_numbers_of_channels_stay_only_where_they_are_clearly_faster(data_folder, tmp_path, monkeypatch, rounded_ms, round_to):
+    def timed(paths, **_):  # the rounded file is the first
+        times = dict(zip(paths, (rounded_ms, 1.0), strict=True))
+        return [SimpleNamespace(model=name, p50_ms=times[name]) for name in paths]
+
+    monkeypatch.setattr("edgecompress.benchmarking.benchmark_files", timed)
+    source, out = data_folder / "mlperf_tiny" / "vww" / "vww_96_int8.tflite", tmp_path / "small.tflite"
+    found = shrink_file(source, out, settings=Settings(round_to=8))
+    least = shrink(source.read_bytes()).content
+    assert found["round_to"] == round_to
+    assert found["bytes"] == out.stat().st_size
+    assert (out.read_bytes() == least) is (round_to == 1)
 
 
 def test_an_export_that_cannot_be_proved_stays_as_it_is(monkeypatch, small_file):

@@ -71,7 +71,8 @@ def test_installed_wheel_runs_its_recipes_in_a_fresh_environment(wheel, tmp_path
     (site,) = (tmp_path / "fresh" / "lib").glob("python*/site-packages")
     others = [path for path in sys.path if path.endswith("site-packages")] or [sysconfig.get_path("purelib")]
     (site / "others.pth").write_text("\n".join(others))  # paths in a .pth file do not have their own .pth files read
-    check_builtin(python, site, tmp_path)
+    own = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    check_builtin(python, site, tmp_path, env=own)
     assert "Report: " in use(
         python,
         "-m",
@@ -84,4 +85,5 @@ def test_installed_wheel_runs_its_recipes_in_a_fresh_environment(wheel, tmp_path
         "goal={}",
         "--quiet",
         cwd=tmp_path,
+        env=own,
     )

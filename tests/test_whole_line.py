@@ -3,6 +3,8 @@
 import json
 import os
 import random
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -205,3 +207,16 @@ def test_damaged_stage_is_done_again(run, tmp_path):
     again = ec.run(RECIPE, out=tmp_path / "run", overrides={"benchmark": None}, quiet=True)
     assert [stage.cached for stage in again.report.stages] == [True, False, True, True, True]
     assert again.tflite_path.read_bytes() == run.tflite_path.read_bytes()
+
+
+def test_a_run_for_a_microcontroller_writes_its_source_and_judges_its_memory(finished_run, tmp_path):
+    shutil.copytree(finished_run, tmp_path / "run")
+    settings = {"export.also": "c_array", "export.io": "int8", "benchmark": None, "goal.arena_kb": 100, "goal.size_kb": 1000}
+    run = ec.run(finished_run.parent / "digits.yaml", overrides=settings, out=tmp_path / "run", quiet=True)
+    content, source = run.tflite_path.read_bytes(), (run.folder / "model.cc").read_text()
+    numbers = re.search(r"\{([^{}]*0x[^{}]*)\}", source).group(1)
+    assert bytes(int(number, 16) for number in re.findall(r"0x[0-9a-f]{2}", numbers)) == content
+    assert "digits_num_operators" in (run.folder / "model.h").read_text()
+    goals = {goal.name: goal for goal in run.report.goals}
+    assert goals["arena_kb"].met
+    assert goals["arena_kb"].value == run.report.artifact.arena_bytes / 1000

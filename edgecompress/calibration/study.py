@@ -71,7 +71,7 @@ def _study(recipe: Recipe, store: RunFolder, progress: Progress, allow_code: boo
     data = surroundings.data
     samples = data.calibration.arrays()[0]
     findings = (*check_calibration_data(data), *check_statistics(state.model, samples))
-    export = recipe.export if recipe.export.format in CALIBRATED else Export(format="int8")
+    export = surroundings.recipe.export if surroundings.recipe.export.format in CALIBRATED else Export(format="int8")
     curve = calibration_curve(
         state.model, export, samples, data.validation, seed=recipe.seed, batch_size=data.batch_size, progress=progress
     )  # fmt: skip

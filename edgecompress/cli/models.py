@@ -39,7 +39,12 @@ def inspect(
 
 def convert(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help=".keras or .h5 file, or SavedModel folder")],
-    format: Annotated[Literal["float32", "float16", "dynamic", "int8", "int16x8"], typer.Option(help="Types of the .tflite.")] = "int8",
+    format: Annotated[
+        Literal[
+            "float32", "float16", "dynamic", "int8", "int16x8", "int4", "int2", "weight_only_int8", "weight_only_int4", "weight_only_int2"
+        ],
+        typer.Option(help="Types of the .tflite."),
+    ] = "int8",
     io: Annotated[Literal["int8", "uint8", "float32"] | None, typer.Option(help="Type of in- and outputs.", show_default=False)] = None,
     data: Annotated[
         Path | None,
@@ -157,6 +162,14 @@ def _thread_counts(text: str) -> list[int] | Literal["all"]:
     return [int(part) for part in parts]
 
 
+def _families(text: str) -> list[Literal["xnnpack", "builtin"]]:
+    """Kernel families by name."""
+    names = list(dict.fromkeys(text.split(",")))
+    if not set(names) <= {"xnnpack", "builtin"}:
+        raise typer.BadParameter(f"kernels must be xnnpack, builtin, or both with a comma between. Received: {text!r}.")
+    return names  # type: ignore[return-value]  # it was compared above
+
+
 def benchmark(
     model: Annotated[Path, typer.Argument(metavar="MODEL_OR_RUN", help=".tflite file, or run folder")],
     threads: Annotated[str, typer.Option(metavar="1,2", help="Numbers of threads, each measured; all: 1 to the cores.")] = "1",
@@ -166,6 +179,12 @@ def benchmark(
         typer.Option("--host", metavar="DEST", help="Measure there over ssh, and merge it in the run's report. Repeatable; local: here."),
     ] = None,
     ssh_config: SshConfig = None,
+    kernels: Annotated[
+        str, typer.Option(metavar="xnnpack,builtin", help="Kernel families: xnnpack is the runtime's default; both: in turns.")
+    ] = "xnnpack",
+    operators: Annotated[bool, typer.Option("--operators", help="Then time each operator alone, as a one-operator model.")] = False,
+    samples: Annotated[int, typer.Option(metavar="N", min=0, help="Count right answers there over so many test samples of the run.")] = 0,
+    allow_code: AllowCode = False,
     minutes: Annotated[
         float, typer.Option(metavar="M", min=0, max=1440, help="Then run the first model so long without a pause; 0: do not.")
     ] = 0.0,
@@ -180,24 +199,29 @@ def benchmark(
 
     Exit code 4: a model or a host failed; the others are measured all the same.
     """
-    counts = _thread_counts(threads)
+    counts, families = _thread_counts(threads), _families(kernels)
     if json_file is not None and json_file != STANDARD_OUTPUT:
         check_place(json_file)
     from edgecompress.benchmarking import benchmark_table
     from edgecompress.host_benchmark import benchmark_places
+    from edgecompress.report.benchmark_words import benchmark_sentences
 
     entries = benchmark_places(
         model,
         host or ["local"],
         threads=counts,
         runs=runs,
+        kernels=families,
         timeout_s=timeout,
         minutes=minutes,
+        profile=operators,
+        samples=samples,
+        allow_code=allow_code,
         ssh_config=ssh_config,
         progress=visible_progress(),
     )
     if json_file is not None:
         show_json({"benchmark": [entry.model_dump(mode="json") for entry in entries]}, json_file)
     if json_file != STANDARD_OUTPUT:
-        show(benchmark_table(entries))
+        show(benchmark_table(entries), *benchmark_sentences(entries))
     raise_for_devices(entries)

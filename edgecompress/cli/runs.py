@@ -13,7 +13,9 @@ from edgecompress.cli.output import check_place, say, show, show_json
 
 
 def compare(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN...", help="Run folders, two or more")], as_json: AsJson = False
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN...", help="Run folders, two or more")],
+    anyway: Annotated[bool, typer.Option("--anyway", help="Rank also what was measured in unlike circumstances; they are said.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Shows runs side by side. Exit code 6: some of it must not be ranked, and why."""
     if len(runs) < 2:
@@ -21,11 +23,11 @@ def compare(
     from edgecompress.report import Report, comparison, comparison_table, not_ranked
 
     reports = [Report.load(run) for run in runs]
-    show_json(comparison(reports)) if as_json else show(comparison_table(reports))
+    show_json(comparison(reports)) if as_json else show(comparison_table(reports, anyway=anyway))
     reasons = not_ranked(reports)
     for reason in reasons:
         say(reason, style="yellow")
-    if reasons:
+    if reasons and not anyway:
         raise typer.Exit(NOT_RANKED)
 
 
@@ -37,15 +39,23 @@ def report(
     device: Annotated[
         list[Path] | None, typer.Option("--device", metavar="FILE", help="Merge a device.json that a board wrote. Repeatable.")
     ] = None,
+    meter: Annotated[
+        Path | None, typer.Option(metavar="CSV", help="Energy: what a power meter beside the board read during --minutes.")
+    ] = None,
+    host: Annotated[str | None, typer.Option(metavar="DEST", help="The board that the meter was at; absent: the only one.")] = None,
+    meter_offset: Annotated[float, typer.Option(metavar="SECONDS", help="Added to the meter's times.")] = 0.0,
     as_json: AsJson = False,
 ) -> None:
-    """Writes report.md and report.html again from report.json, with what boards measured if given."""
+    """Writes report.md and report.html again from report.json, with what boards and meters measured if given."""
     from edgecompress.report import Report, write_report
 
-    if device:
-        from edgecompress.host_benchmark import merge_into, read_device_file
+    if device or meter:
+        from edgecompress.host_benchmark import merge_into, merge_meter, read_device_file
 
-        merge_into(run, [entry for file in device for entry in read_device_file(file, run)])
+        if device:
+            merge_into(run, [entry for file in device for entry in read_device_file(file, run)])
+        if meter:
+            merge_meter(run, meter, host=host, offset_s=meter_offset)
     found = Report.load(run)
     path = write_report(found, run)
     show_json(found.model_dump(mode="json")) if as_json else show(f"Report: {path}")
@@ -56,14 +66,16 @@ def bundle(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Absent: RUN/NAME-bundle.zip.", show_default=False)
     ] = None,
+    samples: Annotated[int, typer.Option(metavar="N", min=0, help="Pack so many test samples: the board counts its right answers.")] = 0,
+    allow_code: AllowCode = False,
     as_json: AsJson = False,
 ) -> None:
-    """Packs what a board needs into one .zip: models, golden vectors, benchmark, predict.py, a card."""
+    """Packs what a board needs into one .zip: models, golden vectors, operators, benchmark, predict.py, a card."""
     if output is not None:
         check_place(output)
     from edgecompress.bundle import run_bundle, write_bundle
 
-    files = run_bundle(run)
+    files = run_bundle(run, samples=samples, allow_code=allow_code)
     path = output or run / f"{run.resolve().name}-bundle.zip"
     write_bundle(files, path)
     if as_json:

@@ -73,6 +73,7 @@ def _measure_models(options: argparse.Namespace) -> int:
         threads=options.threads,
         runs=options.runs,
         golden=golden,
+        kernels=options.kernels or ["xnnpack"],
         timeout_s=options.timeout,
         minutes=options.minutes,
         on_progress=_show_progress,
@@ -91,8 +92,10 @@ def _measure_bundle(options: argparse.Namespace) -> int:
             bundle,
             threads=options.threads,
             runs=options.runs,
+            kernels=options.kernels,
             timeout_s=options.timeout,
             minutes=options.minutes,
+            profile=options.operators,
             on_progress=_show_progress,
         )
     return _report(measured["benchmark"], measured, options.json or RESULT_FILE)
@@ -138,6 +141,7 @@ def _parser(benchmark_program: str | None) -> argparse.ArgumentParser:
     )
     bundle.set_defaults(command=_measure_bundle)
     bundle.add_argument("--folder", default=".", metavar="DIR", help="where the bundle was unpacked")
+    bundle.add_argument("--operators", action="store_true", help="then times each operator alone, as a one-operator model")
     _add_settings(bundle, threads=None, runs=None)
     doctor = commands.add_parser("doctor", help="what this machine offers and lacks")
     doctor.set_defaults(command=_doctor)
@@ -154,6 +158,7 @@ def _add_settings(parser: argparse.ArgumentParser, *, threads: list[int] | None,
         "--runs", type=int, default=runs, metavar="N",
         help=f"timed invokes per model, at least 50; p99 needs 1000 (default: {runs or 'the recipe has it'})",
     )  # fmt: skip
+    add("--kernels", type=_families, metavar="FAMILY[,FAMILY]", help="xnnpack (the runtime's default), builtin, or both, timed in turns")
     add("--timeout", type=float, default=300.0, metavar="SECONDS", help="limit for one model with one number of threads (default: 300)")
     add("--minutes", type=_minutes, default=0.0, metavar="M", help="then runs the first model so long without a pause")
     add("--json", metavar="FILE", help="also writes the full results to FILE" if threads else "where to write (default: device.json)")
@@ -180,6 +185,14 @@ def _numbers(text: str) -> list[int]:
         return [int(number) for number in text.split(",")]
     except ValueError:
         raise argparse.ArgumentTypeError(f"must be whole numbers with commas between them, or all. Received: {text!r}") from None
+
+
+def _families(text: str) -> list[str]:
+    """xnnpack, builtin or both."""
+    families = text.split(",")
+    if not set(families) <= {"xnnpack", "builtin"}:
+        raise argparse.ArgumentTypeError(f"must be xnnpack, builtin, or both with a comma between them. Received: {text!r}")
+    return list(dict.fromkeys(families))
 
 
 def _minutes(text: str) -> float:

@@ -15,12 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 from .child import Child, run_job
 from .fault import DeviceFault
+from .golden import FAMILIES
 from .machine import Snapshot, describe_cpu, distrust_reasons, is_throttled, take_snapshot
 from .sustained import measure_sustained
 from .timing import split_runs, summarize
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    from .runtime import Kernels
 
     Paths = Mapping[str, "str | os.PathLike[str]"]
 
@@ -37,29 +40,38 @@ _TIMES = (
 
 @dataclass
 class _Contender:
-    """One model with one number of threads: its child process, and what is known about it so far."""
+    """One model with one number of threads and one kernel family: its child process, and what is known about it so far.
+
+    `is_double`: another one showed that it measures the same thing.
+    """
 
     name: str
     path: str
     golden: str | None
     threads: int
+    kernels: Kernels = "xnnpack"
     child: Child | None = None
     error: str | None = None
+    is_double: bool = False
     known: dict[str, Any] = field(default_factory=dict)
     blocks_ns: list[list[int]] = field(default_factory=list)
 
     def check(self, timeout_s: float) -> None:
         """Compares the golden outputs, where there are some, in a process of its own: they are no part of the peak memory."""
         if self.golden is not None:
-            job = {"job": "check", "model": self.path, "golden": self.golden, "threads": self.threads}
-            mismatch = run_job(job, timeout_s=timeout_s)["mismatch"]
-            if mismatch is not None:
-                raise DeviceFault(mismatch)
+            answer = run_job({**self._job(), "job": "check"}, timeout_s=timeout_s)
+            if answer["mismatch"] is not None:
+                raise DeviceFault(answer["mismatch"])
+            self.known["golden"] = {key: value for key, value in answer.items() if key != "mismatch"}
 
     def load(self, timeout_s: float) -> None:
         """Starts the process, loads the model and runs it once."""
-        self.child = Child({"job": "benchmark", "model": self.path, "golden": self.golden, "threads": self.threads}, timeout_s=timeout_s)
+        self.child = Child({**self._job(), "job": "benchmark"}, timeout_s=timeout_s)
         self.known.update(self.child.receive())
+
+    def _job(self) -> dict[str, Any]:
+        """What every job of it says."""
+        return {"model": self.path, "golden": self.golden, "threads": self.threads, "kernels": self.kernels}
 
     def warm_up(self) -> None:
         """Runs until the latency is stable."""
@@ -95,6 +107,7 @@ def benchmark_models(
     runs: int,
     golden: Paths | None = None,
     timeout_s: float,
+    kernels: Sequence[Kernels] = ("xnnpack",),
     minutes: float = 0.0,
     on_progress: Callable[[int, int, str], None] | None = None,
 ) -> list[dict[str, Any]]:
@@ -109,26 +122,32 @@ def benchmark_models(
         runs: Timed invokes per entry, at least 50.
         golden: Name to path of the golden file; a model without one is timed unchecked, on made-up inputs.
         timeout_s: Seconds that one model with one number of threads may work: once for the golden check, once for all the rest.
+        kernels: Kernel families, each timed against the other: "xnnpack" is the runtime's default. Where XNNPACK takes no operator of a
+            model, both are the same, and the model has one entry.
         minutes: Runs the first model so long without a pause after that, with the first number of threads; see `sustained`.
         on_progress: Called with (steps done, steps in all, what is being done).
 
     Returns:
-        One entry per number of threads and model, with the keys of the report's `benchmark` and `error`. What is unknown is None.
+        One entry per number of threads, kernel family and model, with the keys of the report's `benchmark` and `error`. What is unknown
+        is None.
         The first one has `sustained` where minutes are given.
 
     Raises:
-        ValueError: `runs` or `threads` out of range.
+        ValueError: `runs`, `threads` or `kernels` out of range.
     """
     if runs < _MINIMUM_RUNS:
         raise ValueError(f"runs must be at least {_MINIMUM_RUNS}. Received: {runs!r}")
     if not threads or min(threads) < 1:
         raise ValueError(f"threads must be numbers of at least 1. Received: {list(threads)!r}")
+    if not kernels or not set(kernels) <= set(FAMILIES):
+        raise ValueError(f"kernels must be of {', '.join(FAMILIES)}. Received: {list(kernels)!r}")
     block_sizes = split_runs(runs, max(1, min(_MOST_BLOCKS, runs // _SMALLEST_BLOCK)))
-    steps = _Steps(len(threads) * len(models) * (_UNTIMED_STEPS + len(block_sizes)), on_progress)
+    steps = _Steps(len(threads) * len(kernels) * len(models) * (_UNTIMED_STEPS + len(block_sizes)), on_progress)
     entries = []
     for num_threads in threads:
         contenders = [
-            _Contender(name, os.fspath(path), os.fspath(golden[name]) if golden and name in golden else None, num_threads)
+            _Contender(name, os.fspath(path), os.fspath(golden[name]) if golden and name in golden else None, num_threads, family)
+            for family in kernels
             for name, path in models.items()
         ]
         entries += _race(contenders, block_sizes, timeout_s, steps)
@@ -151,7 +170,7 @@ class _Steps:
         """`step` for every contender that has not failed; one that fails now is out."""
         for contender in contenders:
             self._tell(f"{doing} {contender.name}")
-            if contender.error is None:
+            if contender.error is None and not contender.is_double:
                 try:
                     step(contender)
                 except DeviceFault as fault:
@@ -171,6 +190,7 @@ def _race(contenders: Sequence[_Contender], block_sizes: Sequence[int], timeout_
     try:
         steps.each(contenders, "checking", partial(_Contender.check, timeout_s=timeout_s))
         steps.each(contenders, "loading", partial(_Contender.load, timeout_s=timeout_s))
+        _find_doubles(contenders)
         steps.each(contenders, "warming up", _Contender.warm_up)
         for num_runs in block_sizes:
             steps.each(contenders, "timing", partial(_Contender.time_block, num_runs=num_runs))
@@ -181,7 +201,16 @@ def _race(contenders: Sequence[_Contender], block_sizes: Sequence[int], timeout_
             contender.stop()
     after = take_snapshot()
     reasons = distrust_reasons(before, after, governor=cpu["governor"], cores=cpu["cores"], emulated=cpu["emulated"])
-    return [_entry(contender, before, after, cpu, reasons) for contender in contenders]
+    return [_entry(contender, before, after, cpu, reasons) for contender in contenders if not contender.is_double]
+
+
+def _find_doubles(contenders: Sequence[_Contender]) -> None:
+    """Leaves out a second child of a model that XNNPACK took nothing of: without XNNPACK it runs the same kernels."""
+    same = {contender.name for contender in contenders if contender.kernels == "xnnpack" and contender.known.get("kernels") == "builtin"}
+    for contender in contenders:
+        if contender.kernels == "builtin" and contender.name in same and contender.error is None:
+            contender.is_double = True
+            contender.stop()
 
 
 def _entry(contender: _Contender, before: Snapshot, after: Snapshot, cpu: dict[str, Any], reasons: Sequence[str]) -> dict[str, Any]:
@@ -193,7 +222,7 @@ def _entry(contender: _Contender, before: Snapshot, after: Snapshot, cpu: dict[s
         "model": contender.name,
         "host": "local",
         **{key: known.get(key) for key in ("runtime", "runtime_version", "kernels")},
-        "delegate": None,
+        "delegate": known.get("delegate"),
         "threads": contender.threads,
         "runs": times["runs"] or 0,
         "warmup": known.get("warmup", 0),
@@ -202,6 +231,7 @@ def _entry(contender: _Contender, before: Snapshot, after: Snapshot, cpu: dict[s
         "temperature_celsius": {"before": before.temperature_celsius, "after": after.temperature_celsius},
         "frequency_khz": {"before": before.frequency_khz, "after": after.frequency_khz},
         "throttled": is_throttled(before, after),
+        "golden": known.get("golden"),
         "trusted": not doubts and contender.error is None,
         "distrust_reasons": doubts,
         "error": contender.error,

@@ -7,6 +7,10 @@ The `bundle` section of manifest.json says what is there:
     sha256      {file: hash} of every file but the manifest
     threads     numbers of threads that the recipe asks for
     runs        timed invokes per model
+    kernels     kernel families; absent: xnnpack alone
+    operators   {name: .zip of one-operator files}; absent: none
+    profile     whether the recipe has them timed
+    samples     {"path": .npz with test samples, "models": [names that take them]}; absent: none
 """
 
 from __future__ import annotations
@@ -22,6 +26,8 @@ from .fault import DeviceFault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    from .runtime import Kernels
 
 MANIFEST_FILE = "manifest.json"
 RESULT_FILE = "device.json"
@@ -39,6 +45,10 @@ class Bundle:
         sha256: Name to hash of the .tflite.
         threads: Numbers of threads to measure.
         runs: Timed invokes per model and number of threads.
+        kernels: Kernel families.
+        operators: Name to path of the .zip with its operators, where there is one.
+        profile: Whether to time those.
+        samples: Path of test samples, for the models `counted`; None: there are none.
     """
 
     name: str
@@ -47,6 +57,11 @@ class Bundle:
     sha256: Mapping[str, str]
     threads: Sequence[int]
     runs: int
+    kernels: Sequence[Kernels]
+    operators: Mapping[str, str]
+    profile: bool
+    samples: str | None
+    counted: Sequence[str]
 
 
 def read_bundle(folder: str) -> Bundle:
@@ -63,7 +78,7 @@ def read_bundle(folder: str) -> Bundle:
         if section["format"] > FORMAT:
             raise DeviceFault(f"{path}: the bundle is of format {section['format']}; this program knows {FORMAT}. Make it again")
         _check_hashes(folder, section["sha256"])
-        parts = section["models"]
+        parts, samples = section["models"], section.get("samples")
         return Bundle(
             name=manifest["name"],
             models={name: os.path.join(folder, part["path"]) for name, part in parts.items()},
@@ -71,6 +86,11 @@ def read_bundle(folder: str) -> Bundle:
             sha256={name: section["sha256"][part["path"]] for name, part in parts.items()},
             threads=section["threads"],
             runs=section["runs"],
+            kernels=section.get("kernels", ["xnnpack"]),
+            operators={name: os.path.join(folder, file) for name, file in section.get("operators", {}).items()},
+            profile=section.get("profile", False),
+            samples=os.path.join(folder, samples["path"]) if samples else None,
+            counted=samples["models"] if samples else [],
         )
     except FileNotFoundError:
         raise DeviceFault(f"{path}: must be there; unpack the bundle, and run the program that lies in it") from None
@@ -96,35 +116,63 @@ def _check_hashes(folder: str, hashes: Mapping[str, str]) -> None:
 
 
 def measure_bundle(
-    bundle: Bundle, *, threads: Sequence[int] | None = None, runs: int | None = None, timeout_s: float,
-    minutes: float = 0.0, on_progress: Callable[[int, int, str], None] | None = None,
+    bundle: Bundle, *, threads: Sequence[int] | None = None, runs: int | None = None, kernels: Sequence[Kernels] | None = None,
+    timeout_s: float, minutes: float = 0.0, profile: bool = False, on_progress: Callable[[int, int, str], None] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Golden outputs first, then the latency of all models in turns.
+    """Golden outputs first, then the latency of all models in turns; then right answers and operators, where the bundle has them.
 
     Args:
         bundle: What to measure.
         threads: Numbers of threads; None takes the bundle's.
         runs: Timed invokes per entry; None takes the bundle's.
+        kernels: Kernel families; None takes the bundle's.
         timeout_s, minutes: As in `benchmark_models`.
+        profile: Times the operators one by one, also if the bundle does not ask for it.
         on_progress: As in `benchmark_models`.
 
     Returns:
-        What stands in device.json: format, name, models{name: sha256}, machine (as `doctor` describes it), benchmark[].
+        What stands in device.json: format, name, models{name: sha256}, machine (as `doctor` describes it), benchmark[]. The first entry
+        of a model has `accuracy` and `operators`, where they were measured.
 
     Raises:
-        DeviceFault: NumPy or a runtime is missing; the reason names the command that mends it.
-        ValueError: `runs` or `threads` out of range.
+        DeviceFault: NumPy or a runtime is missing; the reason names the command that mends it. Or there are no operators to time.
+        ValueError: `runs`, `threads` or `kernels` out of range.
     """
     machine = describe_machine()
     if machine["numpy"] is None or machine["runtime"] is None:
         problem = find_problems(machine)[0]
         raise DeviceFault(f"{problem['what']}" + (f": {problem['command']}" if problem["command"] else ""))
+    if profile and not bundle.operators:
+        raise DeviceFault("the bundle must hold the operators of a model to time them. Received: none")
     from .benchmark import benchmark_models  # it needs NumPy
 
     entries = benchmark_models(
-        bundle.models, threads=threads or bundle.threads, runs=runs or bundle.runs, golden=bundle.golden, timeout_s=timeout_s,
-        minutes=minutes, on_progress=on_progress,
+        bundle.models, threads=threads or bundle.threads, runs=runs or bundle.runs, kernels=kernels or bundle.kernels,
+        golden=bundle.golden, timeout_s=timeout_s, minutes=minutes, on_progress=on_progress,
     )  # fmt: skip
+    for name in bundle.models:
+        entry = next((one for one in entries if one["model"] == name and one["error"] is None), None)
+        if entry is not None:
+            entry.update(_closer_look(bundle, entry, profile or bundle.profile, timeout_s, on_progress))
     for entry in entries:
         entry["host"] = machine["name"]
     return {"format": FORMAT, "name": bundle.name, "models": dict(bundle.sha256), "machine": machine, "benchmark": entries}
+
+
+def _closer_look(
+    bundle: Bundle, entry: Mapping[str, Any], profile: bool, timeout_s: float, on_progress: Callable[[int, int, str], None] | None
+) -> dict[str, Any]:
+    """What is measured of a model beside its latency."""
+    from .accuracy import measure_accuracy
+    from .operators import measure_archive
+
+    name, threads, found = entry["model"], entry["threads"], {}
+    if bundle.samples is not None and name in bundle.counted:
+        if on_progress is not None:
+            on_progress(0, 1, f"counting right answers of {name}")
+        found["accuracy"] = measure_accuracy(bundle.models[name], bundle.samples, threads=threads, timeout_s=timeout_s)
+    if profile and name in bundle.operators:
+        found["operators"] = measure_archive(
+            bundle.models[name], bundle.operators[name], threads=threads, timeout_s=timeout_s, on_progress=on_progress
+        )
+    return found

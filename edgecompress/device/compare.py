@@ -154,6 +154,7 @@ def _difference(
 
 def _size(first: np.ndarray, second: np.ndarray) -> float:
     """The largest difference, relative to the largest output where that is above 1."""
-    difference = largest_difference(first, second)[0] if first.dtype == second.dtype else np.inf
+    comparable = first.dtype == second.dtype and first.shape == second.shape
+    difference = largest_difference(np.atleast_1d(first), np.atleast_1d(second))[0] if comparable else np.inf
     finite = np.abs(first[np.isfinite(first)]) if first.dtype.kind in "fc" else np.abs(first.astype(np.float64))
     return float(difference / max(1.0, float(finite.max(initial=0.0))))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes.util
 import importlib
 import platform
 import struct
@@ -10,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from . import edge_tpu
 from .machine import board_name, describe_cpu, is_emulated, read_temperature_celsius, throttle_words
 
 _ROOT = Path("/")
@@ -50,7 +50,7 @@ def describe_machine(root: Path = _ROOT) -> dict[str, Any]:
         **memory,
         "temperature_celsius": read_temperature_celsius(root),
         "throttled": throttle_words(),
-        "edge_tpu_library": ctypes.util.find_library("edgetpu"),
+        "edge_tpu_library": edge_tpu.find_library(),
     }
 
 

@@ -12,18 +12,19 @@ from __future__ import annotations
 import math
 import os
 import zipfile
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
 from .fault import DeviceFault
-from .quantization import quantize
+from .quantization import dequantize, quantize
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .runtime import TensorSpec, TfliteModel
 
+FAMILIES = ("xnnpack", "builtin")
 _FLOAT_TOLERANCE = 1e-4
 
 
@@ -71,14 +72,19 @@ def write_arrays(path: str, arrays: Mapping[str, np.ndarray]) -> None:
     """Writes an .npz whose bytes depend on the arrays alone (NumPy's own writer stores the time), atomically."""
     unfinished = f"{path}.{os.getpid()}.tmp"
     try:
-        with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name in sorted(arrays):
-                with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
-                    np.lib.format.write_array(member, np.asanyarray(arrays[name]), allow_pickle=False)
+        write_arrays_to(unfinished, arrays)
         os.replace(unfinished, path)
     finally:
         if os.path.exists(unfinished):
             os.remove(unfinished)
+
+
+def write_arrays_to(place: str | IO[bytes], arrays: Mapping[str, np.ndarray]) -> None:
+    """The same into an open file, or straight to a path."""
+    with zipfile.ZipFile(place, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in sorted(arrays):
+            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.asanyarray(arrays[name]), allow_pickle=False)
 
 
 def model_inputs(model: TfliteModel, arrays: Mapping[str, np.ndarray]) -> list[np.ndarray]:
@@ -171,8 +177,13 @@ def largest_difference(expected: np.ndarray, received: np.ndarray) -> tuple[floa
     return float(difference.flat[position]), position // (difference.size // len(expected))
 
 
-def find_mismatch(model: TfliteModel, arrays: Mapping[str, np.ndarray]) -> str | None:
+def find_mismatch(model: TfliteModel, arrays: Mapping[str, np.ndarray], received: list[np.ndarray] | None = None) -> str | None:
     """Compares the model's outputs with the golden ones of its kernel family.
+
+    Args:
+        model: The model.
+        arrays: Of the golden file.
+        received: What `run_samples` gave for its inputs; None runs them.
 
     Returns:
         None where all agree, else one sentence: which output, by how much, in which sample.
@@ -180,7 +191,7 @@ def find_mismatch(model: TfliteModel, arrays: Mapping[str, np.ndarray]) -> str |
     Raises:
         DeviceFault: The golden file does not fit the model.
     """
-    received = run_samples(model, model_inputs(model, arrays))
+    received = run_samples(model, model_inputs(model, arrays)) if received is None else received
     for position, values in enumerate(received):
         keys = f"{model.kernels}_{position}", f"tolerance_{position}"
         if not all(key in arrays for key in keys):
@@ -193,3 +204,37 @@ def find_mismatch(model: TfliteModel, arrays: Mapping[str, np.ndarray]) -> str |
                 f"in sample {sample}, at most {allowed:.6g} is allowed"
             )
     return None
+
+
+def describe_agreement(model: TfliteModel, arrays: Mapping[str, np.ndarray], received: list[np.ndarray]) -> dict[str, Any]:
+    """How near the outputs are to the golden ones, of the model's own kernel family and of the other.
+
+    Args:
+        model, arrays, received: As in `find_mismatch`, which found none.
+
+    Returns:
+        samples; kernels, its own family; largest_difference, from that, in units of what is allowed (at most 1); and `across`: for the
+        first output against the other family kernels, snr_db (of real values; None: equal) and agreement (fraction of samples whose
+        largest output is at the same place; None for an output of one value). `across` is None where the file does not have it.
+    """
+    ratios = [
+        largest_difference(arrays[f"{model.kernels}_{position}"], values)[0] / (float(arrays[f"tolerance_{position}"]) or 1.0)
+        for position, values in enumerate(received)
+    ]
+    other = FAMILIES[model.kernels == FAMILIES[0]]
+    across = None
+    if f"{other}_0" in arrays and arrays[f"{other}_0"].shape == received[0].shape and received[0].size:
+        first, second = (dequantize(values, model.outputs[0]).reshape(len(values), -1) for values in (arrays[f"{other}_0"], received[0]))
+        same = np.argmax(first, axis=1) == np.argmax(second, axis=1)
+        across = {"kernels": other, "snr_db": _snr_db(first, second), "agreement": float(same.mean()) if first.shape[1] > 1 else None}
+    return {
+        "samples": len(received[0]) if received else 0, "kernels": model.kernels, "largest_difference": max(ratios, default=0.0),
+        "across": across,
+    }  # fmt: skip
+
+
+def _snr_db(signal: np.ndarray, other: np.ndarray) -> float | None:
+    """10 log10(mean(signal^2) / mean((signal - other)^2)); None where that is no number: equal, or no signal."""
+    power = float(np.mean(np.square(signal, dtype=np.float64)))
+    noise = float(np.mean(np.square(signal.astype(np.float64) - other)))
+    return 10 * math.log10(power / noise) if power > 0 and 0 < noise < math.inf else None

@@ -27,12 +27,19 @@ class Runtime:
         version: Its version.
         interpreter: The Interpreter class.
         resolvers: The OpResolverType enumeration.
+        module: Where the Interpreter comes from.
     """
 
     name: str
     version: str
     interpreter: Any
     resolvers: Any
+    module: Any = None
+
+    def load_delegate(self, library: str) -> Any:
+        """A delegate from a shared library; what the runtime raises comes through."""
+        home = self.module.experimental if self.name == "tensorflow" else self.module
+        return home.load_delegate(library)
 
 
 def find_runtime() -> Runtime:
@@ -49,7 +56,7 @@ def find_runtime() -> Runtime:
             refused.append(f"{name}: {one_line(error)}")
             continue
         resolvers = module.experimental.OpResolverType if name == "tensorflow" else module.OpResolverType
-        return Runtime(name, str(importlib.import_module(package).__version__), module.Interpreter, resolvers)
+        return Runtime(name, str(importlib.import_module(package).__version__), module.Interpreter, resolvers, module)
     raise DeviceFault(
         "no TFLite runtime can be imported; install ai-edge-litert, or tflite-runtime on CPython <= 3.11 with numpy < 2 "
         f"({'; '.join(refused)})"

@@ -5,6 +5,8 @@
     {"job": "check", "model": path, "golden": npz}                          compares with a golden file
     {"job": "compare", "model": path, "other": path, "least": n, "most": n} runs two files on the same inputs, see `compare`
     {"job": "benchmark", "model": path}                                     is told step by step what to time
+    {"job": "each", "models": [path, ...], "runs": n}                       times them one after the other
+    {"job": "accuracy", "model": path, "samples": npz}                      counts right answers
 
 Every job takes "threads" (1) and "memory_bytes" (no limit), what the process may address. All but "golden" take "kernels" ("xnnpack"),
 "golden" a list of them.
@@ -18,12 +20,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .accuracy import count_right
 from .compare import compare
 from .fault import DeviceFault
-from .golden import find_mismatch, model_inputs, read_arrays, run_samples, tolerance, write_arrays
+from .golden import describe_agreement, find_mismatch, model_inputs, read_arrays, run_samples, tolerance, write_arrays
 from .inputs import zero_inputs
 from .line import Line, end_with_parent
-from .measure import measure
+from .measure import measure, measure_each
 from .runtime import Kernels, TfliteModel
 
 if TYPE_CHECKING:
@@ -109,11 +112,13 @@ def _add_family(arrays: dict[str, np.ndarray], stored: dict[str, np.ndarray], mo
 
 
 def _check(job: dict[str, Any], line: Line) -> dict[str, Any]:
-    """Compares the model's outputs with the golden file; "mismatch" is None or says what differs."""
-    model = _load(job, line)
-    mismatch = find_mismatch(model, read_arrays(job["golden"]))
+    """Compares the model's outputs with the golden file; "mismatch" says what differs, or is None beside `describe_agreement`."""
+    model, arrays = _load(job, line), read_arrays(job["golden"])
+    received = run_samples(model, model_inputs(model, arrays))
+    mismatch = find_mismatch(model, arrays, received)
+    agreement = describe_agreement(model, arrays, received) if mismatch is None else {}
     line.enter_phase("letting go of the model")
-    return {"mismatch": mismatch}
+    return {"mismatch": mismatch, **agreement}
 
 
 _JOBS: dict[str, Callable[[dict[str, Any], Line], dict[str, Any]]] = {
@@ -122,4 +127,6 @@ _JOBS: dict[str, Callable[[dict[str, Any], Line], dict[str, Any]]] = {
     "check": _check,
     "compare": compare,
     "benchmark": measure,
+    "each": measure_each,
+    "accuracy": count_right,
 }

@@ -40,6 +40,7 @@ class Snapshot:
         temperature_celsius: Of the processor.
         throttle_bits: As `vcgencmd get_throttled` prints them.
         frequency_khz: Of the first core.
+        swapped_pages: Read from and written to swap since the machine started.
     """
 
     clock_s: float
@@ -50,6 +51,7 @@ class Snapshot:
     temperature_celsius: float | None
     throttle_bits: int | None
     frequency_khz: int | None = None
+    swapped_pages: int | None = None
 
 
 def take_snapshot(root: Path = _ROOT) -> Snapshot:
@@ -58,7 +60,8 @@ def take_snapshot(root: Path = _ROOT) -> Snapshot:
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     own = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     own_s = sum(usage.ru_utime + usage.ru_stime for usage in own)
-    return Snapshot(time.monotonic(), own_s, busy_s, stolen_s, load, read_temperature_celsius(root), _throttle_bits(), _frequency_khz(root))
+    state = read_temperature_celsius(root), _throttle_bits(), _frequency_khz(root), _swapped_pages(root)
+    return Snapshot(time.monotonic(), own_s, busy_s, stolen_s, load, *state)
 
 
 def num_cores() -> int:
@@ -106,6 +109,11 @@ def is_emulated(root: Path = _ROOT) -> bool:
     return kernel is not None and family[0] != family[1]
 
 
+def is_narrow() -> bool:
+    """Whether this Python is of 32 bits on a 64-bit kernel, as with a 32-bit user land."""
+    return sys.maxsize < 2**32 and platform.machine() in ("aarch64", "arm64", "x86_64")
+
+
 def throttle_words() -> list[str]:
     """What `vcgencmd get_throttled` says now and since the start of the board, a sentence each."""
     return _bits_in_words(_throttle_bits() or 0)
@@ -137,6 +145,10 @@ def distrust_reasons(before: Snapshot, after: Snapshot, *, governor: str | None,
         emulated: The processor is not a real one.
     """
     reasons = ["the processor is emulated: its times mean nothing"] if emulated else []
+    if is_narrow():
+        reasons.append("a 32-bit Python runs on a 64-bit processor: it lacks the fast int8 kernels")
+    if before.swapped_pages is not None and after.swapped_pages is not None and after.swapped_pages > before.swapped_pages:
+        reasons.append(f"the machine swapped: {after.swapped_pages - before.swapped_pages:,} pages meanwhile")
     if governor not in (None, "performance"):
         reasons.append(f"the CPU governor is '{governor}', not 'performance'")
     reasons += _throttle_reasons(before, after)
@@ -179,6 +191,13 @@ def _processor_seconds(root: Path) -> tuple[float | None, float | None]:
     user, nice, system, _idle, _iowait, interrupts, soft_interrupts, stolen = (int(field) for field in fields[1:9])
     ticks = os.sysconf("SC_CLK_TCK")
     return (user + nice + system + interrupts + soft_interrupts) / ticks, stolen / ticks
+
+
+def _swapped_pages(root: Path) -> int | None:
+    """Pages that went to or came from swap since the start."""
+    rows = dict(row.split(" ", 1) for row in (_read(root / "proc/vmstat") or "").splitlines() if " " in row)
+    found = [int(rows[name]) for name in ("pswpin", "pswpout") if rows.get(name, "").isdigit()]
+    return sum(found) if len(found) == 2 else None
 
 
 def _cpu_model(root: Path) -> str | None:

@@ -1,4 +1,4 @@
-"""The child's side of a benchmark: one model with one number of threads, timed step by step as the parent asks."""
+"""The child's side of a benchmark: one model with one number of threads, timed step by step as the parent asks; or many in order."""
 
 from __future__ import annotations
 
@@ -7,21 +7,25 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from .fault import DeviceFault
 from .golden import model_inputs, read_first_inputs
 from .inputs import varied_inputs
 from .installed import find_runtime
 from .runtime import TfliteModel
-from .timing import time_block, warm_up
+from .timing import split_runs, summarize, time_block, warm_up
 
 if TYPE_CHECKING:
     from .line import Line
+
+_ALONE_WARM_UP_NS = 500_000_000
+_ALONE_BLOCKS = 5
 
 
 def measure(job: dict[str, Any], line: Line) -> dict[str, Any]:
     """Loads the job's model and obeys the parent until it says {"step": "finish"}.
 
     Answers on the way, in this order:
-        after loading: runtime, runtime_version, kernels, init_ms (load and allocate), first_ms (the first invoke)
+        after loading: runtime, runtime_version, kernels, delegate, init_ms (load and allocate), first_ms (the first invoke)
         {"step": "warm_up"}: warmup (invokes), stable (bool)
         {"step": "time", "runs": n}, any number of times: durations_ns
     The job may name a "golden" file: its first sample is what the model is timed on.
@@ -44,6 +48,7 @@ def measure(job: dict[str, Any], line: Line) -> dict[str, Any]:
         "runtime": model.runtime_name,
         "runtime_version": model.runtime_version,
         "kernels": model.kernels,
+        "delegate": model.delegate,
         "init_ms": init_ns / 1e6,
         "first_ms": first_ns / 1e6,
     })  # fmt: skip
@@ -64,6 +69,26 @@ def _obey(model: TfliteModel, line: Line) -> None:
             line.answer({"warmup": num_invokes, "stable": stable})
         else:
             line.answer({"durations_ns": time_block(model.run, command["runs"])})
+
+
+def measure_each(job: dict[str, Any], line: Line) -> dict[str, Any]:
+    """Times the job's "models" one after the other, "runs" invokes each; what came of each is told at once, as progress."""
+    for path in job["models"]:
+        line.progress(timed=_measure_alone(path, job, line))
+    return {}
+
+
+def _measure_alone(path: str, job: dict[str, Any], line: Line) -> dict[str, Any]:
+    """p50 of one model, or why there is none."""
+    line.enter_phase("running an operator")
+    try:
+        model = TfliteModel(path, threads=job.get("threads", 1))
+        model.set_inputs(varied_inputs(model.inputs))
+        warm_up(model.run, limit_ns=_ALONE_WARM_UP_NS)
+        blocks_ns = [time_block(model.run, size) for size in split_runs(job["runs"], _ALONE_BLOCKS)]
+    except DeviceFault as fault:
+        return {"p50_ms": None, "kernels": None, "error": fault.reason}
+    return {"p50_ms": summarize(blocks_ns)["p50_ms"], "kernels": model.kernels, "error": None}
 
 
 def _inputs(model: TfliteModel, golden: str | None) -> list[Any]:

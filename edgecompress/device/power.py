@@ -10,7 +10,7 @@ from typing import Any
 _ROOT = Path("/")
 _METERS = ("ina219", "ina220", "ina226", "ina230", "ina231", "ina3221")  # chips that the kernel's hwmon interface knows
 _INTERVAL_S = 0.05
-_FEWEST_SAMPLES = 10
+FEWEST_SAMPLES = 10
 
 
 class PowerMeter:
@@ -42,7 +42,7 @@ class PowerMeter:
 
     def mean_w(self) -> float | None:
         """The mean so far; None of too few samples."""
-        return sum(self.samples_w) / len(self.samples_w) if len(self.samples_w) >= _FEWEST_SAMPLES else None
+        return sum(self.samples_w) / len(self.samples_w) if len(self.samples_w) >= FEWEST_SAMPLES else None
 
 
 def find_meter(root: Path = _ROOT) -> tuple[str, Path] | None:

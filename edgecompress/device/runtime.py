@@ -8,19 +8,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from . import edge_tpu
 from .fault import DeviceFault
-from .installed import find_runtime, one_line
+from .installed import Runtime, find_runtime, one_line
 from .quantization import dequantize, quantize
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 Kernels = Literal["xnnpack", "builtin"]
-
-EDGE_TPU_OPERATOR = "edgetpu-custom-op"
-COMPILED_FOR_EDGE_TPU = (
-    "it is compiled for the Edge TPU, so it needs one, and its library libedgetpu. The file that it was compiled from runs on a CPU"
-)
 
 
 @dataclass(frozen=True)
@@ -51,6 +47,7 @@ class TfliteModel:
         inputs, outputs: The tensors, in the order of the file.
         runtime_name, runtime_version: The runtime that runs it.
         kernels: The kernel family in use: "xnnpack" if the XNNPACK delegate took at least one operator, else "builtin".
+        delegate: "edgetpu" for a file that is compiled for one: what is left to the CPU runs on the built-in kernels. Else None.
     """
 
     def __init__(
@@ -73,27 +70,37 @@ class TfliteModel:
                 it computes inside: use it with "builtin".
 
         Raises:
-            DeviceFault: No runtime, an unreadable file, or a file that the runtime refuses.
+            DeviceFault: No runtime, an unreadable file, a file that the runtime refuses, or one that needs an Edge TPU where there is none.
         """
         runtime = find_runtime()
         self.runtime_name, self.runtime_version = runtime.name, runtime.version
-        resolver = runtime.resolvers.BUILTIN_WITHOUT_DEFAULT_DELEGATES if kernels == "builtin" else runtime.resolvers.AUTO
+        resolvers = runtime.resolvers
+        options = {
+            **_source(content), "num_threads": threads, "experimental_preserve_all_tensors": keep_tensors,
+            "experimental_op_resolver_type": resolvers.BUILTIN_WITHOUT_DEFAULT_DELEGATES if kernels == "builtin" else resolvers.AUTO,
+        }  # fmt: skip
+        self.delegate: str | None = None
         try:
-            self._interpreter = runtime.interpreter(
-                **_source(content),
-                num_threads=threads,
-                experimental_op_resolver_type=resolver,
-                experimental_preserve_all_tensors=keep_tensors,
-            )
-            if batch_size is not None:
-                self._resize(batch_size)
-            self._interpreter.allocate_tensors()
+            try:
+                self._open(runtime, options, batch_size)
+            except (ValueError, RuntimeError) as error:
+                if edge_tpu.OPERATOR not in str(error):
+                    raise
+                options["experimental_op_resolver_type"] = resolvers.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+                self.delegate = edge_tpu.DELEGATE
+                self._open(runtime, {**options, "experimental_delegates": [edge_tpu.load(runtime)]}, batch_size)
             self.inputs = [_spec(details) for details in self._interpreter.get_input_details()]
             self.outputs = [_spec(details) for details in self._interpreter.get_output_details()]
-            self.kernels: Kernels = "xnnpack" if self._is_delegated() else "builtin"
+            self.kernels: Kernels = "xnnpack" if self._is_delegated() and self.delegate is None else "builtin"
         except (ValueError, RuntimeError, TypeError) as error:  # what the runtimes raise for a file they refuse, or names in no UTF-8
-            cause = COMPILED_FOR_EDGE_TPU if EDGE_TPU_OPERATOR in str(error) else one_line(error)
-            raise DeviceFault(f"{self.runtime_name} {self.runtime_version} refused the model: {cause}") from error
+            raise DeviceFault(f"{self.runtime_name} {self.runtime_version} refused the model: {one_line(error)}") from error
+
+    def _open(self, runtime: Runtime, options: dict[str, Any], batch_size: int | None) -> None:
+        """Loads the file and allocates its tensors."""
+        self._interpreter = runtime.interpreter(**options)
+        if batch_size is not None:
+            self._resize(batch_size)
+        self._interpreter.allocate_tensors()
 
     def set_inputs(self, inputs: Sequence[np.ndarray]) -> None:
         """Copies `inputs` into the input tensors; they stay there for `run`.

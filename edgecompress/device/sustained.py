@@ -15,8 +15,10 @@ from .power import PowerMeter, energy, find_meter, idle_power_w
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 _WINDOW_S = 5.0
+_IDLE_S, _IDLE_SHARE = 3.0, 0.05  # at least so long, and so much of the whole: an external meter may read once a second
 
 
 def measure_sustained(
@@ -33,11 +35,15 @@ def measure_sustained(
 
     Returns:
         minutes, threads, windows[]{at_s, invokes, p50_ms, max_ms, temperature_celsius, frequency_khz, throttled}, and `slowdown`: p50 of
-        the last window / p50 of the first, and `energy` (see `power`). Or `error` alone.
+        the last window / p50 of the first, `energy` (see `power`), and for a meter beside the machine `idle_unix_s`, `busy_unix_s`: from
+        when to when it did nothing, and ran the model, in seconds since 1970. Or `error` alone.
     """
     windows: list[dict[str, Any]] = []
     name, file = find_meter() or (None, None)
-    idle_w = None if file is None else idle_power_w(file)
+    if on_progress is not None:
+        on_progress(0, 1, "doing nothing, to know the power of that")
+    idle_from, idle_w = time.time(), _rest(file, max(_IDLE_S, minutes * 60 * _IDLE_SHARE))
+    idle_until = time.time()
     job = {"job": "benchmark", "model": model, "golden": golden, "threads": threads}
     num_windows = max(1, round(minutes * 60 / _WINDOW_S))
     try:
@@ -46,6 +52,7 @@ def measure_sustained(
             child.send({"step": "warm_up"})
             child.receive()
             meter = None if file is None else sampling.enter_context(PowerMeter(file))
+            busy_from = time.time()
             start, invokes = time.monotonic(), max(1, int(_WINDOW_S / 10 * 1e3 / max(first_ms, 1e-3)))
             while time.monotonic() - start < minutes * 60:
                 if on_progress is not None:
@@ -54,6 +61,7 @@ def measure_sustained(
                 window = _window(np.array(child.receive()["durations_ns"]) / 1e6, time.monotonic() - start)
                 windows.append(window)
                 invokes = max(1, int(_WINDOW_S * 1e3 / window["mean_ms"]))
+            busy_until = time.time()
             seconds, busy_w = time.monotonic() - start, None if meter is None else meter.mean_w()
             child.send({"step": "finish"})
             child.receive()
@@ -63,7 +71,16 @@ def measure_sustained(
     return {
         "minutes": minutes, "threads": threads, "windows": windows, "slowdown": windows[-1]["p50_ms"] / windows[0]["p50_ms"],
         "energy": energy(name, idle_w, busy_w, seconds, sum(window["invokes"] for window in windows)),
+        "idle_unix_s": [idle_from, idle_until], "busy_unix_s": [busy_from, busy_until],
     }  # fmt: skip
+
+
+def _rest(file: Path | None, seconds: float) -> float | None:
+    """Does nothing; the mean power meanwhile, where there is a meter."""
+    if file is not None:
+        return idle_power_w(file, seconds)
+    time.sleep(seconds)
+    return None
 
 
 def _window(times_ms: np.ndarray, at_s: float) -> dict[str, Any]:

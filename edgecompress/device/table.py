@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .operators import describe_operators
 from .scaling import describe_scaling
 from .sustained import describe_sustained
 
@@ -39,7 +40,33 @@ def format_entries(entries: Sequence[Mapping[str, Any]]) -> str:
     notes = [f"{entry['model']}, threads {entry['threads']}: failed: {entry['error']}" for entry in entries if entry["error"]]
     doubts = [f"not trusted: {reason}" for entry in entries for reason in entry["distrust_reasons"]]
     minutes = [f"{entry['model']}, {describe_sustained(entry['sustained'])}" for entry in entries if entry.get("sustained")]
-    return "\n".join([*lines, "", ", ".join(about), *describe_scaling(entries), *minutes, *notes, *dict.fromkeys(doubts)])
+    closer = [f"{entry['model']}: {sentence}" for entry in entries for sentence in describe_closer(entry)]
+    return "\n".join([*lines, "", ", ".join(about), *describe_scaling(entries), *closer, *minutes, *notes, *dict.fromkeys(doubts)])
+
+
+def describe_closer(entry: Mapping[str, Any]) -> list[str]:
+    """Golden outputs, right answers and operators of an entry, a sentence each, where they were looked at."""
+    found = []
+    golden, accuracy = entry.get("golden"), entry.get("accuracy")
+    if golden and entry["model"] not in ("plain", "baseline"):  # it is the final one that matters
+        found.append(f"golden outputs of {golden['samples']} samples agree with those of the {golden['kernels']} kernels{_across(golden)}")
+    if accuracy and "error" in accuracy:
+        found.append(f"right answers could not be counted: {accuracy['error']}")
+    elif accuracy:
+        found.append(f"{accuracy['accuracy']:.2%} right of {accuracy['samples']} test samples, counted there")
+    if entry.get("operators"):
+        found.append(describe_operators(entry["operators"]))
+    return found
+
+
+def _across(golden: Mapping[str, Any]) -> str:
+    """How near they are to the other family's."""
+    across = golden["across"]
+    if across is None:
+        return ""
+    ratio = "bit for bit" if across["snr_db"] is None else f"SNR {across['snr_db']:.1f} dB"
+    alike = "" if across["agreement"] is None else f", the same decision on {across['agreement']:.1%}"
+    return f"; against the {across['kernels']} kernels: {ratio}{alike}"
 
 
 def _row(entry: Mapping[str, Any]) -> tuple[str, ...]:

@@ -39,15 +39,23 @@ def _values(spec: TensorSpec, number: int, generator: np.random.Generator) -> np
     dtype = np.dtype(spec.dtype)
     least, greatest, zero = _limits(spec, dtype)
     if number == _CHEQUERED:
-        return np.resize(_cast(np.array([least, greatest]), dtype), spec.shape)
+        return _by_turns(_cast(np.array([least, greatest]), dtype), spec.shape)
     extremes = {_LEAST: least, _GREATEST: greatest, _ZERO: zero}
     if number in extremes:
         return np.full(spec.shape, _cast(np.array(extremes[number]), dtype))
     block = int(generator.choice([1, 1, 3, 8]))
     small = tuple(min(_NOISE_SIDE, -(-size // block)) for size in spec.shape)
     values = _cast(_noise(small, least, greatest, generator), dtype)
-    for axis, size in enumerate(spec.shape):
-        values = values.take(np.arange(size) // block % small[axis], axis)  # a pattern that repeats in large inputs
+    for axis in sorted(range(len(small)), key=spec.shape.__getitem__):  # the longest last: until then there is little to copy
+        if spec.shape[axis] != small[axis]:
+            values = values.take(np.arange(spec.shape[axis]) // block % small[axis], axis)  # a pattern that repeats in large inputs
+    return values
+
+
+def _by_turns(pair: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    """Two values by turns, in the order of memory."""
+    values = np.full(shape, pair[0])
+    values.reshape(-1)[1::2] = pair[1]
     return values
 
 

@@ -88,8 +88,9 @@ def _benchmark(folder: str, job: dict[str, Any], line: _Line) -> dict[str, Any]:
     bundle = read_bundle(folder)
     with turn(limit_s=job.get("turn_limit_s", _TURN_LIMIT_S), on_wait=lambda: line.send({"waiting": True})):
         return measure_bundle(
-            bundle, threads=thread_counts() if job.get("threads") == "all" else job.get("threads"), runs=job.get("runs"),
-            timeout_s=job["timeout_s"], minutes=job.get("minutes", 0.0), on_progress=lambda *step: line.send({"progress": list(step)}),
+            bundle, threads=thread_counts() if job.get("threads") == "all" else job.get("threads"),
+            runs=job.get("runs"), kernels=job.get("kernels"), timeout_s=job["timeout_s"], minutes=job.get("minutes", 0.0),
+            profile=job.get("profile", False), on_progress=lambda *step: line.send({"progress": list(step)}),
         )  # fmt: skip
 
 

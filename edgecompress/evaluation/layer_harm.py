@@ -9,13 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
 from edgecompress.backend import keras, tf
+from edgecompress.device import DeviceFault
 from edgecompress.device.runtime import TensorSpec
-from edgecompress.evaluation.layer_walk import Recording, call_node, walk
+from edgecompress.errors import ModelError
+from edgecompress.evaluation.layer_walk import Recording, call_node, record, walk
 from edgecompress.evaluation.parity import LayerParity, compare_recorded, snr_db
 from edgecompress.graph.layers import wrapped_layer
 from edgecompress.graph.order import nodes_in_order
@@ -50,6 +54,24 @@ class LayerHarm:
     def name(self) -> str:
         """The layer, with those that are computed together with it."""
         return INPUT if self.parity is None else self.parity.name
+
+
+def file_harms(
+    model: keras.Model, content: bytes, samples: Samples, tensors: Mapping[str, int], advance: Callable[[], None] = lambda: None
+) -> list[LayerHarm]:  # fmt: skip
+    """`layer_harms` of a file that is not stored yet.
+
+    Raises:
+        ModelError: the layers cannot be compared.
+    """
+    with TemporaryDirectory(prefix="edgecompress-") as folder:
+        path = Path(folder, "model.tflite")
+        path.write_bytes(content)
+        try:
+            recording = record(path, samples, tensors)
+        except DeviceFault as fault:
+            raise ModelError(f"{model.name}: the layers of model and file cannot be compared: {fault.reason}") from fault
+    return layer_harms(model, recording, samples, tensors, advance)
 
 
 def layer_harms(

@@ -10,6 +10,7 @@ from edgecompress.recipe.schema import Export
 from edgecompress.samples import Samples, each, num_samples
 
 CALIBRATED = ("int8", "int16x8")  # formats whose activations need ranges
+TRAINED = {"ranges": "min_max", "kernels": "per_channel"}  # what quantize-aware training has settled
 _QUANTIZE_AWARE = ("QuantizeWrapper", "QuantizeLayer")  # of TF-MOT
 
 
@@ -32,6 +33,11 @@ def check_model(model: keras.Model, export: Export) -> None:
             f"the format of a quantize-aware model must be int8, which its training simulated. Received: {export.format!r}, "
             "in which it would compute with quantize and dequantize operators."
         )
+    for name, needed in TRAINED.items():
+        if getattr(export, name) != needed and is_quantize_aware(model):
+            raise ConversionError(
+                f"export.{name} must be {needed} for a quantize-aware model, which was trained so. Received: {getattr(export, name)!r}."
+            )
 
 
 def check_calibration(calibration: Samples | None, model: keras.Model, export: Export) -> Samples:

@@ -4,23 +4,28 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 from edgecompress.backend import keras
 from edgecompress.causes import root_cause
+from edgecompress.device import DeviceFault
 from edgecompress.errors import ConversionError, StorageError
 from edgecompress.export.chosen_layers import choose_kernels, quantize_kernels
 from edgecompress.export.compatibility import CALIBRATED, check_calibration, check_model, is_quantize_aware
 from edgecompress.export.layer_tensors import layer_tensors
+from edgecompress.export.mixed import LayerWeights, write_weights
 from edgecompress.export.rungs import RUNGS, Settings, Source, from_concrete_function, has_loop, trace
+from edgecompress.export.set_ranges import set_ranges
 from edgecompress.export.verify import verify
+from edgecompress.export.weight_types import is_mixed, wanted_types
 from edgecompress.progress import Progress
 from edgecompress.recipe.schema import Export
 from edgecompress.samples import Samples, num_samples
 from edgecompress.store import storage_errors
 from edgecompress.tflite import Tflite, parse, refuses
+from edgecompress.tflite.kernel_writing import Computes
 from edgecompress.tflite.operators import float_operators
 
 MAX_LISTED = 10  # operators that a warning lists
@@ -37,6 +42,7 @@ class Conversion:
         seconds: wall time.
         warnings: what the file does that its format does not promise, such as operators left in float.
         tensors: layer of the model -> index of the tensor of `content` that holds its output.
+        weights: type and bytes of each kernel, where the recipe chooses them layer by layer or below 8 bits.
     """
 
     content: bytes
@@ -45,6 +51,7 @@ class Conversion:
     seconds: float
     warnings: list[str]
     tensors: dict[str, int]
+    weights: list[LayerWeights] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -54,6 +61,7 @@ class _File:
     content: bytes
     rung: str
     refused: list[str]
+    weights: list[LayerWeights] = field(default_factory=list)
 
 
 def convert(
@@ -77,7 +85,7 @@ def convert(
         ConversionError: samples that cannot calibrate, a format that the model does not take, an operator that TensorFlow Lite lacks, or
             a file that the runtime is too old for.
         StorageError: the temporary folder cannot be written.
-        RecipeError: a pattern of `export.only` matches nothing.
+        RecipeError: a pattern of `export.only` or `export.layers` matches nothing that it could.
     """
     started = time.monotonic()
     check_model(model, export)
@@ -87,20 +95,27 @@ def convert(
         # TensorFlow Lite Micro computed per-channel FULLY_CONNECTED wrongly, then refused it (tflite-micro PR 2602).
         # The Edge TPU's compiler is older than they are.
         per_tensor_dense = export.also == "c_array" or export.edgetpu
-        settings = Settings(export.format, export.io_type, samples, on_sample=bar.advance, per_tensor_dense=per_tensor_dense)
+        settings = Settings(
+            export.format, export.io_type, samples, on_sample=bar.advance, per_tensor_dense=per_tensor_dense,
+            per_tensor=export.kernels == "per_tensor",
+        )  # fmt: skip
         source = _trace(model)
-        if export.format == "int8" and samples is None:
+        if is_mixed(export):
+            file = _convert_mixed(source, settings, export)
+        elif export.format == "int8" and samples is None:
             file = _convert_quantize_aware(source, settings, export, calibration)
         elif export.format == "dynamic":
             file = _convert_dynamic(source, settings, export, runtime)
         else:
-            file = _climb(source, settings, export)
+            file = _climb(source, settings, export, _setting_ranges(settings, export))
     parsed = parse(file.content)
     if runtime is not None and (too_new := refuses(parsed, runtime)):
         raise ConversionError(f"target.runtime must know all operators of the file. Received: {runtime}, too old for {', '.join(too_new)}.")
-    in_float = float_operators(parsed) if export.format in CALIBRATED else []
-    seconds = time.monotonic() - started
-    return Conversion(file.content, file.rung, file.refused, seconds, _warn_of_float(in_float), layer_tensors(model, parsed))
+    in_float = float_operators(parsed) if export.format in CALIBRATED and "float32" not in export.layers.values() else []
+    return Conversion(
+        file.content, file.rung, file.refused, time.monotonic() - started, [*_warn_of_float(in_float), *_warn_of_types(file.weights)],
+        layer_tensors(model, parsed), file.weights,
+    )  # fmt: skip
 
 
 def _trace(model: keras.Model) -> Source:
@@ -115,8 +130,7 @@ def _climb(source: Source, settings: Settings, export: Export, finish: Callable[
     """Tries the rungs in turn; `finish` works on the bytes of each before they are checked."""
     if settings.samples is not None:
         _refuse_loops(source, settings)
-    tensors = [*source.model.inputs, *source.model.outputs]
-    io_type = export.io_type if all(tensor.dtype.is_floating for tensor in tensors) else None
+    io_type = _io_type(source, export)
     temporary, refused = Path(tempfile.gettempdir()), dict[str, str]()
     for name, rung in RUNGS.items():
         try:
@@ -132,6 +146,19 @@ def _climb(source: Source, settings: Settings, export: Export, finish: Callable[
         else:
             return _File(content, name, [f"{name}: {cause}" for name, cause in refused.items()])
     raise ConversionError(f"the model cannot be converted to {export.format}: {_join_causes(refused)}.")
+
+
+def _io_type(source: Source, export: Export) -> str | None:
+    """What all in- and outputs must be; None where the model's own are integers."""
+    tensors = [*source.model.inputs, *source.model.outputs]
+    return export.io_type if all(tensor.dtype.is_floating for tensor in tensors) else None
+
+
+def _setting_ranges(settings: Settings, export: Export) -> Callable[[bytes], bytes] | None:
+    """What gives a file the ranges that `export.ranges` asks for; None where those are the converter's."""
+    if export.ranges == "min_max" or settings.samples is None:
+        return None
+    return partial(set_ranges, samples=settings.samples, export=export)
 
 
 def _join_causes(refused: dict[str, str]) -> str:
@@ -197,6 +224,31 @@ def _convert_dynamic(source: Source, settings: Settings, export: Export, runtime
     if runtime is not None and refuses(parse(file.content), runtime):
         return attempt(per_tensor_dense=True)
     return file
+
+
+def _convert_mixed(source: Source, settings: Settings, export: Export) -> _File:
+    """Weights of the types that the recipe asks for: in the converter's int8 file, or in its float32 file."""
+    wanted = wanted_types(source.model, export)
+    in_float = _climb(source, settings.as_float(), Export(format="float32"))
+    integer = export.format == "int8"
+    file = _climb(source, settings, export, _setting_ranges(settings, export)) if integer else in_float
+    computes: Computes = "integer" if integer else "float" if export.format.startswith("weight_only") else "hybrid"
+    content, weights = write_weights(file.content, in_float.content, wanted, computes)
+    try:
+        with storage_errors(Path(tempfile.gettempdir())):
+            verify(content, io_type=_io_type(source, export))
+    except DeviceFault as fault:
+        raise ConversionError(f"the model cannot be converted to {export.format} with these weights: {fault.reason}.") from fault
+    return replace(file, content=content, weights=weights)
+
+
+def _warn_of_types(weights: list[LayerWeights]) -> list[str]:
+    """A warning that lists the layers whose weights have another type than was asked for."""
+    others = [f"{one.name} {one.stored or 'as it was'}" for one in weights if one.stored != one.wanted]
+    if not others:
+        return []
+    listed = ", ".join(others[:MAX_LISTED]) + (", ..." if len(others) > MAX_LISTED else "")
+    return [f"layers whose weights have another type than export asks for: {len(others)}, namely {listed}; the reasons stand in the report"]
 
 
 def _warn_of_float(operators: list[str]) -> list[str]:

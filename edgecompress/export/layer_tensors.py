@@ -49,6 +49,12 @@ def layer_tensors(model: keras.Model, tflite: Tflite) -> dict[str, int]:
     return found
 
 
+def kernel_layers(model: keras.Model) -> dict[str, str]:
+    """The last of the layers that one operator computes -> the first of them, which holds its kernel: {relu: conv}."""
+    layers = {wrapped_layer(node.layer).name: node.layer for node in nodes_in_order(model)}
+    return {_last_taken_along(layers, kernel.layer): kernel.layer for kernel in model_kernels(model) if kernel.layer in layers}
+
+
 def _num_values(layer: keras.layers.Layer) -> int | None:
     """Values of one sample's output; None where it is not one tensor of a known size."""
     output = layer.output

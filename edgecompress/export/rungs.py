@@ -24,6 +24,7 @@ class Settings:
         on_sample: called after each of them.
         per_tensor_dense: one scale for all of a Dense kernel, which older runtimes need in the format dynamic, and
             TensorFlow Lite Micro in all.
+        per_tensor: one scale for all of every kernel.
     """
 
     format: str
@@ -31,6 +32,7 @@ class Settings:
     samples: Samples | None
     on_sample: Callable[[], None]
     per_tensor_dense: bool = False
+    per_tensor: bool = False
 
     def as_float(self) -> "Settings":
         """The same model without quantization."""
@@ -98,6 +100,7 @@ def _convert(converter: tf.lite.TFLiteConverter, settings: Settings) -> bytes:
     if settings.format == "float16":
         converter.target_spec.supported_types = [tf.float16]
     converter._experimental_disable_per_channel_quantization_for_dense_layers = settings.per_tensor_dense
+    converter._experimental_disable_per_channel = settings.per_tensor
     if settings.samples is not None:
         converter.representative_dataset = partial(_samples, settings.samples, settings.on_sample)
         # TFLITE_BUILTINS lets an operator without an int16 kernel stay in float; int8 has that already.

@@ -11,7 +11,7 @@ from edgecompress.recipe.distillation import LOSS_TASKS, Distillation
 from edgecompress.recipe.nodes import KeyPath, Node
 from edgecompress.recipe.problems import Problem, messages, recipe_error
 from edgecompress.recipe.schema import ApplicationModel, Augment, BuilderModel, LatencyGoal, Recipe
-from edgecompress.recipe.stages import TECHNIQUES
+from edgecompress.recipe.stages import TECHNIQUES, QuantizeAware
 from edgecompress.recipe.stages.budget import Budget
 from edgecompress.recipe.suggestions import received
 
@@ -35,6 +35,7 @@ def check_recipe(recipe: Recipe, root: Node | None = None) -> list[str]:
     problems = [
         *_ids(recipe),
         *_order(recipe),
+        *_trained_export(recipe),
         *_patterns(recipe),
         *_data(recipe),
         *_class_weights(recipe),
@@ -63,9 +64,38 @@ def _order(recipe: Recipe) -> Iterator[Problem]:
             if needs.followers is not None and later.technique not in needs.followers:
                 expected = f"{' or '.join(needs.followers)} after {stage.technique} (stages.{index})"
                 yield Problem(("stages", later_index), f"stage must be {expected}.{received(later.technique)}")
-        if needs.exports is not None and recipe.export.format not in needs.exports:
-            expected = f"{' or '.join(needs.exports)} after {stage.technique} (stages.{index})"
-            yield Problem(("export", "format"), f"format must be {expected}.{received(recipe.export.format)}")
+        if isinstance(stage, QuantizeAware):
+            yield from _quantize_aware(recipe, index, stage)
+
+
+def _quantize_aware(recipe: Recipe, index: int, stage: QuantizeAware) -> Iterator[Problem]:
+    """What may follow a training with rounded weights, and which exports hold them."""
+    place, export = f"after quantize_aware (stages.{index})", recipe.export
+    if stage.last and recipe.stages[index + 1 :]:
+        words = f"stage must be absent {place} of {stage.bits} bits, whose weights it would move off their grid."
+        yield Problem(("stages", index + 1), f"{words}{received(recipe.stages[index + 1].technique)}")
+    if export.format == "int8" and stage.bits != 8:
+        if not any(stage.fits(weight_type) for weight_type in export.layers.values()):
+            words = f"layers must give weights of {stage.bits} bits their type {place}, as {{pattern: {_fitting_type(stage)}}}."
+            yield Problem(("export", "layers"), f"{words}{received(export.layers)}")
+    elif export.format not in stage.formats:
+        yield Problem(("export", "format"), f"format must be {' or '.join(stage.formats)} {place}.{received(export.format)}")
+    if stage.bits == 8 and export.layers:
+        yield Problem(("export", "layers"), f"layers must be absent {place} of 8 bits, which trained all of them.{received(export.layers)}")
+
+
+def _fitting_type(stage: QuantizeAware) -> str:
+    return "int4" if stage.bits == 4 else "int2"
+
+
+def _trained_export(recipe: Recipe) -> Iterator[Problem]:
+    """What quantize-aware training has settled."""
+    if all(stage.technique != "quantize_aware" for stage in recipe.stages):
+        return
+    for name, needed in (("ranges", "min_max"), ("kernels", "per_channel")):
+        if (value := getattr(recipe.export, name)) != needed:
+            words = f"{name} must be {needed} after quantize_aware, whose training has settled it"
+            yield Problem(("export", name), f"{words}.{received(value)}")
 
 
 def _patterns(recipe: Recipe) -> Iterator[Problem]:

@@ -11,7 +11,9 @@ from edgecompress.recipe.preprocess import Augment, Mfcc, Preprocess
 from edgecompress.recipe.search import Search
 from edgecompress.recipe.section import LAYER_PATTERN, Section, Threads, parse_number
 from edgecompress.recipe.stages import Stage
+from edgecompress.recipe.stages.post_training import Kernels
 from edgecompress.recipe.task import METRIC_RISES, Metric, Task
+from edgecompress.recipe.weight_types import LOW_BIT_FORMATS, MIXABLE, WeightType
 
 __all__ = [
     "METRIC_RISES", "ApplicationModel", "Augment", "Benchmark", "BuilderModel", "Data", "Export", "FileModel", "Goal", "LatencyGoal",
@@ -20,16 +22,41 @@ __all__ = [
 ]  # fmt: skip
 
 
+DEFAULT_DROP = 0.005  # of `export: {format: auto}`
+INTEGER = ("int8", "auto")  # formats whose in- and outputs may be integers
+
+
 class Export(Section):
     """How the last Keras model becomes a .tflite."""
 
-    format: Literal["float32", "float16", "dynamic", "int8", "int16x8"] = Field(
+    format: Literal[
+        "auto",
+        "float32",
+        "float16",
+        "dynamic",
+        "int8",
+        "int16x8",
+        "int4",
+        "int2",
+        "weight_only_int8",
+        "weight_only_int4",
+        "weight_only_int2",
+    ] = Field(
         default="int8",
-        description="dynamic: int8 weights, float activations; int8: all integer, calibrated; int16x8: int16 activations, int8 weights",
+        description="auto: int8 in the cheapest way that loses at most metric_drop on validation; dynamic: int8 weights, float activations"
+        "; int8: all integer, calibrated; int16x8: int16 activations, int8 weights; int4, int2: like dynamic with packed weights; "
+        "weight_only_...: weights are decoded, and computed with in float32",
     )
     io: Literal["int8", "uint8", "float32"] | None = Field(
         default=None, description="type of the in- and outputs; absent: int8 for format int8, else float32"
     )
+    ranges: Literal["min_max", "percentile", "mse", "kl"] = Field(
+        default="min_max",
+        description="int8: what the integers of activations cover, on the calibration samples. min_max: all values; percentile: all but a "
+        "few; mse: least squared error; kl: least change of the distribution",
+    )
+    percentile: float = Field(default=99.99, gt=50, le=100, description="ranges percentile: percent of the values below the upper limit")
+    kernels: Kernels = "per_channel"
     shrink: bool = Field(default=True, description="make the file smaller without changing one bit of its outputs")
     also: Literal["c_array"] | None = Field(
         default=None, description="c_array: the model as C++ source for TensorFlow Lite Micro too, with its operators and arena size"
@@ -37,21 +64,53 @@ class Export(Section):
     edgetpu: bool = Field(
         default=False, description="judge the int8 file by the rules of Coral's Edge TPU, and compile it where its compiler is"
     )
-    only: list[str] = Field(default=[], description=f"dynamic: quantize only these layers; each {LAYER_PATTERN}")
+    only: list[str] = Field(default=[], description=f"dynamic and formats below it: quantize only these layers; each {LAYER_PATTERN}")
+    layers: dict[str, WeightType] = Field(
+        default={},
+        description=f"type of the weights of single layers, by {LAYER_PATTERN}; of several patterns that match, the last counts. "
+        "In the format int8, a layer in float32 computes in float32 too",
+        examples=[{"conv1": "float32", "re:block_.*": "int4"}],
+    )
+    metric_drop: float | None = Field(
+        default=None, ge=0, description="auto: largest loss of the first metric on validation, in its own unit; absent: 0.005"
+    )
+
+    @property
+    def start(self) -> "Export":
+        """The export itself; for auto, the int8 that the ladder starts from."""
+        return self if self.format != "auto" else self.model_copy(update={"format": "int8", "metric_drop": None})
+
+    @property
+    def limit(self) -> float:
+        """Of auto."""
+        return DEFAULT_DROP if self.metric_drop is None else self.metric_drop
 
     @property
     def io_type(self) -> str:
-        return self.io or ("int8" if self.format == "int8" else "float32")
+        return self.io or ("int8" if self.format in INTEGER else "float32")
 
     @model_validator(mode="after")
     def _fields_fit(self) -> "Export":
-        if self.only and self.format != "dynamic":
+        if self.only and self.format != "dynamic" and self.format not in LOW_BIT_FORMATS:
             raise ValueError(f"only must be absent for format {self.format}; it works with dynamic. Received: {self.only}")
-        if self.io_type != "float32" and self.format != "int8":
+        if self.layers and self.format not in MIXABLE:
+            raise ValueError(f"layers must be absent for format {self.format}; it works with {', '.join(MIXABLE)}. Received: {self.layers}")
+        if self.layers and (self.only or self.edgetpu or self.also is not None):
+            other = "only" if self.only else "edgetpu" if self.edgetpu else "also"
+            raise ValueError(f"layers must be absent beside {other}. Received: {self.layers}")
+        if self.metric_drop is not None and self.format != "auto":
+            raise ValueError(f"metric_drop must be absent for format {self.format}; it works with auto. Received: {self.metric_drop}")
+        if self.format == "auto" and self.layers:
+            raise ValueError(f"layers must be absent for format auto, which chooses them. Received: {self.layers}")
+        if self.io_type != "float32" and self.format not in INTEGER:
             raise ValueError(f"io must be float32 for format {self.format}; other types need int8. Received: {self.io_type!r}")
-        if self.edgetpu and (self.format != "int8" or self.io_type == "float32"):
+        if self.ranges != "min_max" and self.format != "int8":
+            raise ValueError(f"ranges must be min_max for format {self.format}; others need int8. Received: {self.ranges!r}")
+        if self.kernels != "per_channel" and self.format not in INTEGER:
+            raise ValueError(f"kernels must be per_channel for format {self.format}; others need int8. Received: {self.kernels!r}")
+        if self.edgetpu and (self.format not in INTEGER or self.io_type == "float32"):
             raise ValueError(f"format must be int8, io int8 or uint8 for edgetpu. Received: {self.format!r}, {self.io_type!r}")
-        if self.also == "c_array" and self.format not in ("float32", "int8", "int16x8"):
+        if self.also == "c_array" and self.format not in ("float32", "int16x8", *INTEGER):
             raise ValueError(f"format must be float32, int8 or int16x8 for a c_array. Received: {self.format!r}")
         return self
 
@@ -84,14 +143,20 @@ class Benchmark(Section):
 
     threads: list[Threads] = Field(default=[1], min_length=1, max_length=20, description="each number is measured")
     runs: int = Field(default=200, ge=50, le=10**6, description="timed invokes of each model; p95 needs 200, p99 needs 1000")
+    kernels: list[Literal["xnnpack", "builtin"]] = Field(
+        default=["xnnpack"], min_length=1, max_length=2,
+        description="xnnpack: the runtime's default; both: timed in turns, which shows what XNNPACK brings",
+    )  # fmt: skip
+    operators: bool = Field(default=False, description="then time each operator of the final file alone, as a one-operator model")
     hosts: list[Host] = Field(
         default=["local"], min_length=1, max_length=100, description="local: this machine; else a destination of ssh, see `--ssh-config`"
     )
 
     @model_validator(mode="after")
-    def _no_host_twice(self) -> "Benchmark":
-        if len(set(self.hosts)) < len(self.hosts):
-            raise ValueError(f"hosts must each be named once. Received: {self.hosts}")
+    def _nothing_twice(self) -> "Benchmark":
+        for name in ("hosts", "kernels"):
+            if len(set(getattr(self, name))) < len(getattr(self, name)):
+                raise ValueError(f"{name} must each be named once. Received: {getattr(self, name)}")
         return self
 
 

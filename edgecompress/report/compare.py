@@ -25,9 +25,10 @@ from edgecompress.report.words import (
 )
 
 
-def comparison_table(reports: Sequence[Report]) -> RenderableType:
-    """Runs below each other, one row each; the best value of a column is marked with `*` where ranking is fair."""
-    return terminal_table(_runs(reports, rank_metrics=not unlike_tasks(reports), rank_latency=not unlike_latencies(reports)))
+def comparison_table(reports: Sequence[Report], *, anyway: bool = False) -> RenderableType:
+    """Runs below each other, one row each; the best value of a column is marked with `*` where ranking is fair, or `anyway`."""
+    fair = {"rank_metrics": not unlike_tasks(reports), "rank_latency": not unlike_latencies(reports)}
+    return terminal_table(_runs(reports, **{name: value or anyway for name, value in fair.items()}))
 
 
 def not_ranked(reports: Sequence[Report]) -> list[str]:

@@ -12,7 +12,9 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field
 from typing_extensions import TypedDict
 
+from edgecompress.report.artifact_schema import Artifact, Conversion, LadderRung
 from edgecompress.report.json_file import json_text, read_json
+from edgecompress.report.layer_schema import LayerBytes, OperatorReport
 from edgecompress.report.parity_schema import Parity
 from edgecompress.report.section import Section
 from edgecompress.report.verdict_schema import Verdict
@@ -130,63 +132,6 @@ class Metrics(TypedDict):
     final: ModelMetrics
 
 
-class Tensor(Section):
-    """An input or output of the file: real = scale * (q - zero_point)."""
-
-    name: str
-    shape: list[int]
-    dtype: str
-    scale: float | None = None
-    zero_point: int | None = None
-
-
-class Shrink(Section):
-    """What the lossless shrink did to the converter's file, and how it was proved."""
-
-    bytes_before: int
-    passes: list[dict[str, Any]] = []  # name, changes, bytes_saved
-    left_out: dict[str, str] = {}  # pass -> why it did not count
-    notes: list[str] = []  # channels that stay for their place only
-    proof: dict[str, Any] = {}  # runs{kernel family: inputs}, refused{}, operators_left{}, largest_difference
-
-
-class Artifact(Section):
-    """The final .tflite. `bytes` is the file that runs; `gzip_bytes` matters for transport only."""
-
-    path: str
-    format: str
-    bytes: int = Field(gt=0)
-    gzip_bytes: int = Field(gt=0)
-    sha256: str
-    baseline_bytes: int
-    plain_bytes: int
-    ratio: float = Field(gt=0)  # baseline_bytes / bytes
-    shrink: Shrink | None = None
-    edgetpu: dict[str, Any] | None = None  # num_operators, num_mapped, left[], compiled{}; of `export: {edgetpu: true}`
-    arena_bytes: int | None = None
-    bytes_by_type: dict[str, int] = {}
-    ops: dict[str, int] = {}
-    op_versions: dict[str, int] = {}
-    min_runtime_version: str | None = None
-    inputs: list[Tensor] = []
-    outputs: list[Tensor] = []
-
-
-class Conversion(Section):
-    """Which rung of the converter ladder made the file, and what the rungs before it answered."""
-
-    rung: str
-    refused: list[str] = []
-
-
-class LayerBytes(Section):
-    """Weights of one layer in bytes: in the float32 baseline and in the final .tflite. None: the layer is not there."""
-
-    name: str
-    baseline_bytes: int | None = None
-    final_bytes: int | None = None
-
-
 class BenchmarkEntry(Section):
     """Latency of one model with one number of threads. A percentile p is None where runs < 10 / (1 - p)."""
 
@@ -216,6 +161,9 @@ class BenchmarkEntry(Section):
     temperature_celsius: dict[str, float | None] | None = None  # before, after
     frequency_khz: dict[str, int | None] | None = None  # before, after: of the first core
     throttled: bool | None = None
+    golden: dict[str, Any] | None = None  # samples, kernels, largest_difference (1: what is allowed), across{kernels, snr_db, agreement}
+    accuracy: dict[str, Any] | None = None  # samples, right, accuracy, kernels: counted there; or error
+    operators: dict[str, Any] | None = None  # threads, whole_ms, sum_ms, timed[]{index, p50_ms, kernels, error}: each alone
     trusted: bool = False
     distrust_reasons: list[str] = []
     sustained: dict[str, Any] | None = None  # minutes, threads, windows[], slowdown; of `benchmark --minutes`
@@ -248,8 +196,10 @@ class Report(Section):
     verdict: Verdict | None = None
     artifact: Artifact
     conversion: Conversion | None = None
+    ladder: list[LadderRung] = []
     parity: Parity | None = None
     layer_bytes: list[LayerBytes] = []
+    operators: list[OperatorReport] = []
     benchmark: list[BenchmarkEntry] = []
     goals: list[GoalResult] = []
     warnings: list[str] = []

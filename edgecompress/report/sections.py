@@ -6,13 +6,15 @@ from collections.abc import Iterator
 
 import yaml
 
-from edgecompress.device.scaling import describe_scaling
-from edgecompress.device.sustained import describe_sustained
+from edgecompress.report.artifact_schema import Artifact, Tensor
+from edgecompress.report.benchmark_words import benchmark_sentences
 from edgecompress.report.classes import classes_blocks
 from edgecompress.report.course import course_blocks
 from edgecompress.report.document import Block, Cell, Table, make_facts, make_table, split_constant
+from edgecompress.report.ladder import ladder_block
+from edgecompress.report.operators import operators_block
 from edgecompress.report.parity import parity_block
-from edgecompress.report.schema import Artifact, BenchmarkEntry, Report, Tensor
+from edgecompress.report.schema import BenchmarkEntry, Report
 from edgecompress.report.summary import comparison_block, goals_table, model_title
 from edgecompress.report.words import (
     NOT_KNOWN,
@@ -40,11 +42,15 @@ def _blocks(report: Report) -> Iterator[Block]:
     yield comparison_block(report)
     yield from classes_blocks(report)
     yield from course_blocks(report)
+    if report.ladder:
+        yield ladder_block(report)
     yield _file_block(report)
     if report.parity is not None:
         yield parity_block(report.parity)
     if report.benchmark:
         yield _benchmark_block(report)
+    if any(entry.operators for entry in report.benchmark):
+        yield operators_block(report)
     yield _data_block(report)
     yield _environment_block(report)
     if report.recipe:
@@ -74,10 +80,28 @@ def _file_block(report: Report) -> Block:
     tables = [facts] + [table for table in (
         make_table(("", "Name", "Shape", "Type", ">Scale", ">Zero point"), ends, title="Inputs and outputs: real = scale (q - zero point)"),
         make_table(("Operator", ">Count", ">Version"), ops, title="Operators"),
-        make_table(("Type", ">Bytes", ">Share"), types, title="Bytes of the file by type"),
+        make_table(("Type", ">Bytes", ">Share"), types, title="Bytes of the file by type"), _weights_table(report),
         _shrink_table(artifact), _edge_tpu_table(artifact),
     ) if table.rows]  # fmt: skip
     return Block("file", "The file", tables=tuple(tables))
+
+
+def _weights_table(report: Report) -> Table:
+    """Type of each kernel's weights; no rows where the format alone says it."""
+    weights = report.conversion.weights if report.conversion else []
+    rows = [
+        (
+            one.name,
+            one.type,
+            one.wanted,
+            one.stored or NOT_KNOWN,
+            NOT_KNOWN if one.num_bytes is None else count_text(one.num_bytes),
+            one.reason,
+        )
+        for one in weights
+    ]
+    headers = ("Layer", "Class", "Asked for", "In the file", ">Bytes", "Remark")
+    return make_table(headers, rows, title="Types of weights, read from the file")
 
 
 def _shrink_table(artifact: Artifact) -> Table:
@@ -125,8 +149,7 @@ def _benchmark_block(report: Report) -> Block:
     sentences += [
         f"Measured on {machine}. Another device gives other times." for machine in dict.fromkeys(map(_machine, report.benchmark)) if machine
     ]
-    sentences += describe_scaling([entry.model_dump() for entry in report.benchmark])
-    sentences += [f"{entry.model} on {entry.host}, {describe_sustained(entry.sustained)}" for entry in report.benchmark if entry.sustained]
+    sentences += benchmark_sentences(report.benchmark)
     sentences += [failure_text(entry) for entry in report.benchmark if entry.error]
     reasons = dict.fromkeys(reason for entry in report.benchmark if not entry.trusted for reason in entry.distrust_reasons)
     sentences += [f"Not trusted: {reason}" for reason in reasons]

@@ -8,7 +8,7 @@ from edgecompress.report.document import Block, Table, make_table
 from edgecompress.report.schema import CurveReport, SensitivityReport, StageReport
 from edgecompress.report.words import metric_text, percent_text
 
-NEED = "What is left of the metric when a part alone is cut by so much; the least channels go first, nothing is trained."
+NEED = "What is left of the metric when a part alone loses so much, what matters least of it first; nothing is trained."
 
 
 def sensitivity_key(stage: StageReport) -> str:

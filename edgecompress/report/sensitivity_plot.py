@@ -24,7 +24,7 @@ def curves_plot(name: str, found: SensitivityReport) -> Plot:
         for curve, (colour, dashes) in zip(ranked, LINES, strict=False):
             levels, metrics, name = [0, *curve.levels], [found.whole, *curve.metrics], label(curve.name, NAME_CHARACTERS)
             axes.plot(levels, metrics, f"o{dashes}", color=colour, markersize=3.5, linewidth=1.4, label=name)
-        axes.set_xlabel("fraction of the channels that is gone", labelpad=2)
+        axes.set_xlabel("fraction of the part that is gone: of its channels, or of its parameters", labelpad=2)
         axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
         axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %" if is_fraction_correct(found.metric) else f"{value:.3g}")
         axes.grid(axis="y")

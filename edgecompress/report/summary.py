@@ -111,6 +111,7 @@ def model_title(report: Report, model: str) -> str:
         "baseline": "Baseline (float32)",
         "plain": f"Plain converter ({report.artifact.format})",
         "final": f"Final ({report.artifact.format})",
+        "edgetpu": "Final, compiled for the Edge TPU",
     }
     return words.get(model, model)
 

@@ -12,7 +12,7 @@ from edgecompress.benchmarking import benchmark_files
 from edgecompress.errors import DeviceError
 from edgecompress.evaluation import evaluate_tflite
 from edgecompress.export import convert
-from edgecompress.pipeline import State, Surroundings
+from edgecompress.pipeline import Surroundings
 from edgecompress.recipe.schema import Recipe
 from edgecompress.recipe.space_rules import objective_names, rises
 from edgecompress.report.schema import StageReport
@@ -20,6 +20,7 @@ from edgecompress.search.goals import LATENCY_GOALS, local_goals
 from edgecompress.search.lease import measuring, training
 from edgecompress.search.stage_cache import StageCache
 from edgecompress.shrinking import ShrunkExport, shrink_export
+from edgecompress.stage import State
 from edgecompress.store import content_key
 from edgecompress.tflite import parse
 from edgecompress.tflite.arena import plan_arena

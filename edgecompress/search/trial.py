@@ -10,7 +10,7 @@ from typing import Any, Literal
 from edgecompress.backend import set_threads
 from edgecompress.data import Data, load_data
 from edgecompress.errors import EdgeCompressError, StorageError
-from edgecompress.pipeline import State, Surroundings, run_baseline, run_technique
+from edgecompress.pipeline import Surroundings, run_baseline, run_technique
 from edgecompress.progress import Progress
 from edgecompress.recipe.schema import Recipe
 from edgecompress.recipe.space import Point, Space, search_of
@@ -20,6 +20,7 @@ from edgecompress.search.halving import shortened
 from edgecompress.search.outcome import Outcome, latency_threads, measure_outcome
 from edgecompress.search.prediction import predict, predicted_violations
 from edgecompress.search.stage_cache import StageCache
+from edgecompress.stage import State
 from edgecompress.store import content_key
 
 Kind = Literal["complete", "rejected", "stopped", "failed"]
@@ -152,6 +153,7 @@ class Laboratory:
 
 
 def trial_recipe(recipe: Recipe) -> Recipe:
-    """Stages of a trial time nothing while others may train, but where their budget is a time."""
+    """Stages of a trial time nothing while others may train, but where their budget is a time; format auto stays at its first rung."""
+    recipe = recipe.model_copy(update={"export": recipe.export.start})
     needs_time = any(getattr(stage, "latency_ms", None) is not None for stage in recipe.stages)
     return recipe if needs_time else recipe.model_copy(update={"benchmark": None})

@@ -118,14 +118,14 @@ class _Writer:
 
     def _numbers(self, values: np.ndarray, alignment: int) -> int:
         """A vector of numbers; its first element lies at a multiple of `alignment` and of its own size."""
-        data = values.tobytes()
+        data = np.ascontiguousarray(values).reshape(-1).view(np.uint8).data  # not a copy: it may be most of the file
         alignment = max(alignment, values.itemsize)
         key = (alignment, values.itemsize, hashlib.sha256(data).digest())
         if key not in self._written:
             self._builder.Prep(alignment, len(data))
             self._builder.StartVector(values.itemsize, values.size, values.itemsize)
             head = self._builder.Head() - len(data)
-            self._builder.Bytes[head : self._builder.Head()] = data
+            memoryview(self._builder.Bytes)[head : self._builder.Head()] = data
             self._builder.head = head
             self._written[key] = int(self._builder.EndVector())
         return self._written[key]

@@ -13,6 +13,7 @@ import numpy as np
 
 from edgecompress.errors import ModelError
 from edgecompress.tflite.model import Operator, Quantization, Tensor, Tflite
+from edgecompress.tflite.packing import PACKED_BITS, unpack_integers
 
 QUANTIZE_AWARE_PREFIX = "quant_"
 
@@ -50,11 +51,12 @@ class StoredKernel:
     """A kernel as the file holds it.
 
     Attributes:
-        values: as stored (int8 in a quantized file), in Keras' order of axes.
+        values: as stored (int8 in a quantized file, also for packed types), in Keras' order of axes.
         scales: float32 [output channels] or [1]; empty in a float file. real = scale * (value - zero_point).
         zero_points: int64, as many as scales.
         tensor: name of the constant.
         tensor_index: of the constant among the main subgraph's tensors.
+        num_bytes: that the file spends on the values.
     """
 
     values: np.ndarray
@@ -62,6 +64,7 @@ class StoredKernel:
     zero_points: np.ndarray
     tensor: str
     tensor_index: int
+    num_bytes: int
 
 
 @dataclass(frozen=True)
@@ -207,8 +210,18 @@ def _read_kernel(tflite: Tflite, index: int | None, kernel: KerasKernel) -> Stor
         return None
     tensor = tflite.subgraphs[0].tensors[index]
     try:
-        values = _to_keras_order(read_constant(tflite, tensor), kernel.kind, kernel.shape)
+        values = _to_keras_order(_read_integers(tflite, tensor), kernel.kind, kernel.shape)
     except ModelError:
         return None
     quantization = tensor.quantization or Quantization(np.empty(0, np.float32), np.empty(0, np.int64), 0)
-    return StoredKernel(values, quantization.scales, quantization.zero_points, tensor.name, index)
+    size = tflite.buffers[tensor.buffer].size
+    return StoredKernel(values, quantization.scales, quantization.zero_points, tensor.name, index, size)
+
+
+def _read_integers(tflite: Tflite, tensor: Tensor) -> np.ndarray:
+    """A constant, unpacked where it is packed."""
+    if tensor.dtype in PACKED_BITS and not tensor.is_sparse:
+        values = unpack_integers(tflite.buffers[tensor.buffer], PACKED_BITS[tensor.dtype], tensor.shape)
+        if values is not None:
+            return values
+    return read_constant(tflite, tensor)

@@ -45,7 +45,7 @@ def test_same_run_gives_the_same_bytes(run, tmp_path):
 def test_bundle_holds_what_a_board_needs_and_the_program_is_small(unpacked):
     assert {path.name for path in unpacked.iterdir()} == {
         "manifest.json", "model.tflite", "plain.tflite", "baseline.tflite", "golden.npz", "golden_plain.npz", "golden_baseline.npz",
-        "benchmark_device.pyz", "predict.py", "CARD.md",
+        "benchmark_device.pyz", "predict.py", "CARD.md", "operators.zip",
     }  # fmt: skip
     assert (unpacked / "benchmark_device.pyz").stat().st_size < 100_000
     card = (unpacked / "CARD.md").read_text()
@@ -65,6 +65,66 @@ def test_figures_of_a_board_come_back_into_the_report(run, unpacked):
     assert name in (run / "report.md").read_text()
     assert main(["report", str(run), "--device", str(unpacked / "device.json")]) == 0
     assert len(Report.load(run).benchmark) == 6  # a second time replaces
+
+
+def test_operators_and_right_answers_come_back_too(run, tmp_path):
+    assert main(["bundle", str(run), "--samples", "100", "-o", str(tmp_path / "bundle.zip")]) == 0
+    with zipfile.ZipFile(tmp_path / "bundle.zip") as archive:
+        archive.extractall(tmp_path / "board")
+    finished = on_board(tmp_path / "board", "benchmark_device.pyz", "--operators", "--kernels", "xnnpack,builtin")
+    assert finished.returncode == 0, finished.stderr
+    assert "right of 100 test samples" in finished.stdout
+    assert main(["report", str(run), "--device", str(tmp_path / "board/device.json")]) == 0
+    report = Report.load(run)
+    entries = [entry for entry in report.benchmark if entry.host != "local"]
+    assert {entry.kernels for entry in entries} == {"xnnpack", "builtin"}
+    assert [entry.model for entry in entries if entry.accuracy] == ["final", "plain", "baseline"]
+    assert all(abs(entry.accuracy["accuracy"] - 0.9) < 0.1 for entry in entries if entry.accuracy)
+    (profiled,) = (entry for entry in entries if entry.operators)
+    assert [one["index"] for one in profiled.operators["timed"]] == [operator.index for operator in report.operators]
+    text = (run / "report.md").read_text()
+    assert "Keras layers: the operators that compute them, added up" in text
+    assert "each timed alone as a one-operator model" in text
+    layers = {operator.layer for operator in report.operators if operator.operator == "FULLY_CONNECTED"}
+    assert layers == {layer.name for layer in report.layer_bytes if layer.final_bytes}
+
+
+def test_right_answers_over_the_whole_test_split_are_those_of_the_report(run):
+    report = Report.load(run)
+    assert main(["benchmark", str(run), "--samples", "100000", "--operators", "--runs", "50"]) == 0
+    again = Report.load(run)
+    found = {entry.model: entry.accuracy for entry in again.benchmark}
+    assert {one["samples"] for one in found.values()} == {report.data.num_test}
+    for model in ("final", "plain", "baseline"):
+        assert found[model]["accuracy"] == pytest.approx(report.metrics[model]["tflite"]["accuracy"])
+
+
+def test_samples_of_other_data_than_the_runs_are_refused(run, capsys):
+    content = json.loads((run / "report.json").read_text())
+    content["recipe"]["data"]["test"] = 0.4
+    (run / "report.json").write_text(json.dumps(content))
+    assert main(["bundle", str(run), "--samples", "10"]) == 2
+    assert "data must be that of the run. Received: another" in capsys.readouterr().err
+
+
+def test_samples_of_a_task_without_right_answers_are_refused(run, capsys):
+    content = json.loads((run / "report.json").read_text())
+    content["recipe"]["task"] = {"loss": "mean_squared_error", "metrics": ["mean_squared_error"], "target": "input"}
+    (run / "report.json").write_text(json.dumps(content))
+    assert main(["bundle", str(run), "--samples", "10"]) == 2
+    assert "need a task with right answers. Received: autoencoder" in capsys.readouterr().err
+
+
+def test_samples_of_a_single_model_are_refused(run, capsys):
+    assert main(["benchmark", str(run / "model.tflite"), "--samples", "10"]) == 2
+    assert "must be a run folder for its test samples" in capsys.readouterr().err
+
+
+def test_operators_of_a_single_model_are_timed(run, tmp_path):
+    assert main(["benchmark", str(run / "model.tflite"), "--operators", "--runs", "50", "--json", str(tmp_path / "out.json")]) == 0
+    (entry,) = json.loads((tmp_path / "out.json").read_text())["benchmark"]
+    assert entry["host"] == "local"
+    assert len(entry["operators"]["timed"]) > 1
 
 
 def test_figures_of_another_model_are_refused(run, unpacked, tmp_path, capsys):

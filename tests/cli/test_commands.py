@@ -246,10 +246,16 @@ def test_bad_thread_counts_are_refused(threads, capsys):
     assert "threads must be whole numbers" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("kernels", ["", "gpu", "xnnpack,", "XNNPACK"])
+def test_bad_kernel_families_are_refused(kernels, capsys):
+    assert main(["benchmark", "m.tflite", "--kernels", kernels]) == 2
+    assert "kernels must be xnnpack, builtin, or both" in capsys.readouterr().err
+
+
 def test_compare_says_what_is_not_ranked(monkeypatch, capsys):
     reasons = []
     monkeypatch.setattr("edgecompress.report.Report.load", lambda folder: folder)
-    monkeypatch.setattr("edgecompress.report.comparison_table", lambda reports: f"{len(reports)} runs")
+    monkeypatch.setattr("edgecompress.report.comparison_table", lambda reports, anyway: f"{len(reports)} runs" + ", ranked" * anyway)
     monkeypatch.setattr("edgecompress.report.comparison", lambda reports: {"runs": len(reports)})
     monkeypatch.setattr("edgecompress.report.not_ranked", lambda reports: reasons)
     assert main(["compare", "a", "b"]) == 0
@@ -258,6 +264,8 @@ def test_compare_says_what_is_not_ranked(monkeypatch, capsys):
     for options, out in ([], "2 runs\n"), (["--json"], '{\n  "runs": 2\n}\n'):
         assert main(["compare", "a", "b", *options]) == 6
         assert capsys.readouterr() == (out, "Latencies are not ranked: another CPU.\n")
+    assert main(["compare", "a", "b", "--anyway"]) == 0
+    assert capsys.readouterr() == ("2 runs, ranked\n", "Latencies are not ranked: another CPU.\n")
 
 
 def test_compare_needs_two_runs(capsys):

@@ -1,5 +1,6 @@
 """benchmark_models: entries, fairness, checks and what one bad model may cost."""
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -16,7 +17,7 @@ KEYS = [
     "model", "host", "runtime", "runtime_version", "kernels", "delegate", "threads", "runs", "warmup", "init_ms", "first_ms", "mean_ms",
     "std_ms", "min_ms", "p50_ms", "p90_ms", "p95_ms", "p99_ms", "p999_ms", "max_ms", "p50_interval_ms", "peak_rss_kb", "cpu",
     "temperature_celsius", "frequency_khz",
-    "throttled", "trusted", "distrust_reasons", "error",
+    "throttled", "golden", "trusted", "distrust_reasons", "error",
 ]  # fmt: skip
 TIMES = [key for key in KEYS if key.endswith("_ms") or key == "peak_rss_kb"]
 
@@ -125,6 +126,26 @@ def test_wrong_golden_outputs_are_reported_and_not_timed(tiny_file, golden_file,
     assert entries[1]["error"] is None
 
 
+def test_both_kernel_families_are_timed_in_turns_and_checked(data_folder, golden_file, tmp_path, monkeypatch):
+    turns = []
+    take_turn = benchmark._Contender.time_block
+    monkeypatch.setattr(benchmark._Contender, "time_block", lambda self, num_runs: turns.append(self.kernels) or take_turn(self, num_runs))
+    model = shutil.copy(data_folder / "mlperf_tiny/ad/ad01_fp32.tflite", tmp_path)  # both runtimes hand floats to XNNPACK
+    golden = {"m": golden_file(model, np.random.default_rng(0).uniform(-1, 1, (3, 640)).astype(np.float32))}
+    entries = benchmark_models({"m": model}, threads=[1], runs=50, golden=golden, kernels=["xnnpack", "builtin"], timeout_s=60)
+    assert [entry["kernels"] for entry in entries] == ["xnnpack", "builtin"]
+    assert [entry["golden"]["kernels"] for entry in entries] == ["xnnpack", "builtin"]
+    assert [entry["golden"]["across"]["kernels"] for entry in entries] == ["builtin", "xnnpack"]
+    assert all(entry["golden"]["across"]["snr_db"] > 80 for entry in entries)  # floats differ by rounding only
+    assert turns == ["xnnpack", "builtin"] * 10
+
+
+def test_model_that_xnnpack_takes_nothing_of_is_timed_once(fake_runtime):
+    (entry,) = benchmark_models({"m": fake_runtime()}, threads=[1], runs=50, kernels=["xnnpack", "builtin"], timeout_s=60)
+    assert entry["kernels"] == "builtin"
+    assert entry["error"] is None
+
+
 def test_progress_rises_to_the_total_even_with_failures(tiny_file):
     seen = []
     benchmark_models(
@@ -141,6 +162,9 @@ def test_settings_out_of_range_are_refused(tiny_file):
     models = {"m": tiny_file("double")}
     with pytest.raises(ValueError, match=r"runs must be at least 50\. Received: 49"):
         benchmark_models(models, threads=[1], runs=49, timeout_s=60)
+    for kernels in ([], ["gpu"]):
+        with pytest.raises(ValueError, match=r"kernels must be of xnnpack, builtin\. Received: \["):
+            benchmark_models(models, threads=[1], runs=50, kernels=kernels, timeout_s=60)
     for threads in ([], [0], [1, -2]):
         with pytest.raises(ValueError, match=r"threads must be numbers of at least 1\. Received: \["):
             benchmark_models(models, threads=threads, runs=50, timeout_s=60)

@@ -26,6 +26,11 @@ def test_another_function_is_a_mismatch_in_words(tiny_file):
     assert answer["mismatch"].startswith("the main subgraph: output 0 differs by ")
 
 
+def test_single_numbers_that_differ_are_a_mismatch_in_words(tiny_file):
+    answer = compare(tiny_file("double", ()), tiny_file("identity", (), "float32"))
+    assert answer["mismatch"].startswith("the main subgraph: output 0 differs by ")
+
+
 def test_a_tolerance_lets_small_differences_pass(tiny_file):
     paths = tiny_file("dequantized", 0.5), tiny_file("dequantized", 0.5000001)
     assert compare(*paths)["mismatch"] is not None

@@ -12,11 +12,13 @@ from hypothesis.extra import numpy as arrays
 from edgecompress.device import DeviceFault
 from edgecompress.device.child import run_job
 from edgecompress.device.golden import (
+    describe_agreement,
     find_mismatch,
     largest_difference,
     model_inputs,
     read_arrays,
     read_first_inputs,
+    run_samples,
     tolerance,
     write_arrays,
 )
@@ -156,7 +158,10 @@ def test_golden_job_stores_both_families_and_check_accepts_them(tiny_file, tmp_p
         np.testing.assert_array_equal(content[f"{family}_1"], inputs[1][:, None])
         np.testing.assert_array_equal(content[f"{family}_2"], ~inputs[2][:, None])
     assert [float(content[f"tolerance_{position}"]) for position in range(3)] == [pytest.approx(6e-4), 1.0, 0.0]
-    assert run_job({"job": "check", "model": model, "golden": golden}, timeout_s=60) == {"mismatch": None}
+    assert run_job({"job": "check", "model": model, "golden": golden}, timeout_s=60) == {
+        "mismatch": None, "samples": 2, "kernels": "xnnpack", "largest_difference": 0.0,
+        "across": {"kernels": "builtin", "snr_db": None, "agreement": 1.0},
+    }  # fmt: skip
 
 
 def test_one_step_passes_and_two_steps_are_told_with_output_sample_and_size(tiny):
@@ -167,6 +172,24 @@ def test_one_step_passes_and_two_steps_are_told_with_output_sample_and_size(tiny
     golden["builtin_0"][1, 0, 0] = golden["xnnpack_0"][1, 0, 0] = 8
     words = f"golden outputs differ with the {model.kernels} kernels: output 0 is off by 2 in sample 1, at most 1 is allowed"
     assert find_mismatch(model, golden) == words
+
+
+def test_agreement_across_families_by_hand(tiny):
+    model = TfliteModel(tiny("double", (1, 2), "int8", 0.5), kernels="builtin")
+    inputs = np.int8([[1, 2], [3, 4]])
+    golden = {"input_0": inputs, "tolerance_0": np.float64(1), "builtin_0": np.int8([[[2, 4]], [[6, 9]]])}
+    golden["xnnpack_0"] = np.int8([[[2, 4]], [[9, 8]]])
+    found = describe_agreement(model, golden, run_samples(model, model_inputs(model, golden)))
+    assert (found["samples"], found["kernels"], found["largest_difference"]) == (
+        2,
+        "builtin",
+        1.0,
+    )  # 8 and 9: one step, all that is allowed
+    # Real values of xnnpack: 1, 2, 4.5, 4; the errors against 1, 2, 3, 4: one of 1.5.
+    assert found["across"]["snr_db"] == pytest.approx(10 * math.log10((1 + 4 + 4.5**2 + 16) / 1.5**2))
+    assert found["across"]["agreement"] == 0.5
+    del golden["xnnpack_0"]
+    assert describe_agreement(model, golden, run_samples(model, [inputs[:, None]]))["across"] is None
 
 
 def test_golden_file_without_the_family_in_use_is_refused(tiny):

@@ -167,3 +167,21 @@ def test_times_of_an_emulated_processor_are_not_trusted():
     assert machine.distrust_reasons(QUIET, later(), governor=None, cores=4, emulated=True) == [
         "the processor is emulated: its times mean nothing"
     ]
+
+
+def test_swapping_meanwhile_is_a_reason(write_tree):
+    root = write_tree({"proc/vmstat": "nr_free_pages 5\npswpin 30\npswpout 12\n"})
+    assert machine.take_snapshot(root).swapped_pages == 42
+    before, after = (dataclasses.replace(snapshot, swapped_pages=pages) for snapshot, pages in ((QUIET, 42), (later(), 1_542)))
+    assert reasons(before, after) == ["the machine swapped: 1,500 pages meanwhile"]
+    assert reasons(before, dataclasses.replace(after, swapped_pages=42)) == []
+
+
+@pytest.mark.parametrize(
+    ("kernel", "largest", "narrow"), [("aarch64", 2**31 - 1, True), ("aarch64", 2**63 - 1, False), ("armv7l", 2**31 - 1, False)]
+)
+def test_user_land_of_32_bits_on_a_64_bit_kernel_is_a_reason(monkeypatch, kernel, largest, narrow):
+    monkeypatch.setattr("platform.machine", lambda: kernel)
+    monkeypatch.setattr("sys.maxsize", largest)
+    expected = ["a 32-bit Python runs on a 64-bit processor: it lacks the fast int8 kernels"] if narrow else []
+    assert reasons() == expected

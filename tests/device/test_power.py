@@ -43,6 +43,7 @@ def test_samples_that_fail_are_left_out_and_few_give_no_mean(meter):
 
 def test_minutes_measure_energy_where_there_is_a_meter(meter, tiny_file, monkeypatch):
     monkeypatch.setattr(sustained, "_WINDOW_S", 0.3)
+    monkeypatch.setattr(sustained, "_IDLE_S", 1.0)
     monkeypatch.setattr(sustained, "find_meter", lambda: power.find_meter(meter))
     found = sustained.measure_sustained(tiny_file("double"), None, threads=1, minutes=0.03, timeout_s=60, on_progress=None)
     assert found["energy"] == {"measured": True, "meter": "ina219", "idle_w": 2.5, "busy_w": 2.5, "mj_per_invoke": 0.0}
@@ -51,7 +52,12 @@ def test_minutes_measure_energy_where_there_is_a_meter(meter, tiny_file, monkeyp
 
 def test_minutes_without_a_meter_say_so(tiny_file, monkeypatch):
     monkeypatch.setattr(sustained, "_WINDOW_S", 0.3)
+    monkeypatch.setattr(sustained, "_IDLE_S", 0.2)
     monkeypatch.setattr(sustained, "find_meter", lambda: None)
     found = sustained.measure_sustained(tiny_file("double"), None, threads=1, minutes=0.01, timeout_s=60, on_progress=None)
     assert found["energy"]["measured"] is False
+    (idle_from, idle_until), (busy_from, busy_until) = found["idle_unix_s"], found["busy_unix_s"]
+    assert idle_until - idle_from >= 0.2
+    assert idle_until <= busy_from
+    assert busy_until - busy_from >= 0.6
     assert "energy not measured" in sustained.describe_sustained(found)

@@ -5,21 +5,34 @@ import pytest
 from edgecompress.device import sustained
 from edgecompress.device.__main__ import main
 from edgecompress.device.benchmark import benchmark_models
-from edgecompress.device.scaling import describe_scaling, scaling
+from edgecompress.device.scaling import describe_scaling, scaling, xnnpack_speed
 
 
-def entry(model, threads, p50_ms, host="pi"):
-    return {"model": model, "host": host, "threads": threads, "p50_ms": p50_ms}
+@pytest.fixture(autouse=True)
+def short_rest(monkeypatch):
+    monkeypatch.setattr(sustained, "_IDLE_S", 0.0)
+
+
+def entry(model, threads, p50_ms, host="pi", kernels="xnnpack"):
+    return {"model": model, "host": host, "threads": threads, "p50_ms": p50_ms, "kernels": kernels}
 
 
 def test_curve_is_relative_to_the_fewest_threads_of_the_same_host_and_model():
     entries = [entry("final", 2, 3.0), entry("final", 1, 6.0), entry("final", 4, 4.0), entry("plain", 1, 9.0), entry("final", 1, 1.0, "pc")]
-    assert scaling(entries) == {("pi", "final"): {1: 1.0, 2: 2.0, 4: 1.5}}
-    assert describe_scaling(entries) == ["final on pi, speed by threads: 1: 1.00 times, 2: 2.00 times, 4: 1.50 times; 2 are best"]
+    assert scaling(entries) == {("pi", "final", "xnnpack"): {1: 1.0, 2: 2.0, 4: 1.5}}
+    assert describe_scaling(entries) == [
+        "final on pi, xnnpack kernels, speed by threads: 1: 1.00 times, 2: 2.00 times, 4: 1.50 times; 2 are best"
+    ]
 
 
 def test_one_number_of_threads_and_failures_have_no_curve():
     assert describe_scaling([entry("final", 1, 6.0), entry("final", 2, None), entry("plain", 1, 3.0)]) == []
+
+
+def test_speed_of_xnnpack_is_that_of_the_same_model_and_threads_without_it():
+    entries = [entry("final", 1, 2.0), entry("final", 1, 5.0, kernels="builtin"), entry("final", 2, 1.0), entry("plain", 1, 3.0)]
+    assert xnnpack_speed(entries) == {("pi", "final", 1): 2.5}
+    assert "final on pi, threads 1: XNNPACK makes it 2.50 times as fast" in describe_scaling(entries)
 
 
 def test_fewest_threads_win_a_tie():

@@ -72,6 +72,18 @@ def test_the_file_chooses_the_same_classes_as_keras(trained, convert_as, digit_a
     assert agreement(convert_as(trained, format=format).content, trained, digit_arrays[2]) >= least
 
 
+@pytest.mark.parametrize("also", [None, "c_array"])
+def test_dense_kernels_for_a_microcontroller_have_one_scale(trained, convert_as, also):
+    """Its FullyConnected refuses one scale per channel (tflite-micro, pull request 2602)."""
+    tflite = parse(convert_as(trained, format="int8", also=also).content)
+    main = tflite.subgraphs[0]
+    dense = [operator for operator in main.operators if tflite.operator_codes[operator.code].name == "FULLY_CONNECTED"]
+    assert dense
+    for operator in dense:
+        kernel = main.tensors[operator.inputs[1]]
+        assert kernel.quantization.scales.size == (1 if also else kernel.shape[0])
+
+
 @pytest.mark.parametrize("format", ["float32", "dynamic", "int8"])
 def test_same_model_and_samples_give_the_same_bytes(trained, convert_as, format):
     assert convert_as(trained, format=format).content == convert_as(trained, format=format, fresh=True).content

@@ -6,9 +6,10 @@ import pytest
 
 from edgecompress.errors import RecipeError
 from edgecompress.recipe import check_recipe, load_recipe
-from edgecompress.recipe.stages import TECHNIQUES
+from edgecompress.recipe.stages import TECHNIQUES, QuantizeAware, Train
 
 QAT = "  - quantize_aware: {train: {epochs: 1}}\n"
+QAT_4 = "  - quantize_aware: {bits: 4, train: {epochs: 1}}\n"
 TRAIN = "  - train: {epochs: 1}\n"
 PRUNE = "  - prune_weights: {sparsity: 0.5}\n"
 
@@ -23,6 +24,33 @@ PRUNE = "  - prune_weights: {sparsity: 0.5}\n"
         (
             "stages:\n" + QAT + TRAIN + QAT,
             r"r\.yaml:7: stages\.2: stage must be train after quantize_aware \(stages\.0\)\. Received: 'quantize_aware'\.",
+        ),
+        (
+            "export: {format: int4}\nstages:\n" + QAT_4 + TRAIN,
+            r"r\.yaml:7: stages\.1: stage must be absent after quantize_aware \(stages\.0\) of 4 bits, "
+            r"whose weights it would move off their grid\. Received: 'train'\.",
+        ),
+        (
+            "export: {format: int2}\nstages:\n" + QAT_4,
+            r"r\.yaml:4: export\.format: format must be int4 or weight_only_int4 after quantize_aware \(stages\.0\)\. Received: 'int2'\.",
+        ),
+        (
+            "export: {format: int8}\nstages:\n" + QAT_4,
+            r"r\.yaml:4: export\.layers: layers must give weights of 4 bits their type after quantize_aware \(stages\.0\), "
+            r"as {pattern: int4}\. Received: {}\.",
+        ),
+        (
+            "export: {format: int8, layers: {conv1: float32}}\nstages:\n" + QAT,
+            r"r\.yaml:4: export\.layers: layers must be absent after quantize_aware \(stages\.0\) of 8 bits, which trained all of them\. "
+            r"Received: {'conv1': 'float32'}\.",
+        ),
+        (
+            "export: {ranges: mse}\nstages:\n" + QAT,
+            r"r\.yaml:4: export\.ranges: ranges must be min_max after quantize_aware, whose training has settled it\. Received: 'mse'\.",
+        ),
+        (
+            "stages:\n  - round_weights\n  - train: {epochs: 1}",
+            r"r\.yaml:6: stages\.1: stage must be correct_bias after round_weights \(stages\.0\)\. Received: 'train'\.",
         ),
         (
             "export: {format: float16}\nstages:\n" + QAT,
@@ -132,7 +160,10 @@ def test_rules_of_techniques_name_techniques_and_formats_that_exist(small):
     formats = load_recipe("r.yaml", text=small).export.__class__.model_json_schema()["properties"]["format"]["enum"]
     for technique in TECHNIQUES.values():
         assert {*(technique.followers or ()), *technique.releases} <= set(TECHNIQUES)
-        assert set(technique.exports or ()) <= set(formats)
+    for bits in (8, 4, 2, "ternary", "binary"):
+        fitting = QuantizeAware(bits=bits, train=Train(epochs=1)).formats
+        assert fitting
+        assert set(fitting) <= set(formats)
 
 
 def test_the_table_and_the_union_of_techniques_agree(small, refusal):

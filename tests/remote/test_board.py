@@ -11,6 +11,19 @@ import pytest
 from edgecompress.cli import main
 from edgecompress.report import Report
 
+UP_HINT = "needs EDGECOMPRESS_BOARD_UP: a command that starts the board again with another core ($ARM64_CPU)"
+
+
+@pytest.fixture(params=["cortex-a53", "cortex-a72", "cortex-a76"])
+def core(request, board):
+    """The board emulates this core meanwhile."""
+    up = os.environ.get("EDGECOMPRESS_BOARD_UP")
+    if up is None:
+        pytest.skip(UP_HINT)
+    subprocess.run(shlex.split(up), env={**os.environ, "ARM64_CPU": request.param}, check=True, capture_output=True, timeout=600)
+    yield request.param
+    subprocess.run(shlex.split(up), check=True, capture_output=True, timeout=600)
+
 
 @pytest.fixture
 def on_board(board):
@@ -29,17 +42,40 @@ def test_run_is_measured_there_and_merged_and_nothing_is_left(board, on_board, f
     name, config = board
     run = shutil.copytree(finished_run, tmp_path / "run")
     before = on_board("ls -A /tmp")
-    assert main(["benchmark", str(run), "--host", name, "--ssh-config", config, "--runs", "50"]) == 0
+    options = ["--samples", "20", "--operators", "--runs", "50"]
+    assert main(["benchmark", str(run), "--host", name, "--host", "local", "--ssh-config", config, *options]) == 0
     assert on_board("ls -A /tmp") == before
-    entries = [entry for entry in Report.load(run).benchmark if entry.host == name]
-    assert {entry.model for entry in entries} == {"final", "plain", "baseline"}  # so the golden outputs agreed
-    assert all(entry.p50_ms > 0 for entry in entries)
+    report = Report.load(run)
+    there, here = ({entry.model: entry for entry in report.benchmark if entry.host == host} for host in (name, "local"))
+    assert set(there) == {"final", "plain", "baseline"}  # so the golden outputs agreed
+    assert all(entry.p50_ms > 0 for entry in there.values())
     wanted = os.environ.get("EDGECOMPRESS_BOARD_RUNTIME")
-    assert wanted is None or {entry.runtime for entry in entries} == {wanted}
-    emulated = [entry for entry in entries if entry.cpu["emulated"]]
+    assert wanted is None or {entry.runtime for entry in there.values()} == {wanted}
+    for model, entry in there.items():
+        assert entry.accuracy["samples"] == here[model].accuracy["samples"] == 20
+        assert abs(entry.accuracy["right"] - here[model].accuracy["right"]) <= 1  # where two outputs are one step apart
+    timed = there["final"].operators["timed"]
+    assert [one["index"] for one in timed] == [operator.index for operator in report.operators]
+    assert all(one["error"] is None for one in timed)
+    emulated = [entry for entry in there.values() if entry.cpu["emulated"]]
     assert not any(entry.trusted for entry in emulated)
     assert all(entry.cpu["model"].startswith("emulated ") for entry in emulated)
     assert "its times mean nothing" in (run / "report.md").read_text() or not emulated
+
+
+@pytest.mark.full
+def test_golden_outputs_agree_on_every_core_with_both_kernel_families(board, core, on_board, finished_run, tmp_path):
+    name, config = board
+    assert on_board("echo $QEMU_CPU").strip() == core
+    run = shutil.copytree(finished_run, tmp_path / "run")
+    options = ["--kernels", "xnnpack,builtin", "--runs", "50"]
+    assert main(["benchmark", str(run), "--host", name, "--ssh-config", config, *options]) == 0
+    report = Report.load(run)
+    entries = [entry for entry in report.benchmark if entry.host == name]
+    assert all(entry.golden["largest_difference"] <= 1 for entry in entries)  # float to 1e-4, int8 to one step
+    assert all(entry.golden["across"]["agreement"] == 1 for entry in entries)
+    assert {entry.kernels for entry in entries if entry.model == "baseline"} == {"xnnpack", "builtin"}
+    assert "against the" in (run / "report.md").read_text()
 
 
 def test_doctor_describes_it(board, on_board, capsys):

@@ -1,5 +1,7 @@
 """Whatever goes wrong on a host or on the way to it costs that host only, is said in words, and leaves nothing there. Over real SSH."""
 
+import hashlib
+import io
 import json
 import os
 import signal
@@ -8,9 +10,10 @@ import sys
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from edgecompress.bundle import model_bundle
+from edgecompress.bundle import model_bundle, run_bundle
 from edgecompress.bundle.pack import PROGRAM
 from edgecompress.errors import DeviceError
 from edgecompress.host_benchmark import ask_doctor, benchmark_hosts, benchmark_places
@@ -43,6 +46,46 @@ def test_model_is_measured_and_nothing_is_left(make_host, model):
     assert entry.p50_ms > 0
     assert (entry.host, entry.model) == ("board", "tiny")
     assert host.is_clean(within_s=0)  # the answer comes after the cleaning
+
+
+def test_host_behind_another_is_reached_as_the_users_configuration_says(make_host, model):
+    host = make_host()
+    host.config.write_text(
+        f"{host.config.read_text()}Host far\n  HostName 127.0.0.1\n  Port {host.port}\n  HostKeyAlias board\n  ProxyJump board\n"
+        f"  IdentityFile {host.keys}/client\n  UserKnownHostsFile {host.known_hosts}\n"
+    )
+    (entry,) = measure(host, model, hosts=["far"])
+    assert entry.error is None
+    assert entry.host == "far"
+    assert host.is_clean(within_s=0)
+
+
+def test_damaged_bundle_and_other_golden_outputs_are_not_timed(make_host, finished_run):
+    host, files = make_host(), run_bundle(finished_run)
+    damaged = {**files, "plain.tflite": files["plain.tflite"] + b"\0"}
+    (entry,) = benchmark_hosts(damaged, [host.name], timeout_s=60.0, ssh_config=host.config, progress=Progress())
+    assert "plain.tflite: it is not the file that was packed" in entry.error
+    manifest = json.loads(files["manifest.json"])
+    with np.load(io.BytesIO(files["golden.npz"])) as stored:
+        arrays = {name: values + np.float32(1) if name.startswith(("xnnpack", "builtin")) else values for name, values in stored.items()}
+    changed = io.BytesIO()
+    np.savez(changed, **arrays)
+    manifest["bundle"]["sha256"]["golden.npz"] = hashlib.sha256(changed.getvalue()).hexdigest()
+    other = {**files, "golden.npz": changed.getvalue(), "manifest.json": json.dumps(manifest).encode()}
+    entries = benchmark_hosts(other, [host.name], timeout_s=60.0, ssh_config=host.config, progress=Progress())
+    assert "golden outputs differ" in entries[0].error
+    assert "is off by 1" in entries[0].error
+    assert entries[0].p50_ms is None
+    assert [entry.error for entry in entries[1:]] == [None, None]
+    assert host.is_clean()
+
+
+def test_more_threads_than_cores_are_not_trusted_and_said(make_host, model):
+    host = make_host()
+    (entry,) = benchmark_hosts(
+        model_bundle(model), [host.name], threads=[99], runs=50, timeout_s=60.0, ssh_config=host.config, progress=Progress()
+    )
+    assert any(reason.startswith("99 threads shared ") for reason in entry.distrust_reasons)
 
 
 def test_noise_of_login_scripts_does_not_disturb(make_host, model):

@@ -25,6 +25,7 @@ from edgecompress.recipe.stages import (
     QuantizeAware,
     RemoveDead,
     ReplaceConvolutions,
+    RoundWeights,
     StageConfig,
     Train,
     TrainStage,
@@ -46,6 +47,7 @@ EXAMPLES: dict[str, StageConfig] = {
     "remove_dead": RemoveDead(),
     "equalize": Equalize(),
     "correct_bias": CorrectBias(),
+    "round_weights": RoundWeights(iterations=50),
     "quantize_aware": QuantizeAware(train=Train(epochs=1, learning_rate=1e-4)),
 }
 NEUTRAL: dict[str, StageConfig] = {

@@ -7,7 +7,7 @@ import hashlib
 import pytest
 
 from edgecompress.errors import ModelError
-from edgecompress.report.schema import Artifact
+from edgecompress.report.artifact_schema import Artifact
 from edgecompress.tflite import describe
 
 

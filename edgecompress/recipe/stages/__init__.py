@@ -10,7 +10,7 @@ from edgecompress.recipe.stages.config import StageConfig, Train
 from edgecompress.recipe.stages.distill import Distill
 from edgecompress.recipe.stages.factorize import Factorize
 from edgecompress.recipe.stages.merge_linear import MergeLinear
-from edgecompress.recipe.stages.post_training import CorrectBias, Equalize
+from edgecompress.recipe.stages.post_training import CorrectBias, Equalize, RoundWeights
 from edgecompress.recipe.stages.prune_channels import PruneChannels
 from edgecompress.recipe.stages.prune_layers import PruneLayers
 from edgecompress.recipe.stages.prune_neurons import PruneNeurons
@@ -36,6 +36,7 @@ __all__ = [
     "QuantizeAware",
     "RemoveDead",
     "ReplaceConvolutions",
+    "RoundWeights",
     "Stage",
     "StageConfig",
     "Technique",
@@ -56,7 +57,6 @@ class Technique:
     module: str
     version: int  # enters the cache key: raise it when the same config would give another model
     followers: tuple[str, ...] | None = None  # the only techniques that may stand after it; None: any
-    exports: tuple[str, ...] | None = None  # the only formats that fit its model; None: any
     releases: tuple[str, ...] = ()  # techniques whose result it undoes in part
     plans_with_outlook: bool = False  # its plan is `plan(model, config, outlook)`: it also looks at data, task and baseline
 
@@ -78,8 +78,11 @@ TECHNIQUES: dict[str, Technique] = {
     "merge_linear": Technique(MergeLinear, "edgecompress.techniques.merge_linear", 1, releases=("prune_weights", "cluster_weights")),
     "remove_dead": Technique(RemoveDead, "edgecompress.techniques.remove_dead", 1),
     "equalize": Technique(Equalize, "edgecompress.techniques.post_training.equalize", 1, releases=("cluster_weights",)),
+    "round_weights": Technique(
+        RoundWeights, "edgecompress.techniques.post_training.round_weights", 1, followers=("correct_bias",), releases=("cluster_weights",)
+    ),
     "correct_bias": Technique(CorrectBias, "edgecompress.techniques.post_training.correct_bias", 1),
-    "quantize_aware": Technique(QuantizeAware, "edgecompress.techniques.quantize_aware", 2, followers=("train",), exports=("int8",)),
+    "quantize_aware": Technique(QuantizeAware, "edgecompress.techniques.quantize_aware", 2, followers=("train",)),
 }
 
 Stage = Annotated[
@@ -96,6 +99,7 @@ Stage = Annotated[
     | RemoveDead
     | Equalize
     | CorrectBias
+    | RoundWeights
     | QuantizeAware,
     Field(discriminator="technique"),
 ]

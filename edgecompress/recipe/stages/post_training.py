@@ -1,4 +1,4 @@
-"""Configs of `equalize` and `correct_bias`: a float model is made ready for quantization, without training."""
+"""Configs of `equalize`, `correct_bias` and `round_weights`: a float model is made ready for quantization, without training."""
 
 from typing import Annotated, Literal
 
@@ -63,3 +63,26 @@ class CorrectBias(PostTraining):
         default="calibration",
         description="calibration: means measured layer after layer, behind rounded ones; analytic: from BatchNormalization, no data",
     )
+
+
+class RoundWeights(PostTraining):
+    """Rounds each weight up or down, not to the nearest integer, so that what its layer gives changes least; then corrects its bias.
+
+    Kernels of Dense, Conv2D and DepthwiseConv2D then lie on the grid of the int8 file, which takes them as they are. Layers are rounded one
+    after the other, behind those that are rounded already. Put it after `equalize`, right before the export.
+
+    Source: Nagel et al., Up or Down? Adaptive Rounding for Post-Training Quantization (2020); for coordinate_descent Frantar et al., GPTQ
+    (2022), section 3.
+    """
+
+    technique: Literal["round_weights"] = "round_weights"
+    method: Literal["adaround", "coordinate_descent"] = Field(
+        default="adaround",
+        description="adaround: up or down, chosen by gradient descent; coordinate_descent: one weight after the other, as far as it helps",
+    )
+    bits: dict[str, Literal[8, 4, 2]] = Field(
+        default={},
+        description="of the kernels of single layers, which export.layers must name too; their scales are searched. Others have 8",
+        examples=[{"re:conv2d.*": 4}],
+    )
+    iterations: int = Field(default=500, ge=1, le=100_000, description="adaround: steps of Adam for each layer")

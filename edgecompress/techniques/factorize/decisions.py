@@ -12,7 +12,7 @@ from edgecompress.recipe.stages import Factorize
 from edgecompress.stage import LayerRecord
 from edgecompress.techniques.factorize.arrays import Factors, Rank
 from edgecompress.techniques.factorize.candidate import Candidate
-from edgecompress.techniques.factorize.ranks import choose_ranks
+from edgecompress.techniques.factorize.ranks import Choices, choose_ranks
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,16 +64,19 @@ class Decision:
 Evaluate = Callable[[Decision], Decision]
 
 
-def decide(candidates: Sequence[Candidate], config: Factorize, model_macs: int, evaluate: Evaluate) -> list[Decision]:
+def decide(
+    candidates: Sequence[Candidate], config: Factorize, model_macs: int, evaluate: Evaluate, measured: Choices | None = None
+) -> list[Decision]:
     """One decision per layer.
 
-    Under a limit of MACs for the model, other layers make up for those that are left alone after all.
+    Under a limit for the whole model, other layers make up for those that are left alone after all.
 
     Args:
         candidates: the layers to choose among.
         config: the rule.
         model_macs: of the whole model.
         evaluate: looks closer at a layer that the counts speak for: factors, errors, latency.
+        measured: see `choose_ranks`.
 
     Raises:
         RecipeError, ModelError: a rank or a limit that nothing can meet.
@@ -84,7 +87,7 @@ def decide(candidates: Sequence[Candidate], config: Factorize, model_macs: int, 
     while candidates:
         other_macs = model_macs - sum(candidate.macs_before for candidate in candidates)
         try:
-            ranks = choose_ranks(candidates, config, model_macs=model_macs, other_macs=other_macs)
+            ranks = choose_ranks(candidates, config, model_macs=model_macs, other_macs=other_macs, measured=measured)
         except ModelError:
             if not decisions:
                 raise
@@ -92,7 +95,7 @@ def decide(candidates: Sequence[Candidate], config: Factorize, model_macs: int, 
         decisions = {candidate.name: _look(candidate, ranks[candidate.name], evaluate, done) for candidate in candidates}
         failed = {name: decision for name, decision in decisions.items() if decision.why_not and decision.rank is not None}
         settled |= failed
-        if config.macs is None or not failed:
+        if (config.macs is None and measured is None) or not failed:
             break
         candidates = [candidate for candidate in candidates if candidate.name not in failed]
     return list((decisions | settled).values())

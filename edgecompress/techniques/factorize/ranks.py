@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from edgecompress.errors import ModelError, RecipeError
-from edgecompress.recipe.stages import Factorize
+from edgecompress.recipe.stages.factorize import DEFAULT_METRIC_DROP, Factorize
 from edgecompress.techniques.factorize.arrays import Rank
-from edgecompress.techniques.factorize.budget import Choice, spend
+from edgecompress.techniques.factorize.budget import Choice, meet, spend
 from edgecompress.techniques.factorize.candidate import Candidate
 from edgecompress.techniques.factorize.paths import largest_within, least_rank_of_energy
 
 NOT_NEEDED = "the model's MACs are met without it"
+TOO_DEAR = "every rank that was measured loses more of the metric than is left to lose"
+
+Choices = Mapping[str, Sequence[Choice]]
 
 
-def choose_ranks(candidates: Sequence[Candidate], config: Factorize, *, model_macs: int, other_macs: int) -> dict[str, Rank | str]:
+def choose_ranks(
+    candidates: Sequence[Candidate], config: Factorize, *, model_macs: int, other_macs: int, measured: Choices | None = None
+) -> dict[str, Rank | str]:
     """A rank for each layer, or why it gets none.
 
     Args:
@@ -22,13 +27,19 @@ def choose_ranks(candidates: Sequence[Candidate], config: Factorize, *, model_ma
         config: the rule.
         model_macs: of the whole model, for `macs`.
         other_macs: of everything in it that is not among the candidates.
+        measured: by layer, what its ranks lose of the metric, for `rank: sensitivity`.
 
     Raises:
         RecipeError: a rank above the full rank of every layer.
         ModelError: MACs that cannot be met.
     """
     if config.macs is not None:
-        return _by_macs(candidates, limit=int(config.macs * model_macs), other_macs=other_macs)
+        choices = _by_energy(candidates) if measured is None else {candidate.name: measured[candidate.name] for candidate in candidates}
+        return _by_macs(choices, limit=int(config.macs * model_macs), other_macs=other_macs)
+    if measured is not None:
+        drop = DEFAULT_METRIC_DROP if config.metric_drop is None else config.metric_drop
+        spent = spend({candidate.name: measured[candidate.name] for candidate in candidates}, drop)
+        return {name: TOO_DEAR if choice.rank is None else choice.rank for name, choice in spent.items()}
     if isinstance(config.rank, int):
         _check_rank(candidates, config.rank)
     return {candidate.name: _by_layer(candidate, config) for candidate in candidates}
@@ -56,17 +67,23 @@ def _check_rank(candidates: Sequence[Candidate], rank: int) -> None:
         raise RecipeError(f"rank must be at most {max(highest.full_rank)}, the full rank of {highest.name}. {received}")
 
 
-def _by_macs(candidates: Sequence[Candidate], *, limit: int, other_macs: int) -> dict[str, Rank | str]:
-    """What loses least energy per MAC saved, until the whole model is within the limit."""
-    choices = {
+def _by_energy(candidates: Sequence[Candidate]) -> Choices:
+    """All ranks that save something, by layer, with the energy that they lose."""
+    return {
         candidate.name: [
             Choice(None, 0.0, candidate.macs_before),
             *(Choice(point.rank, point.lost, candidate.macs(point.rank)) for point in candidate.points if candidate.saves(point.rank)),
         ]
         for candidate in candidates
     }
-    chosen = spend(choices, limit - other_macs)
+
+
+def _by_macs(choices: Choices, *, limit: int, other_macs: int) -> dict[str, Rank | str]:
+    """What loses least per MAC saved, until the whole model is within the limit."""
+    chosen = meet(choices, limit - other_macs)
     if chosen is None:
         least = other_macs + sum(min(choice.macs for choice in options) for options in choices.values())
-        raise ModelError(f"macs must leave the model at least {least:,} MACs, with every chosen layer at rank 1. Received: {limit:,}.")
+        raise ModelError(
+            f"macs must leave the model at least {least:,} MACs, with every chosen layer at its lowest rank. Received: {limit:,}."
+        )
     return {name: NOT_NEEDED if choice.rank is None else choice.rank for name, choice in chosen.items()}

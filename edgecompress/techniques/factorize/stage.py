@@ -26,7 +26,10 @@ from edgecompress.techniques.factorize.choosing import choose_candidates
 from edgecompress.techniques.factorize.cp import NotFound
 from edgecompress.techniques.factorize.data_aware import fit_last, measure_moments, measure_output_error
 from edgecompress.techniques.factorize.decisions import Decision, decide
+from edgecompress.techniques.factorize.measured import measure_ranks
 from edgecompress.training import fit
+
+MEASURED_LATER = "its rank is chosen by the validation metric, which is measured when the recipe runs"
 
 
 def apply(model: keras.Model, config: Factorize, context: Context) -> StageResult:
@@ -37,26 +40,34 @@ def apply(model: keras.Model, config: Factorize, context: Context) -> StageResul
         ModelError: nothing to factorize, or a limit of MACs that cannot be met.
     """
     candidates, records = _candidates(model, config, context.data)
+    curves, measured = None, None
+    if config.rank == "sensitivity":
+        curves, measured = measure_ranks(
+            model, candidates, config, context, partial(_with_factors, model=model, config=config, seed=context.seed, data=context.data),
+            partial(_part, model=model),
+        )  # fmt: skip
     with context.progress.task(f"{context.stage}: factorizing") as bar:
 
         def evaluate(decision: Decision) -> Decision:
             bar.describe(decision.candidate.name)
             return _evaluate(decision, model, config, context)
 
-        decisions = decide(candidates, config, total(describe_layers(model)).macs, evaluate)
+        decisions = decide(candidates, config, total(describe_layers(model)).macs, evaluate, measured)
     records += [decision.record() for decision in decisions]
     changed = {decision.candidate.name: _part(decision, model) for decision in decisions if decision.why_not is None}
-    if not changed:
-        return StageResult(copy_model(model), records, context.keeps)  # nothing to recover from: nor is it trained
+    if not changed:  # nothing to recover from: nor is it trained
+        return StageResult(copy_model(model), records, context.keeps, sensitivity=curves)
     factorized = replace_layers(model, changed)
     keeps = tuple(keep for keep in context.keeps if keep.layer not in changed)
     epochs = fit(factorized, config.train, context, keeps=keeps) if config.train is not None else []
-    return StageResult(factorized, records, keeps, _released(changed, context.keeps), epochs)
+    return StageResult(factorized, records, keeps, _released(changed, context.keeps), epochs, sensitivity=curves)
 
 
 def plan(model: keras.Model, config: Factorize, outlook: Outlook) -> tuple[keras.Model, list[LayerRecord]]:
-    """What `apply` would do if every layer that has fewer MACs were faster: nothing is timed."""
+    """What `apply` would do if every layer that has fewer MACs were faster: nothing is timed, and no metric is measured."""
     candidates, records = _candidates(model, config, outlook.data)
+    if config.rank == "sensitivity":
+        return copy_model(model), [*records, *(Decision(candidate, why_not=MEASURED_LATER).record() for candidate in candidates)]
     decisions = decide(candidates, config, total(describe_layers(model)).macs, partial(_foreseen, config=config))
     records += [decision.record() for decision in decisions]
     changed = {decision.candidate.name: _part(decision, model) for decision in decisions if decision.why_not is None}
@@ -73,17 +84,23 @@ def _candidates(model: keras.Model, config: Factorize, data: Data) -> tuple[list
 
 def _evaluate(decision: Decision, model: keras.Model, config: Factorize, context: Context) -> Decision:
     """Factors, what they lose, and whether the layer gets faster."""
-    decision = _with_factors(decision, config=config, seed=context.seed)
+    decision = _with_factors(decision, model=model, config=config, seed=context.seed, data=context.data)
     if decision.why_not is None and config.data_aware:
-        if config.method != "svd":
-            decision = fit_last(decision, model, context.data)
         decision = measure_output_error(decision, model, context.data)
     if decision.why_not is None and config.timed_as is not None:
         decision = _timed(decision, model, config.timed_as, context)
     return decision
 
 
-def _with_factors(decision: Decision, *, config: Factorize, seed: int) -> Decision:
+def _with_factors(decision: Decision, *, model: keras.Model, config: Factorize, seed: int, data: Data) -> Decision:
+    """The decision with its factors, fitted to outputs where these count, and with their error on the weights."""
+    decision = _factorized(decision, config=config, seed=seed)
+    if decision.why_not is None and config.data_aware and config.method != "svd":
+        decision = fit_last(decision, model, data)
+    return decision
+
+
+def _factorized(decision: Decision, *, config: Factorize, seed: int) -> Decision:
     """The decision with its factors and their error on the weights."""
     candidate = decision.candidate
     if decision.rank is None:
@@ -99,7 +116,7 @@ def _with_factors(decision: Decision, *, config: Factorize, seed: int) -> Decisi
 def _foreseen(decision: Decision, config: Factorize) -> Decision:
     """The decision as it will probably be. CP takes too long for a plan: its factors stand for their shapes only."""
     if config.method != "cp" or decision.rank is None:
-        return _with_factors(decision, config=config, seed=0)
+        return _factorized(decision, config=config, seed=0)
     return replace(decision, factors=tuple(np.ones(shape) for shape in decision.candidate.factor_shapes(decision.rank)))
 
 

@@ -1,6 +1,6 @@
-"""`quantize_aware`: training with 8-bit quantization simulated, with TF-MOT's fake-quantization.
+"""`quantize_aware`: training with quantization simulated; 8 bits with TF-MOT's fake-quantization, fewer as in `techniques.low_bits`.
 
-The model is first rewritten into layers that have an 8-bit operator (`rules`: the same function), then each layer gets its
+For 8 bits, the model is first rewritten into layers that have an 8-bit operator (`rules`: the same function), then each layer gets its
 role (`annotate`), then fake-quantization is put in (`wrap`). What has no 8-bit operator stays float and is named.
 
 The model that comes out carries fake-quantization, so it must stay the last but for `train`, and must be exported as int8.
@@ -17,6 +17,7 @@ from edgecompress.keeps import find_variable
 from edgecompress.recipe.stages import QuantizeAware
 from edgecompress.samples import Samples
 from edgecompress.stage import Context, LayerRecord, StageResult
+from edgecompress.techniques.low_bits import stage as low_bits
 from edgecompress.techniques.quantize_aware.annotate import Annotation, annotate
 from edgecompress.techniques.quantize_aware.ranges import output_ranges, start_from
 from edgecompress.techniques.quantize_aware.rewrite import Rewritten, rewrite
@@ -27,6 +28,8 @@ from edgecompress.training import fit
 
 def apply(model: keras.Model, config: QuantizeAware, context: Context) -> StageResult:
     """Makes a quantize-aware model of `model` and trains it; layers that stay float are named with the reason."""
+    if config.bits != 8:
+        return low_bits.apply(model, config, context)
     rewritten, annotations, records = _prepare(model, config)
     quantized = _quantize(rewritten.model, annotations, context.data.calibration.arrays()[0])
     keeps = [rewritten.move(keep) for keep in context.keeps]
@@ -38,6 +41,8 @@ def apply(model: keras.Model, config: QuantizeAware, context: Context) -> StageR
 
 def plan(model: keras.Model, config: QuantizeAware) -> tuple[keras.Model, list[LayerRecord]]:
     """The rewritten model: fake-quantization changes no shape; and what would be quantized or stay float, and why."""
+    if config.bits != 8:
+        return low_bits.plan(model, config)
     rewritten, _, records = _prepare(model, config)
     return rewritten.model, records
 
@@ -56,13 +61,16 @@ def _prepare(model: keras.Model, config: QuantizeAware) -> tuple[Rewritten, dict
     """The model in layers that 8 bits can compute, what is done to each of them, and a record for each layer of `model`.
 
     Raises:
-        RecipeError: a pattern of `skip` matches no layer.
+        RecipeError: a pattern of `layers` or `skip` matches no layer.
         ModelError: nothing can be quantized.
     """
     names = [(layer.name, type(layer).__name__) for layer in model.layers]
-    skipped = select_layers(names, config.skip, field="skip") if config.skip else []
-    rewritten = rewrite(model, RULES, untouched=skipped)
-    annotations = annotate(rewritten.model, dict.fromkeys(skipped, "named in `skip`"))
+    skipped = dict.fromkeys(select_layers(names, config.skip, field="skip") if config.skip else [], "named in `skip`")
+    if config.layers:
+        chosen = set(select_layers(names, config.layers, field="layers"))
+        skipped |= {name: "not named in `layers`" for name, kind in names if name not in chosen and kind != "InputLayer"}
+    rewritten = rewrite(model, RULES, untouched=list(skipped))
+    annotations = annotate(rewritten.model, skipped)
     records = _records(model, rewritten, annotations)
     if not any(annotation.role in (Role.WEIGHTS, Role.OUTPUT) for annotation in annotations.values()):
         reasons = dict.fromkeys(record.reason for record in records)

@@ -57,7 +57,7 @@ def _cut_kernel(channels: Channels, kernel: Kernel, keep: Keep, merges: Mapping[
     elif not rows.all():
         _cut_bias(graph, kernel, rows)
     if not (rows.all() and columns.all()):
-        values = _merged(kernel, merges)[rows][:, :, columns]
+        values = _merged(kernel, merges)[np.ix_(rows, np.ones(kernel.weights.shape[1], bool), columns)]
         _replace(graph, operator, KERNEL, _as_stored(graph.name(operator), kernel.raw, values), rows)
 
 
@@ -66,9 +66,8 @@ def _added(channels: Channels, kernel: Kernel, cut: np.ndarray, merges: Mapping[
     known, values = channels.known(kernel.data)
     folded = cut & known
     folded[list(merges)] = False
-    offsets = np.where(folded, kernel.offsets(values), 0)
-    used = offsets[kernel.channels] != 0
-    added = (kernel.sums()[:, used] * offsets[kernel.channels][used]).sum(axis=1)
+    offsets = np.where(folded, kernel.offsets(values), 0)[kernel.channels]
+    added = np.concatenate([part.terms(offsets).sum(axis=1) for part in kernel.parts()])
     return added if kernel.raw.dtype.kind == "f" else np.rint(added).astype(np.int64)
 
 

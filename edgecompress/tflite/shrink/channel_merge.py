@@ -56,7 +56,7 @@ class _Choice:
         for kernel in channels.kernels:
             if not kernel.is_depthwise:
                 self._readers.setdefault(kernel.data, []).append(kernel)
-        self._sums = {id(kernel): kernel.weights for kernels in self._readers.values() for kernel in kernels}
+        self._sums: dict[tuple[int, int], np.ndarray] = {}  # id of a kernel and a channel that stays -> its weights with those added so far
         self._labels = channels.classes()
         self._locked = {
             label for index in channels.blocked if index in channels.sizes for label in self._labels[channels.places(index)].tolist()
@@ -83,11 +83,8 @@ class _Choice:
                 target = self._target(index, channel, label)
                 if target is None:
                     return
-                for kernel in kernels:
-                    added = self._add(kernel, sums[id(kernel)], channel, target)
-                    if added is None:
-                        return
-                    sums[id(kernel)] = added
+                if not all(self._add(kernel, sums, channel, target) for kernel in kernels):
+                    return
                 pairs.append((index, channel, target))
         gone = {index: self._labels[self._channels.places(index)] == label for index in self.keep}
         if not pairs or any(not (mask & ~gone[index]).any() for index, mask in self.keep.items()):  # at least one channel stays
@@ -108,10 +105,8 @@ class _Choice:
         self.merges = kept
         for index, pairs in kept.items():
             for kernel in self._readers[index]:
-                weights: np.ndarray | None = kernel.weights
-                for gone, stays in pairs.items():
-                    weights = None if weights is None else self._add(kernel, weights, gone, stays)
-                if weights is None:
+                sums: dict[tuple[int, int], np.ndarray] = {}
+                if not all(self._add(kernel, sums, gone, stays) for gone, stays in pairs.items()):
                     self.merges = {}
                     self.keep = {tensor: np.ones_like(mask) for tensor, mask in self.keep.items()}
                     return
@@ -122,13 +117,14 @@ class _Choice:
         equal = np.flatnonzero((numbers == numbers[channel]) & self.keep[index] & (labels != label))
         return int(equal[0]) if equal.size else None
 
-    def _add(self, kernel: Kernel, weights: np.ndarray, channel: int, target: int) -> np.ndarray | None:
-        """The weights with those of a channel added to the target's; None where they do not fit, or the sum would be rounded."""
+    def _add(self, kernel: Kernel, sums: dict[tuple[int, int], np.ndarray], channel: int, target: int) -> bool:
+        """Adds the weights of a channel to those of the target, in `sums`. False where they do not fit, or the sum would be rounded."""
         if kernel.raw.dtype.kind == "f" and not self._tolerant:
-            return None
-        limits = (-SYMMETRIC_LIMIT, SYMMETRIC_LIMIT) if kernel.raw.dtype == np.int8 else (0, np.iinfo(np.uint8).max)
-        wide: np.ndarray = np.array(weights, np.float32 if kernel.raw.dtype.kind == "f" else np.int32)
-        gone, stays = kernel.channels == channel, kernel.channels == target
-        wide[:, :, stays] += wide[:, :, gone] - kernel.zero_point
-        fits = kernel.raw.dtype.kind == "f" or bool(((wide[:, :, stays] >= limits[0]) & (wide[:, :, stays] <= limits[1])).all())
-        return wide if fits else None
+            return False
+        wide = np.float32 if kernel.raw.dtype.kind == "f" else np.int32
+        gone = kernel.weights[:, :, kernel.channels == channel].astype(wide) - kernel.zero_point
+        before = sums.get((id(kernel), target))
+        stays = kernel.weights[:, :, kernel.channels == target].astype(wide) if before is None else before
+        found = sums[id(kernel), target] = stays + gone
+        least, most = (-SYMMETRIC_LIMIT, SYMMETRIC_LIMIT) if kernel.raw.dtype == np.int8 else (0, np.iinfo(np.uint8).max)
+        return kernel.raw.dtype.kind == "f" or bool(((found >= least) & (found <= most)).all())

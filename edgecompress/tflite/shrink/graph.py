@@ -109,7 +109,7 @@ class Graph:
     def add_buffer(self, values: np.ndarray) -> int:
         """New data; returns the buffer's number."""
         buffer = new_table("Buffer")
-        buffer.data = np.frombuffer(np.ascontiguousarray(values).tobytes(), np.uint8)
+        buffer.data = np.ascontiguousarray(values).reshape(-1).view(np.uint8)
         self.model.buffers.append(buffer)
         return len(self.model.buffers) - 1
 

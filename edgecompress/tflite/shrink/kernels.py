@@ -3,7 +3,8 @@
 An output is activation(bias + sum of weights * (input - zero point)), rescaled where the types are integers.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ _AXIS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0}  # of the o
 # round halves below zero in different directions, and nothing else. Measured with ai-edge-litert 2.3.0 on x86-64, whose vector code is
 # that for Arm.
 DEPTHWISE_GROUP = 8
+BLOCK = 1 << 18  # weights that are looked at at a time: what is worked out of them takes many times their room
 
 _INTEGERS: dict[int, Any] = {schema.TensorType.INT8: np.int8, schema.TensorType.UINT8: np.uint8, schema.TensorType.INT16: np.int16}
 _FLOAT = schema.TensorType.FLOAT32
@@ -73,10 +75,31 @@ class Kernel:
         """bool [outputs, taps, columns]."""
         return self.weights != self.zero_point
 
-    def sums(self) -> np.ndarray:
-        """Sum over the taps, [outputs, columns]: what a column adds for each unit of a constant input, where no tap lies outside."""
+    def parts(self) -> Iterator["Kernel"]:
+        """The same operator with some of its outputs at a time; `raw` stays whole."""
+        num_rows = max(1, BLOCK // self.weights[0].size)
+        for start in range(0, self.num_outputs, num_rows):
+            rows = slice(start, start + num_rows)
+            yield replace(
+                self, weights=self.weights[rows], bias=self.bias[rows],
+                multipliers=self.multipliers if len(self.multipliers) == 1 else self.multipliers[rows],
+                channels=self.channels[rows] if self.is_depthwise else self.channels,
+            )  # fmt: skip
+
+    def terms(self, offsets: np.ndarray) -> np.ndarray:
+        """What constant inputs add to each output where no tap lies outside, one by one.
+
+        Args:
+            offsets: [columns], depthwise [outputs]: inputs less their zero point; 0 for those that add nothing.
+
+        Returns:
+            [outputs, columns with an offset]; depthwise [outputs, 1].
+        """
         wide = np.float64 if self.raw.dtype.kind == "f" else np.int64
-        return self.weights.sum(axis=1, dtype=wide) - self.zero_point * self.weights.shape[1]
+        weights, factors = (
+            (self.weights, offsets[:, None]) if self.is_depthwise else (self.weights[:, :, offsets != 0], offsets[offsets != 0])
+        )
+        return (weights.sum(axis=1, dtype=wide) - self.zero_point * self.weights.shape[1]) * factors
 
     def offsets(self, values: np.ndarray) -> np.ndarray:
         """Stored inputs less their zero point."""
@@ -89,9 +112,14 @@ class Kernel:
             known: bool [channels of `data`], those that are constant.
             values: [channels of `data`], their stored values; anything elsewhere.
         """
+        found = [part._constant_results(known, values) for part in self.parts()]
+        return np.concatenate([sure for sure, _ in found]), np.concatenate([results for _, results in found])
+
+    def _constant_results(self, known: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """All at once."""
         per_output = (slice(None), None) if self.is_depthwise else (None, slice(None))  # against [outputs, columns]
-        offsets = np.where(known, self.offsets(values), 0)[self.channels][per_output]
-        known, adds = known[self.channels][per_output], offsets != 0
+        offsets = np.where(known, self.offsets(values), 0)[self.channels]
+        known, adds = known[self.channels][per_output], (offsets != 0)[per_output]
         nonzero = self.nonzero()
         touched = nonzero.any(axis=1)  # [outputs, columns]
         at_edges = nonzero[:, self.outside].any(axis=1)
@@ -99,9 +127,8 @@ class Kernel:
         if self.raw.dtype.kind == "f" or self.is_hybrid:  # only a sum of zeros is sure in float
             sure = ~(varies | (touched & adds)).any(axis=1)
             return sure, np.clip(self.bias, *self.limits).astype(np.float32)
-        accumulators = self.bias + (self.sums() * offsets).sum(axis=1)
         zero_point = self.result_step.zero_point if self.result_step else 0
-        results, sure = rescale(accumulators, self.multipliers, zero_point, self.limits)
+        results, sure = rescale(self.bias + self.terms(offsets).sum(axis=1), self.multipliers, zero_point, self.limits)
         return ~varies.any(axis=1) & sure, results
 
     def absorbs(self, known: np.ndarray, values: np.ndarray, *, tolerant: bool) -> np.ndarray:
@@ -115,22 +142,22 @@ class Kernel:
             tolerant: float sums may change by their rounding.
         """
         offsets = np.where(known, self.offsets(values), 0)[self.channels]
-        nonzero = self.nonzero()
-        untouched = ~nonzero.any(axis=(0, 1)) & (not self.is_hybrid)
-        uniform = ~nonzero[:, self.outside].any(axis=(0, 1)) | (offsets == 0)
-        foldable = known[self.channels] & uniform
-        if self.step is None and not (tolerant and not self.is_hybrid):
-            foldable &= offsets == 0
-        if self.step is not None and not self._fits(offsets):
+        is_zero, is_uniform, fits = np.ones(len(offsets), bool), np.ones(len(offsets), bool), True
+        for part in self.parts():
+            nonzero = part.nonzero()
+            is_zero &= ~nonzero.any(axis=(0, 1))
+            is_uniform &= ~nonzero[:, self.outside].any(axis=(0, 1))
+            fits = fits and (self.step is None or part._fits(offsets))
+        foldable = known[self.channels] & (is_uniform | (offsets == 0))
+        if not fits or (self.step is None and (self.is_hybrid or not tolerant)):
             foldable &= offsets == 0
         result = np.ones(len(known), bool)
-        np.logical_and.at(result, self.channels, untouched | foldable)
+        np.logical_and.at(result, self.channels, (is_zero & (not self.is_hybrid)) | foldable)
         return result
 
     def _fits(self, offsets: np.ndarray) -> bool:
         """Whether the bias stays an int32 whatever of the constants goes into it."""
-        total = np.abs(self.bias) + (np.abs(self.sums()) * np.abs(offsets)).sum(axis=1)
-        return bool((total < 2**31).all())
+        return bool((np.abs(self.bias) + np.abs(self.terms(offsets)).sum(axis=1) < 2**31).all())
 
 
 def read_kernel(graph: Graph, operator: Any) -> Kernel | None:

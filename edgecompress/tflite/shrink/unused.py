@@ -76,7 +76,8 @@ def _remove_tensors(graph: Graph, signatures: Iterable[Any]) -> int:
 
 def remove_buffers(model: Any) -> int:
     """Buffers that nobody refers to. The first one stands for "no data" and stays."""
-    used = {0, *(entry.buffer for entry in model.metadata or []), *integers(model.metadataBuffer)}
+    used = {0, *(entry.buffer for entry in model.metadata or [])}
+    used.update(index for index in integers(model.metadataBuffer) if 0 <= index < len(model.buffers))  # no runtime reads, nor checks, these
     used.update(tensor.buffer for subgraph in model.subgraphs for tensor in subgraph.tensors)
     return _renumber_buffers(model, {index: index for index in used})
 

@@ -1,5 +1,7 @@
 """`factorize` as a stage: what it replaces, what it leaves alone and why, and what it lets go of."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -110,7 +112,9 @@ def test_macs_of_the_whole_model_are_met_and_most_layers_help(trained, make_cont
 
 
 def test_macs_that_cannot_be_met_are_an_error_that_says_what_can(trained, make_context):
-    with pytest.raises(ModelError, match=r"macs must leave the model at least [\d,]+ MACs, with every chosen layer at rank 1\. Received"):
+    with pytest.raises(
+        ModelError, match=r"macs must leave the model at least [\d,]+ MACs, with every chosen layer at its lowest rank\. Received"
+    ):
         factorize.apply(trained, untimed(macs=0.01, layers=["dense"]), make_context())
 
 
@@ -137,6 +141,59 @@ def test_vbmf_keeps_what_is_signal(make_context):
     result = factorize.apply(model, untimed(rank="vbmf"), make_context())
     assert records(result)["dense"].after["rank"] == [5]
     assert records(result)["logits"].reason == "vbmf finds no signal in it, only noise"
+
+
+def test_measured_ranks_lose_no_more_than_they_may_and_are_measured_once(trained, make_context):
+    context = make_context()
+    evaluated = []
+
+    def evaluate(model):
+        evaluated.append(model)
+        return context.evaluate(model)
+
+    config = untimed(rank="sensitivity", metric_drop=0.03, layers=["conv2", "dense"])
+    results = [factorize.apply(trained, config, replace(context, evaluate=evaluate)) for _ in range(2)]
+    curves = {curve.name: curve for curve in results[0].sensitivity.curves}
+    assert set(curves) == {"conv2", "dense"}
+    assert len(evaluated) == 1 + sum(len(curve.levels) for curve in curves.values())  # the second time they are read
+    lost = 0.0
+    for name, curve in curves.items():
+        record = records(results[0])[name]
+        at = [1 - record.after["parameters"] / record.before["parameters"] - level for level in curve.levels]
+        assert record.action == "changed"
+        level = min((distance, index) for index, distance in enumerate(at) if distance >= 0)[1]  # the largest rank within this level
+        lost += results[0].sensitivity.losses(curve)[level]
+    assert lost <= 0.03
+    assert records(results[1])["conv2"].after == records(results[0])["conv2"].after
+
+
+def test_measured_ranks_meet_a_limit_of_macs_also_by_cp_which_has_no_spectrum(trained, make_context):
+    from edgecompress.graph.layers import describe_layers, total
+
+    result = factorize.apply(trained, untimed(method="cp", rank="sensitivity", macs=0.5), make_context())
+    assert total(describe_layers(result.model)).macs <= 0.5 * total(describe_layers(trained)).macs
+    assert records(result)["conv2"].action == "changed"
+
+
+def test_layers_that_lose_too_much_at_every_measured_rank_stay(trained, make_context):
+    context = make_context()
+
+    def evaluate(model):  # whatever is changed costs half of the accuracy
+        return {"accuracy": 0.9 if len(model.layers) == len(trained.layers) else 0.4}
+
+    result = factorize.apply(trained, untimed(rank="sensitivity", metric_drop=0.1), replace(context, evaluate=evaluate))
+    assert {record.action for record in result.layers} == {"skipped"}
+    assert records(result)["dense"].reason == "every rank that was measured loses more of the metric than is left to lose"
+    assert result.sensitivity is not None
+
+
+def test_plan_of_measured_ranks_says_that_they_come_later(trained, make_context):
+    context = make_context()
+    planned, foreseen = factorize.plan(trained, untimed(rank="sensitivity"), Outlook(context.data, context.task, trained, allow_code=False))
+    assert [layer.name for layer in planned.layers] == [layer.name for layer in trained.layers]
+    assert {record.reason for record in foreseen if record.name == "dense"} == {
+        "its rank is chosen by the validation metric, which is measured when the recipe runs"
+    }
 
 
 @pytest.mark.parametrize("is_faster", [True, False])
@@ -215,6 +272,27 @@ def test_names_that_the_model_has_are_not_used_twice(make_context):
 def test_settings_that_fit_no_layer_are_errors(trained, make_context, settings, error, message):
     with pytest.raises(error, match=message):
         factorize.apply(trained, untimed(**settings), make_context())
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({}, r"factorize must have exactly one of rank, energy, ratio, macs\. Received: none of them"),
+        ({"rank": 2, "macs": 0.5}, r"exactly one of .* Received: rank and macs"),
+        ({"rank": "vbmf", "macs": 0.5}, r"exactly one of .* Received: rank and macs"),
+        ({"rank": "sensitivity", "energy": 0.5}, r"exactly one of .* Received: rank and energy"),
+        ({"rank": 0}, "greater than or equal to 1"),
+        ({"energy": 1.1}, "less than or equal to 1"),
+        ({"energy": 0.0}, "greater than 0"),
+        ({"energy": 0.9, "method": "cp"}, r"method must be svd, spatial_svd or tucker2 with energy: cp has no spectrum\. Received: 'cp'"),
+        ({"rank": "vbmf", "method": "cp"}, r"method must be svd, spatial_svd or tucker2 with rank vbmf"),
+        ({"energy": 0.9, "metric_drop": 0.1}, r"metric_drop must be absent without rank: sensitivity\. Received: 0\.1"),
+        ({"rank": "sensitivity", "macs": 0.5, "metric_drop": 0.1}, r"metric_drop must be absent with macs\. Received: 0\.1"),
+    ],
+)  # fmt: skip
+def test_rules_that_do_not_go_together_are_errors(settings, message):
+    with pytest.raises(ValueError, match=message):
+        Factorize(**settings)
 
 
 def test_model_without_a_layer_to_factorize_is_an_error(make_context):

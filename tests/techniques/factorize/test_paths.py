@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgecompress.techniques.factorize.budget import Choice, spend
+from edgecompress.techniques.factorize.budget import Choice, meet, spend
 from edgecompress.techniques.factorize.paths import Point, break_even, largest_within, least_rank_of_energy, path, path_without_spectra
 
 SPECTRUM = st.lists(st.floats(0.001, 10), min_size=1, max_size=8).map(lambda values: np.sort(values)[::-1])
@@ -85,7 +85,7 @@ def layer_choices():
 def test_no_choice_of_the_macs_that_are_spent_loses_less(layers, fraction):
     choices = {str(index): options for index, options in enumerate(layers)}
     limit = int(fraction * sum(options[0].macs for options in layers))
-    chosen = spend(choices, limit)
+    chosen = meet(choices, limit)
     everything = list(product(*layers))
     if chosen is None:
         assert min(sum(choice.macs for choice in one) for one in everything) > limit
@@ -96,4 +96,29 @@ def test_no_choice_of_the_macs_that_are_spent_loses_less(layers, fraction):
 
 
 def test_limit_that_is_met_already_leaves_everything_as_it_is():
-    assert spend({"a": [Choice(None, 0.0, 10), Choice((1,), 0.1, 5)]}, 10) == {"a": Choice(None, 0.0, 10)}
+    assert meet({"a": [Choice(None, 0.0, 10), Choice((1,), 0.1, 5)]}, 10) == {"a": Choice(None, 0.0, 10)}
+
+
+@given(st.lists(layer_choices(), min_size=1, max_size=3), st.floats(0, 1.5))
+@settings(max_examples=200)
+def test_no_choice_that_loses_as_little_as_is_spent_has_fewer_macs(layers, limit):
+    chosen = spend({str(index): options for index, options in enumerate(layers)}, limit)
+    macs, lost = (sum(getattr(choice, field) for choice in chosen.values()) for field in ("macs", "lost"))
+    assert lost <= limit + 1e-9
+    if len(layers) == 1:  # of several, one may stop where its next step is too large, and the budget be used by others
+        hull = [choice for choice in layers[0] if choice.lost <= lost]
+        assert macs == min(choice.macs for choice in hull)
+
+
+def test_what_may_be_lost_goes_where_it_saves_most():
+    """Steps by loss per MAC: a to rank 2 (.01 for 50), b to rank 1 (.02 for 40), a to rank 1 (.04 for 20)."""
+    choices = {
+        "a": [Choice(None, 0.0, 100), Choice((2,), 0.01, 50), Choice((1,), 0.05, 30)],
+        "b": [Choice(None, 0.0, 60), Choice((1,), 0.02, 20)],
+    }
+    ranks = {limit: tuple(choice.rank for choice in spend(choices, limit).values()) for limit in (0.0, 0.015, 0.03, 0.069, 0.071)}
+    assert ranks == {0.0: (None, None), 0.015: ((2,), None), 0.03: ((2,), (1,)), 0.069: ((2,), (1,)), 0.071: ((1,), (1,))}
+
+
+def test_what_loses_nothing_is_taken_without_a_budget():
+    assert spend({"a": [Choice(None, 0.0, 10), Choice((2,), 0.0, 5), Choice((1,), 0.3, 2)]}, 0.0)["a"].rank == (2,)

@@ -50,6 +50,15 @@ def test_a_graph_that_its_maker_may_know_by_number_keeps_its_numbers(by_hand, de
     assert len(parse(diet(by_hand.pack(model))).subgraphs[0].tensors) == 5
 
 
+def test_the_old_list_of_metadata_buffers_may_name_buffers_that_are_not_there(by_hand, dense_model):
+    from copy import deepcopy
+
+    model = deepcopy(dense_model)
+    model.metadataBuffer = [1, 99, -3]  # no runtime reads it
+    content = by_hand.pack(model)
+    assert same_graph(content, diet(content))
+
+
 def test_every_real_file_has_the_same_graph_after_the_diet(model_contents):
     for path, content in model_contents.items():
         assert same_graph(content, diet(content)), path

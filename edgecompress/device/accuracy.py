@@ -1,0 +1,59 @@
+"""Right answers on this device, over test samples that lie in the bundle."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .child import run_job
+from .fault import DeviceFault
+from .golden import model_inputs, read_arrays, run_samples
+from .quantization import dequantize
+from .runtime import TfliteModel
+
+if TYPE_CHECKING:
+    from .line import Line
+
+
+def measure_accuracy(model: str, samples: str, *, threads: int, timeout_s: float) -> dict[str, Any]:
+    """Counts right answers.
+
+    Args:
+        model: Path of the .tflite.
+        samples: An .npz with input_<i> [n, ...] in real numbers, `labels` [n] or [n, columns], and `threshold`: none where the answer is
+            the place of the largest output, else the real output above which a column's answer is yes.
+        threads, timeout_s: As in `benchmark_models`.
+
+    Returns:
+        samples, right (of all columns), accuracy, kernels; or `error` alone.
+    """
+    try:
+        return run_job({"job": "accuracy", "model": model, "samples": samples, "threads": threads}, timeout_s=timeout_s)
+    except DeviceFault as fault:
+        return {"error": fault.reason}
+
+
+def count_right(job: dict[str, Any], line: Line) -> dict[str, Any]:
+    """The child's side of `measure_accuracy`."""
+    line.enter_phase("loading the model")
+    model, arrays = TfliteModel(job["model"], threads=job.get("threads", 1)), read_arrays(job["samples"])
+    line.enter_phase("running the model")
+    outputs = dequantize(run_samples(model, model_inputs(model, arrays))[0], model.outputs[0])
+    right = right_answers(outputs.reshape(len(outputs), -1), arrays["labels"], arrays["threshold"])
+    line.enter_phase("letting go of the model")
+    return {"samples": len(right), "right": float(right.sum()), "accuracy": float(right.mean()), "kernels": model.kernels}
+
+
+def right_answers(outputs: np.ndarray, labels: np.ndarray, threshold: np.ndarray) -> np.ndarray:
+    """Per sample whether it is right, in [0, 1].
+
+    Args:
+        outputs: [n, columns], real numbers.
+        labels: [n] classes, or [n, columns] of 0 and 1.
+        threshold: [] or [1].
+    """
+    if threshold.size:
+        answers = outputs > threshold[0]
+        return np.mean(answers == (labels.reshape(len(labels), -1) > 0.5), axis=1)
+    return np.asarray(np.argmax(outputs, axis=1) == labels, np.float64)

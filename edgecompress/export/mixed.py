@@ -1,0 +1,150 @@
+"""Weights of 8, 4 and 2 bits, layer by layer, in a file of the converter.
+
+The kernels are those of the float32 file, rounded once. A type that the runtime does not compute rightly for an operator gives way to
+the next wider one, and the record says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgecompress.export.weight_probe import WeightProbe
+from edgecompress.export.weight_types import Wanted
+from edgecompress.recipe.weight_types import BITS
+from edgecompress.tflite import KerasKernel, Tflite, find_kernels, parse, read_constant
+from edgecompress.tflite.float_islands import FloatKernel, compute_in_float
+from edgecompress.tflite.kernel_writing import Computes, IntegerKernel, channel_axis, write_kernels
+from edgecompress.tflite.weights import WeightedOperator, weighted_operators
+from edgecompress.weight_grids import quantize_rows
+
+NOT_APART = "the file does not keep its weights as a kernel of their own"
+ON_GRID = "the weights lie on this grid: nothing is rounded"
+_WIDTHS = (2, 4, 8, 32)
+_NAMES = {bits: name for name, bits in BITS.items()}
+
+
+@dataclass(frozen=True)
+class LayerWeights:
+    """The weights of one kernel in the file.
+
+    Attributes:
+        name, type: of the layer.
+        wanted: type that was asked for.
+        stored: type in the file; None: not found there.
+        num_bytes: of its integers or floats in the file; None: not found there.
+        reason: why `stored` is not `wanted`, or what else there is to say; "" for nothing.
+    """
+
+    name: str
+    type: str
+    wanted: str
+    stored: str | None
+    num_bytes: int | None
+    reason: str
+
+
+def write_weights(base: bytes, in_float: bytes, wanted: Sequence[Wanted], computes: Computes) -> tuple[bytes, list[LayerWeights]]:
+    """Gives each kernel the type that is wanted, as far as the runtime computes with it.
+
+    Args:
+        base: the float32 file itself, or the int8 file where `computes` is "integer".
+        in_float: the float32 file of the same model.
+        wanted: of `wanted_types`.
+        computes: how operators work with integers.
+
+    Returns:
+        The file, and one record for each entry of `wanted`.
+
+    Raises:
+        ModelError: a kernel cannot be read.
+    """
+    sources, targets = _Kernels(in_float, wanted), _Kernels(base, wanted)
+    probe = WeightProbe(base, computes)
+    integers: dict[int, IntegerKernel] = {}
+    floats: dict[int, FloatKernel] = {}
+    reasons: dict[Wanted, str] = {}
+    for one in wanted:
+        source, target = sources.find(one), targets.find(one)
+        if source is None or target is None:
+            reasons[one] = NOT_APART
+            continue
+        if one.bits == 32 and computes == "integer":
+            floats[target.kernel_index] = FloatKernel(sources.values(source), sources.version(source))
+        if one.bits == 32 or (one.bits == 8 and computes == "integer"):
+            continue  # as the converter left it
+        kernel, reasons[one] = _narrowest(sources.values(source), target, one.bits, probe, integer=computes == "integer")
+        if kernel is not None:
+            integers[target.kernel_index] = kernel
+    content = write_kernels(base, integers, computes) if integers else base
+    content = compute_in_float(content, floats) if floats else content
+    return content, _records(content, wanted, reasons)
+
+
+class _Kernels:
+    """Where a file keeps kernels."""
+
+    def __init__(self, content: bytes, wanted: Sequence[Wanted]) -> None:
+        self._tflite = parse(content)
+        self._users: dict[int, WeightedOperator] = {}
+        for operator in weighted_operators(self._tflite):
+            self._users.setdefault(operator.kernel_index, operator)
+        kernels = [one.kernel for one in wanted if one.kernel is not None]
+        self._found = dict(zip(kernels, find_kernels(self._tflite, kernels), strict=True))
+
+    def find(self, one: Wanted) -> WeightedOperator | None:
+        """The operator that uses a kernel."""
+        stored = None if one.kernel is None else self._found[one.kernel]
+        return None if stored is None else self._users.get(stored.tensor_index)
+
+    def values(self, operator: WeightedOperator) -> np.ndarray:
+        """The constant as the file holds it."""
+        return read_constant(self._tflite, self._tflite.subgraphs[0].tensors[operator.kernel_index])
+
+    def version(self, operator: WeightedOperator) -> int:
+        return self._tflite.operator_codes[operator.operator.code].version
+
+
+def _narrowest(
+    values: np.ndarray, operator: WeightedOperator, bits: int, probe: WeightProbe, *, integer: bool
+) -> tuple[IntegerKernel | None, str]:
+    """The kernel in `bits`, or in the fewest more with which the runtime computes rightly, and why. None: it stays as it is."""
+    refused = ""
+    for width in _WIDTHS[_WIDTHS.index(bits) :]:
+        if width == 32 or (width == 8 and integer):
+            return None, refused
+        kernel, exact = _quantize(values, operator.name, width)
+        why_not = probe.why_not(operator, kernel) if width < 8 else None
+        if why_not is None:
+            return kernel, "; ".join(part for part in (refused, ON_GRID if exact else "") if part)
+        refused = refused or f"not {_NAMES[width]}: {why_not}"
+    return None, refused
+
+
+def _quantize(values: np.ndarray, operator: str, bits: int) -> tuple[IntegerKernel, bool]:
+    """The kernel on its own grid, or on the best one; and whether all of it lay on its own."""
+    axis = channel_axis(operator)
+    rows = np.moveaxis(values, axis, 0)
+    integers, scales, exact = quantize_rows(rows.reshape(len(rows), -1), bits)
+    return IntegerKernel(np.moveaxis(integers.reshape(rows.shape), 0, axis), scales, axis, bits), bool(exact.all())
+
+
+def _records(content: bytes, wanted: Sequence[Wanted], reasons: dict[Wanted, str]) -> list[LayerWeights]:
+    """What the file holds in the end, read from it."""
+    tflite = parse(content)
+    kernels: list[KerasKernel] = [one.kernel for one in wanted if one.kernel is not None]
+    found = dict(zip(kernels, find_kernels(tflite, kernels), strict=True))
+    records = []
+    for one in wanted:
+        stored = None if one.kernel is None else found[one.kernel]
+        name, size = (None, None) if stored is None else _held(tflite, stored.tensor_index)
+        records.append(LayerWeights(one.layer, one.type, _NAMES[one.bits], name, size, reasons.get(one, "")))
+    return records
+
+
+def _held(tflite: Tflite, index: int) -> tuple[str, int]:
+    """Type and bytes of a constant."""
+    tensor = tflite.subgraphs[0].tensors[index]
+    return tensor.dtype, int(tflite.buffers[tensor.buffer].size)

@@ -1,0 +1,82 @@
+"""Whether the runtime computes an operator rightly with a packed kernel: tried, not looked up.
+
+ai-edge-litert 2.3 loads a CONV_2D with float32 activations and int2 weights and gives NaN; other releases fail elsewhere. So each kind of
+operator is cut out of the file and run twice, under both kernel families: with the integers in int8, and with the same packed.
+"""
+
+from __future__ import annotations
+
+import re
+
+from edgecompress.errors import ModelError
+from edgecompress.proof import Trials, prove
+from edgecompress.tflite import parse
+from edgecompress.tflite.cut import cut_operators
+from edgecompress.tflite.kernel_writing import Computes, IntegerKernel, write_kernels
+from edgecompress.tflite.weights import WeightedOperator, weighted_operators
+
+# Of the largest output. 8-bit activations are rounded in other ways by other kernels (0.8 % was seen), nonsense is off by about 100 %.
+TOLERANCE = 0.05
+TRIALS = Trials(least=1, most=6, seconds=0.1, tolerance=TOLERANCE, keeps_delegates=False)
+
+_answers: dict[tuple[object, ...], str | None] = {}  # the runtime of a process stays the same
+
+
+class WeightProbe:
+    """Answers for the operators of one file; operators of one kind are tried once in a process.
+
+    Args:
+        content: float32, or int8 where `computes` is "integer".
+        computes: how operators are to work with the kernels.
+    """
+
+    def __init__(self, content: bytes, computes: Computes) -> None:
+        self._content, self._computes = content, computes
+        self._tflite = parse(content)
+        self._places = {operator.outputs: place for place, operator in enumerate(self._tflite.subgraphs[0].operators)}
+
+    def why_not(self, operator: WeightedOperator, kernel: IntegerKernel) -> str | None:
+        """Why the runtime cannot compute with this kernel; None if it does so rightly."""
+        key = self._kind(operator, kernel)
+        if key not in _answers:
+            cut = cut_operators(self._content)[self._places[operator.operator.outputs]]
+            _answers[key] = _try(cut, kernel, self._computes)
+        return _answers[key]
+
+    def _kind(self, operator: WeightedOperator, kernel: IntegerKernel) -> tuple[object, ...]:
+        """What decides: the operator, the bits, and how values lie in bytes and kernels. Not the number of channels."""
+        tensors = self._tflite.subgraphs[0].tensors
+        depth = tensors[operator.operator.inputs[2 if operator.name == "TRANSPOSE_CONV" else 0]].shape[-1:]
+        groups = kernel.values.shape[-1:] == depth
+        row_is_whole = kernel.values.shape[-1] % (8 // kernel.bits) == 0
+        return (
+            self._computes,
+            operator.name,
+            kernel.bits,
+            kernel.values.shape[1:-1],
+            groups,
+            row_is_whole,
+            operator.operator.inputs[2:] != (),
+        )
+
+
+def _try(cut: bytes, kernel: IntegerKernel, computes: Computes) -> str | None:
+    """Runs a file of one operator with the kernel as int8 and as it is."""
+    (found,) = weighted_operators(parse(cut))
+    wide = IntegerKernel(kernel.values, kernel.scales, kernel.axis, 8)
+    try:
+        before, after = (write_kernels(cut, {found.kernel_index: one}, computes) for one in (wide, kernel))
+        proof = prove(before, after, TRIALS)
+    except ModelError as error:  # the operator does not even run as int8
+        return str(error)
+    if not proof.runs:
+        return "; ".join(dict.fromkeys(proof.refused.values()))
+    return None if proof.mismatch is None else _in_words(proof.mismatch)
+
+
+def _in_words(mismatch: str) -> str:
+    """A mismatch as the reason of a layer."""
+    if "differs" in mismatch:
+        return "the runtime gives wrong values"
+    cause = re.split(r" (?:refused|failed to run) the model: ", mismatch)[-1]
+    return f"the runtime does not take it ({cause.split('Node number')[0].strip().removesuffix('.')})"

@@ -1,0 +1,208 @@
+"""`export: {format: auto}`: climbs from the cheapest way to int8 to the costliest, until the loss on validation is small enough.
+
+Each rung is a few stages after those of the recipe, and an export; the same would be reached by a recipe that names them, which is what
+the run folder gets. Stages that rungs share are done once.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from edgecompress.errors import EdgeCompressError, ModelError
+from edgecompress.evaluation.layer_harm import LayerHarm
+from edgecompress.export import Conversion
+from edgecompress.graph.kernel_weights import model_kernels
+from edgecompress.recipe.schema import Export, Recipe
+from edgecompress.recipe.stages import CorrectBias, Equalize, QuantizeAware, RoundWeights, StageConfig
+from edgecompress.report.schema import StageReport
+from edgecompress.stage import State
+
+HALF = 0.5  # of the output's noise: so much the layers of the float rung make together, at least
+MOST_FLOAT = 4  # layers that it leaves in float
+
+
+@dataclass(frozen=True)
+class Rung:
+    """A way to int8.
+
+    Attributes:
+        name: in words.
+        stages: after those of the recipe.
+        export: fields that differ from the first rung's.
+        worst_in_float: the layers that do most harm on the best rung before stay in float; its stages and export hold for this one.
+    """
+
+    name: str
+    stages: tuple[StageConfig, ...] = ()
+    export: Mapping[str, Any] = field(default_factory=dict)
+    worst_in_float: bool = False
+
+
+RUNGS = (
+    Rung("int8 by the converter"),
+    Rung("ranges of least squared error", export={"ranges": "mse"}),
+    Rung("equalized, biases corrected", (Equalize(), CorrectBias()), {"ranges": "mse"}),
+    Rung("weights rounded up or down (AdaRound)", (Equalize(), RoundWeights()), {"ranges": "mse"}),
+    Rung("worst layers in float", worst_in_float=True),
+    Rung(
+        "trained quantization-aware, the baseline teaches",
+        (QuantizeAware.model_validate({"train": {"epochs": 3, "learning_rate": 1e-4, "schedule": "cosine", "distill": True}}),),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Tried:
+    """One rung as it came out; `drop`, in the metric's own unit, is positive where something is lost. `error`: why there is no file."""
+
+    name: str
+    stages: tuple[str, ...]
+    export: dict[str, Any]
+    seconds: float
+    num_bytes: int | None = None
+    metric: float | None = None
+    drop: float | None = None
+    p50_ms: float | None = None
+    met: bool = False
+    chosen: bool = False
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Step:
+    """Where a rung stands: the model, the stages that led there and what they report, the export, the converted file."""
+
+    rung: Rung
+    state: State
+    configs: tuple[StageConfig, ...]
+    reports: tuple[StageReport, ...]
+    export: Export
+    content: bytes
+    conversion: Conversion
+    metric: float
+    drop: float
+
+
+@dataclass(frozen=True)
+class Means:
+    """What the ladder needs of a run.
+
+    Attributes:
+        run: (index, config, state) -> the state after a stage, and its report.
+        convert: (state, export) -> the file of a model, and as it is stored.
+        judge: file -> metric on validation and its loss against the baseline.
+        worst: (state, conversion) -> the harm that each layer does, the most harmful first.
+        time: files by name -> p50 in ms, all in turns; {} where nothing is timed.
+        say: gets a line for each rung.
+    """
+
+    run: Callable[[int, StageConfig, State], tuple[State, StageReport]]
+    convert: Callable[[State, Export], tuple[Conversion, bytes]]
+    judge: Callable[[bytes], tuple[float, float]]
+    worst: Callable[[State, Conversion], list[LayerHarm]]
+    time: Callable[[Mapping[str, bytes]], dict[str, float]]
+    say: Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Climbed:
+    """Where the ladder ended: the chosen step, all rungs that were tried, and whether the limit was kept."""
+
+    step: Step
+    tried: tuple[Tried, ...]
+    met: bool
+
+    def recipe(self, recipe: Recipe) -> Recipe:
+        """The recipe that does the same without a ladder."""
+        return recipe.model_copy(update={"export": self.step.export, "stages": [*recipe.stages, *self.step.configs]})
+
+    def to_dict(self) -> list[dict[str, Any]]:
+        """For the report."""
+        return [asdict(rung) for rung in self.tried]
+
+
+def climb(start: Export, limit: float, state: State, first_index: int, means: Means) -> Climbed:
+    """Tries the rungs in turn, until one loses at most `limit`; else takes the one that loses least.
+
+    Args:
+        start: the export of the first rung.
+        limit: loss of the first metric on validation, in its own unit.
+        state: what the stages of the recipe left.
+        first_index: of the stages that the ladder adds.
+        means: how to run, convert, judge.
+
+    Raises:
+        EdgeCompressError: of the first rung; a later one that fails is left out, with the reason.
+    """
+    steps: list[Step] = []
+    tried: list[Tried] = []
+    for rung in RUNGS:
+        started = time.monotonic()
+        try:
+            step = _take(rung, start, state, first_index, steps, means)
+        except EdgeCompressError as error:
+            if not steps:
+                raise
+            tried.append(Tried(rung.name, _names(rung.stages), dict(rung.export), time.monotonic() - started, error=str(error)))
+            means.say(f"ladder: {rung.name}: left out: {error}")
+            continue
+        steps.append(step)
+        tried.append(_tried(step, limit, time.monotonic() - started))
+        means.say(f"ladder: {rung.name}: {tried[-1].metric:.4f}, {len(step.content):,} bytes")
+        if step.drop <= limit:
+            break
+    best = min(steps, key=lambda step: step.drop if step.drop > limit else -1.0)
+    times = means.time({step.rung.name: step.content for step in steps})
+    shown = tuple(replace(rung, p50_ms=times.get(rung.name), chosen=rung.name == best.rung.name) for rung in tried)
+    return Climbed(best, shown, best.drop <= limit)
+
+
+def _take(rung: Rung, start: Export, state: State, first_index: int, before: list[Step], means: Means) -> Step:
+    """Goes to one rung."""
+    configs, changes = rung.stages, dict(rung.export)
+    if rung.worst_in_float:
+        best = min(before, key=lambda step: step.drop)
+        configs = best.configs
+        changes = dict(best.rung.export) | {"layers": dict.fromkeys(_worst(best, means), "float32")}
+    export = Export.model_validate(start.model_dump() | changes)
+    reports = []
+    for index, config in enumerate(configs, start=first_index):
+        state, report = means.run(index, config, state)
+        reports.append(report)
+    conversion, content = means.convert(state, export)
+    metric, drop = means.judge(content)
+    return Step(replace(rung, export=changes), state, tuple(configs), tuple(reports), export, content, conversion, metric, drop)
+
+
+def _worst(step: Step, means: Means) -> list[str]:
+    """The layers with a kernel that make half of the output's noise, at most four.
+
+    Raises:
+        ModelError: none of them makes any.
+    """
+    kernels = {kernel.layer for kernel in model_kernels(step.state.model)}
+    chosen: list[str] = []
+    total = 0.0
+    for harm in means.worst(step.state, step.conversion):
+        names = [name for name in (harm.parity.layers if harm.parity else ()) if name in kernels]
+        if total >= HALF or len(chosen) >= MOST_FLOAT or not harm.share:
+            break
+        chosen += names
+        total += harm.share
+    if not chosen:
+        raise ModelError("no layer with a kernel stands out: none is worth leaving in float")
+    return chosen
+
+
+def _tried(step: Step, limit: float, seconds: float) -> Tried:
+    return Tried(
+        step.rung.name, _names(step.configs), dict(step.rung.export), seconds, len(step.content), step.metric, step.drop,
+        met=step.drop <= limit,
+    )  # fmt: skip
+
+
+def _names(configs: Sequence[StageConfig]) -> tuple[str, ...]:
+    return tuple(config.technique for config in configs)  # type: ignore[attr-defined]  # each Config declares its own

@@ -1,0 +1,185 @@
+"""Kernels of a .tflite file in other types: integers of 8, 4 or 2 bits in their place, or float32 in a file of integers.
+
+Three ways to compute with integer kernels:
+
+- "hybrid": activations are float32 and rounded to 8 bits while the operator runs (TensorFlow Lite's dynamic range);
+- "float": a DEQUANTIZE stands between kernel and operator, which computes in float32 (weight-only);
+- "integer": activations are int8 in the file already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from edgecompress.errors import ModelError
+from edgecompress.tflite.operator_forms import SHAPE_FIRST
+from edgecompress.tflite.pack import pack
+from edgecompress.tflite.packing import pack_integers
+from edgecompress.tflite.parse import parse
+from edgecompress.tflite.schema_fields import new_table
+from edgecompress.tflite.unpack import unpack
+from edgecompress.tflite.weights import weighted_operators
+
+Computes = Literal["hybrid", "float", "integer"]
+
+# (way, bits) -> version of an operator with such a kernel, per channel. Source: op_version.cc of TensorFlow, commit
+# 03f49db5a23ec2b22a59f3f3d72e5744469ea30b; where it names none, that of the int8 kernel: `operator_forms` knows what is newer.
+_VERSIONS: dict[tuple[str, int], dict[str, int]] = {
+    ("hybrid", 8): {"CONV_2D": 5, "DEPTHWISE_CONV_2D": 6, "FULLY_CONNECTED": 12, "TRANSPOSE_CONV": 2},
+    ("hybrid", 4): {"CONV_2D": 5, "FULLY_CONNECTED": 12},
+    ("hybrid", 2): {"FULLY_CONNECTED": 14},
+    ("integer", 4): {"CONV_2D": 7, "DEPTHWISE_CONV_2D": 7, "FULLY_CONNECTED": 10},
+    ("integer", 2): {"FULLY_CONNECTED": 14},
+}
+_DEQUANTIZE_VERSIONS = {8: 5, 4: 6, 2: 7}
+_TYPES = {8: schema.TensorType.INT8, 4: schema.TensorType.INT4, 2: schema.TensorType.INT2}
+
+
+@dataclass(frozen=True, eq=False)
+class IntegerKernel:
+    """What to store in the place of a kernel.
+
+    Attributes:
+        values: int8, in the shape of the constant, each within `bits`.
+        scales: float32, one per index of `axis`: real = scale * value.
+        axis: of the output channels.
+        bits: 8, 4 or 2.
+    """
+
+    values: np.ndarray
+    scales: np.ndarray
+    axis: int
+    bits: int
+
+
+def channel_axis(operator: str) -> int:
+    """The axis of the output channels in the constant of an operator such as CONV_2D."""
+    return 3 if operator == "DEPTHWISE_CONV_2D" else 0
+
+
+def write_kernels(content: bytes, kernels: Mapping[int, IntegerKernel], computes: Computes) -> bytes:
+    """Stores integer kernels.
+
+    Args:
+        content: a file whose kernels are float32, or int8 where `computes` is "integer".
+        kernels: by the index of the constant among the main subgraph's tensors.
+        computes: how operators work with them.
+
+    Raises:
+        ModelError: a bias of a kernel is not a constant, where activations are integers.
+    """
+    tflite, writer = parse(content), GraphWriter(unpack(content))
+    places = {id(operator): place for place, operator in enumerate(tflite.subgraphs[0].operators)}
+    users: dict[int, list[tuple[str, Any]]] = {}
+    for found in weighted_operators(tflite):
+        users.setdefault(found.kernel_index, []).append((found.name, writer.graph.operators[places[id(found.operator)]]))
+    for index, kernel in kernels.items():
+        writer.store(index, kernel)
+        if computes == "float":
+            writer.decode(index, kernel.bits, [operator for _, operator in users[index]])
+            continue
+        for name, operator in users[index]:
+            writer.raise_version(operator, name, _VERSIONS.get((computes, kernel.bits), {}).get(name, 1))
+            if computes == "integer":
+                writer.rescale_bias(operator, name, kernel)
+    return writer.finish()
+
+
+class GraphWriter:
+    """The object form of a file, and what is done to it."""
+
+    def __init__(self, model: Any) -> None:
+        self.model, self.graph = model, model.subgraphs[0]
+
+    def finish(self) -> bytes:
+        """The file, without the data that nothing refers to any more."""
+        used = {tensor.buffer for subgraph in self.model.subgraphs for tensor in subgraph.tensors}
+        used |= {entry.buffer for entry in self.model.metadata or []}
+        for number, buffer in enumerate(self.model.buffers):
+            if number not in used:
+                buffer.data = None
+        return pack(self.model)
+
+    def add_buffer(self, data: np.ndarray) -> int:
+        """A new buffer; constants may share one, so none is ever changed."""
+        buffer = new_table("Buffer")
+        buffer.data = np.ascontiguousarray(data).reshape(-1).view(np.uint8)
+        self.model.buffers.append(buffer)
+        return len(self.model.buffers) - 1
+
+    def store(self, index: int, kernel: IntegerKernel) -> None:
+        """The integers and scales of a constant."""
+        tensor = self.graph.tensors[index]
+        tensor.type = _TYPES[kernel.bits]
+        tensor.buffer = self.add_buffer(pack_integers(kernel.values, kernel.bits))
+        tensor.quantization = _quantization(kernel.scales, kernel.axis)
+
+    def decode(self, index: int, bits: int, operators: Sequence[Any]) -> None:
+        """A DEQUANTIZE between a constant and the operators that read it."""
+        stored, decoded = self.graph.tensors[index], new_table("Tensor")
+        decoded.shape, decoded.type, decoded.buffer = stored.shape, schema.TensorType.FLOAT32, 0
+        decoded.name = bytes(stored.name or b"") + b"_dequantized"
+        self.graph.tensors.append(decoded)
+        dequantize = new_table("Operator")
+        dequantize.opcodeIndex = self.operator_code(schema.BuiltinOperator.DEQUANTIZE, _DEQUANTIZE_VERSIONS[bits])
+        dequantize.inputs = np.array([index], np.int32)
+        dequantize.outputs = np.array([len(self.graph.tensors) - 1], np.int32)
+        self.graph.operators.insert(min(self.graph.operators.index(operator) for operator in operators), dequantize)
+        for operator in operators:
+            operator.inputs = np.where(np.asarray(operator.inputs) == index, len(self.graph.tensors) - 1, operator.inputs).astype(np.int32)
+
+    def raise_version(self, operator: Any, name: str, version: int) -> None:
+        """Gives an operator at least this version, which keeps runtimes that are too old from loading the file."""
+        code = self.model.operatorCodes[operator.opcodeIndex]
+        operator.opcodeIndex = self.operator_code(getattr(schema.BuiltinOperator, name), max(code.version, version))
+
+    def operator_code(self, builtin: int, version: int) -> int:
+        """The number of a kind of operator, which is added where the file has none such."""
+        for number, code in enumerate(self.model.operatorCodes):
+            if max(code.builtinCode, code.deprecatedBuiltinCode) == builtin and code.version == version:
+                return number
+        code = new_table("OperatorCode")
+        code.builtinCode, code.deprecatedBuiltinCode, code.version = builtin, builtin, version  # both: all of these are below 127
+        self.model.operatorCodes.append(code)
+        return len(self.model.operatorCodes) - 1
+
+    def rescale_bias(self, operator: Any, name: str, kernel: IntegerKernel) -> None:
+        """The int32 bias in steps of input scale times kernel scale, as the runtime adds it to the accumulator."""
+        place = 3 if name in SHAPE_FIRST else 2
+        activations = self.graph.tensors[operator.inputs[2 if name in SHAPE_FIRST else 0]]
+        if len(operator.inputs) <= place or operator.inputs[place] < 0:
+            return
+        old = self.graph.tensors[operator.inputs[place]]
+        data = self.model.buffers[old.buffer].data
+        if data is None or old.type != schema.TensorType.INT32:
+            raise ModelError(f"the bias of tensor {old.name!r} must be a constant of int32 to be rescaled. Received: type {old.type}.")
+        values = np.asarray(data, np.uint8).view("<i4") * np.asarray(old.quantization.scale, np.float64)
+        scales = float(activations.quantization.scale[0]) * kernel.scales.astype(np.float64)
+        bias = new_table("Tensor")  # the old one may be another operator's too
+        bias.shape, bias.type, bias.name = old.shape, old.type, old.name
+        bias.buffer = self.add_buffer(np.clip(np.round(values / scales), -(2**31), 2**31 - 1).astype("<i4"))
+        bias.quantization = _quantization(scales.astype(np.float32), 0)
+        if sum(_reads(other, operator.inputs[place]) for other in self.graph.operators) == 1:
+            self.graph.tensors[operator.inputs[place]] = bias
+            return
+        self.graph.tensors.append(bias)
+        inputs = np.array(operator.inputs, np.int32)
+        inputs[place] = len(self.graph.tensors) - 1
+        operator.inputs = inputs
+
+
+def _reads(operator: Any, index: int) -> bool:
+    """Whether an operator reads a tensor."""
+    return operator.inputs is not None and index in operator.inputs
+
+
+def _quantization(scales: np.ndarray, axis: int) -> Any:
+    """Symmetric scales along an axis."""
+    made = new_table("QuantizationParameters")
+    made.scale, made.zeroPoint, made.quantizedDimension = scales.astype(np.float32), np.zeros(len(scales), np.int64), axis
+    return made

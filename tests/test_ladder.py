@@ -1,0 +1,127 @@
+"""`export: {format: auto}`: the cheapest rung that loses little enough; each ends as a recipe that does the same."""
+
+from types import SimpleNamespace
+
+import pytest
+import yaml
+
+import edgecompress as ec
+from edgecompress.cli import main
+from edgecompress.errors import ConversionError, ModelError
+from edgecompress.evaluation.layer_harm import LayerHarm
+from edgecompress.evaluation.parity import LayerParity
+from edgecompress.ladder import RUNGS, Means, climb
+from edgecompress.recipe.schema import Export
+
+RECIPE = """\
+name: auto
+data: {source: digits, preprocess: {scale: 1/16}}
+model: {source: builder, name: cnn, width: 4, train: {epochs: 3}}
+export: {format: auto, metric_drop: %s}
+benchmark: null
+"""
+
+
+def harm(name, share):
+    return LayerHarm(LayerParity((name,), name, 20.0, 1.0, 0.1, 1.0, 20.0), share, 20.0, 0.0, 0.0, 0.9)
+
+
+@pytest.fixture
+def climbing(small_model):
+    """climbing(drops, limit, failing=...): a climb whose rung number n loses drops[n]; and what was done on the way."""
+
+    def do(drops, limit, failing=()):
+        done, losses = [], iter(drops)
+
+        def run(index, config, state):
+            done.append((index, config.technique))
+            if config.technique in failing:
+                raise ModelError("no pair of layers to equalize")
+            return SimpleNamespace(model=small_model), None
+
+        def convert(state, export):
+            done.append((export.ranges, dict(export.layers)))
+            return None, b"file"
+
+        def judge(content):
+            drop = next(losses)
+            return 0.9 - drop, drop
+
+        def worst(state, conversion):
+            return [harm("conv2", 0.3), harm("logits", 0.3), harm("conv1", 0.2)]
+
+        means = Means(run, convert, judge, worst, lambda files: dict.fromkeys(files, 1.5), lambda line: None)
+        return climb(Export(), limit, SimpleNamespace(model=small_model), 1, means), done
+
+    return do
+
+
+def test_first_rung_that_loses_little_enough_is_taken(climbing):
+    climbed, done = climbing([0.03, 0.02, 0.004, 0.0], 0.005)
+    assert [rung.name for rung in climbed.tried] == [rung.name for rung in RUNGS[:3]]
+    assert [(rung.met, rung.chosen, rung.p50_ms) for rung in climbed.tried] == [(False, False, 1.5)] * 2 + [(True, True, 1.5)]
+    assert climbed.met
+    assert done == [("min_max", {}), ("mse", {}), (1, "equalize"), (2, "correct_bias"), ("mse", {})]
+
+
+def test_layers_that_make_half_of_the_noise_stay_in_float_on_the_best_rung(climbing):
+    climbed, done = climbing([0.02, 0.03, 0.04, 0.05, 0.001], 0.005)
+    assert done[-1] == ("min_max", {"conv2": "float32", "logits": "float32"})
+    assert done[-2] == ("mse", {})  # the first rung was the best one: no stage runs before it
+    assert climbed.step.export.layers == {"conv2": "float32", "logits": "float32"}
+
+
+def test_without_a_rung_that_is_good_enough_the_least_loss_is_taken(climbing):
+    climbed, _ = climbing([0.05, 0.02, 0.03, 0.04, 0.05, 0.06], 0.005)
+    assert not climbed.met
+    assert [rung.chosen for rung in climbed.tried] == [False, True, False, False, False, False]
+
+
+def test_rung_that_fails_is_left_out_with_the_reason(climbing):
+    climbed, _ = climbing([0.05, 0.03, 0.001], 0.005, failing=("equalize",))
+    assert [rung.error for rung in climbed.tried] == ["", "", *["no pair of layers to equalize"] * 2, ""]
+    assert climbed.tried[-1].chosen
+
+
+def test_first_rung_that_fails_is_an_error(small_model):
+    def convert(state, export):
+        raise ConversionError("no")
+
+    means = Means(None, convert, None, None, None, lambda line: None)
+    with pytest.raises(ConversionError):
+        climb(Export(), 0.005, SimpleNamespace(model=small_model), 1, means)
+
+
+def test_run_ends_with_a_recipe_that_gives_the_same_file(tmp_path):
+    """No loss is small enough, so every rung is tried."""
+    (tmp_path / "auto.yaml").write_text(RECIPE % "0")
+    run = ec.run(tmp_path / "auto.yaml", out=tmp_path / "auto", quiet=True)
+    ladder = run.report.ladder
+    assert [rung.name for rung in ladder][: len(ladder)] == [rung.name for rung in RUNGS][: len(ladder)]
+    (chosen,) = (rung for rung in ladder if rung.chosen)
+    assert chosen.drop == min(rung.drop for rung in ladder if rung.drop is not None) or chosen.met
+    assert [stage.technique for stage in run.report.stages[1:]] == chosen.stages
+    lock = yaml.safe_load((tmp_path / "auto" / "recipe.lock.yaml").read_text())
+    assert lock["export"]["format"] == "int8"
+    again = ec.run(tmp_path / "auto" / "recipe.lock.yaml", out=tmp_path / "again", quiet=True)
+    assert again.tflite_path.read_bytes() == run.tflite_path.read_bytes()
+    assert "Ways to int8" in (tmp_path / "auto" / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("export", "words"),
+    [
+        ("{format: int8, metric_drop: 0.01}", "metric_drop must be absent for format int8"),
+        ("{format: auto, layers: {conv1: int4}}", "layers must be absent for format auto"),
+    ],
+)
+def test_fields_that_do_not_fit_are_refused(tmp_path, capsys, export, words):
+    (tmp_path / "bad.yaml").write_text(RECIPE.replace("{format: auto, metric_drop: %s}", export))
+    assert main(["check", str(tmp_path / "bad.yaml")]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_quantize_aware_training_is_a_rung_of_its_own(tmp_path, capsys):
+    (tmp_path / "bad.yaml").write_text(RECIPE % "0.01" + "stages: [{quantize_aware: {train: {epochs: 1}}}]\n")
+    assert main(["check", str(tmp_path / "bad.yaml")]) == 2
+    assert "format must be int8 after quantize_aware" in capsys.readouterr().err

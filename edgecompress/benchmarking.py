@@ -137,15 +137,9 @@ def benchmark_operators(model: Path, *, threads: int, progress: Progress, timeou
 
 
 def benchmark_path(
-    path: Path,
-    *,
-    threads: Sequence[int],
-    runs: int,
-    progress: Progress,
-    kernels: Sequence[Kernels] = ("xnnpack",),
-    timeout_s: float = TIMEOUT_S,
-    minutes: float = 0.0,
-) -> list[BenchmarkEntry]:
+    path: Path, *, threads: Sequence[int], runs: int, progress: Progress, kernels: Sequence[Kernels] = ("xnnpack",),
+    timeout_s: float = TIMEOUT_S, minutes: float = 0.0,
+) -> list[BenchmarkEntry]:  # fmt: skip
     """Times a .tflite, whatever its name, or the three files of a run folder with their golden outputs.
 
     Raises:

@@ -52,6 +52,12 @@ class Debugged:
     trained: dict[str, float]
     advice: tuple[str, ...]
 
+    def _repr_html_(self) -> str:
+        """The drawing, for notebooks."""
+        from edgecompress.report.debug_page import debug_figure
+
+        return debug_figure(self.to_dict())
+
     def to_dict(self) -> dict[str, Any]:
         """For `--json`."""
         layers = [

@@ -35,7 +35,7 @@ Threads = Sequence[int] | Literal["all"]
 
 def benchmark_hosts(
     files: Mapping[str, bytes], hosts: Sequence[str], *, threads: Threads | None = None, runs: int | None = None,
-    kernels: Sequence[Kernels] | None = None, timeout_s: float, minutes: float = 0.0, profile: bool = False,
+    kernels: Sequence[Kernels] | None = None, timeout_s: float, minutes: float = 0.0, operators: bool = False,
     ssh_config: Path | None = None, progress: Progress,
 ) -> list[BenchmarkEntry]:  # fmt: skip
     """Times the models of a bundle on several hosts at once; a host that fails has an entry with `error`.
@@ -48,13 +48,13 @@ def benchmark_hosts(
         kernels: kernel families; absent: the bundle's.
         timeout_s: seconds that one model with one number of threads may work.
         minutes: runs the final model so long without a pause after that.
-        profile: times the operators one by one, also if the bundle does not ask for it.
+        operators: times the operators one by one, also if the bundle does not ask for it.
         ssh_config: handed to `ssh -F`.
         progress: gets a bar.
     """
     values = {
         "job": "benchmark", "threads": threads, "runs": runs, "kernels": kernels, "timeout_s": timeout_s, "minutes": minutes,
-        "profile": profile,
+        "operators": operators,
     }  # fmt: skip
     with progress.task(f"benchmark on {', '.join(hosts)}") as bar:
         outcomes = ask_hosts(
@@ -70,7 +70,7 @@ def _entries(outcome: Outcome) -> list[BenchmarkEntry]:
     return [BenchmarkEntry.model_validate({**row, "host": outcome.host}) for row in outcome.answer["benchmark"]]
 
 
-def bundle_of(path: Path, *, profile: bool = False, samples: int = 0, allow_code: bool = False) -> dict[str, bytes]:
+def bundle_of(path: Path, *, operators: bool = False, samples: int = 0, allow_code: bool = False) -> dict[str, bytes]:
     """The bundle of a run folder or of a .tflite, for what `benchmark_places` is to measure.
 
     Raises:
@@ -78,7 +78,7 @@ def bundle_of(path: Path, *, profile: bool = False, samples: int = 0, allow_code
     """
     if not path.is_dir() and samples:
         raise DataError(f"{path}: must be a run folder for its test samples. Received: a single model.")
-    return run_bundle(path, samples=samples, allow_code=allow_code) if path.is_dir() else model_bundle(path, operators=profile)
+    return run_bundle(path, samples=samples, allow_code=allow_code) if path.is_dir() else model_bundle(path, operators=operators)
 
 
 def ask_doctor(hosts: Sequence[str], *, install: bool = False, ssh_config: Path | None = None) -> list[Outcome]:
@@ -110,7 +110,7 @@ def read_device_file(path: Path, run: Path) -> list[BenchmarkEntry]:
 
 def benchmark_places(
     path: Path, hosts: Sequence[str], *, threads: Threads, runs: int, kernels: Sequence[Kernels] = ("xnnpack",), timeout_s: float,
-    minutes: float = 0.0, profile: bool = False, samples: int = 0, allow_code: bool = False, ssh_config: Path | None,
+    minutes: float = 0.0, operators: bool = False, samples: int = 0, allow_code: bool = False, ssh_config: Path | None,
     progress: Progress,
 ) -> list[BenchmarkEntry]:  # fmt: skip
     """Times a .tflite or the files of a run folder here (`local`) and on hosts.
@@ -120,7 +120,7 @@ def benchmark_places(
     Args:
         path: of the .tflite or the run folder.
         hosts: destinations of ssh, and `local`.
-        threads, runs, kernels, timeout_s, minutes, profile: as in `benchmark_hosts`.
+        threads, runs, kernels, timeout_s, minutes, operators: as in `benchmark_hosts`.
         samples: counts right answers over so many test samples of the run.
         allow_code: for reading those.
         ssh_config, progress: as in `benchmark_hosts`.
@@ -134,16 +134,16 @@ def benchmark_places(
     remote = [host for host in dict.fromkeys(hosts) if host != LOCAL]
     for host in remote:
         check_destination(host)
-    files = bundle_of(path, profile=profile, samples=samples, allow_code=allow_code) if remote or profile or samples else {}
+    files = bundle_of(path, operators=operators, samples=samples, allow_code=allow_code) if remote or operators or samples else {}
     settings: dict[str, Any] = {"runs": runs, "kernels": kernels, "timeout_s": timeout_s, "minutes": minutes}
     counts = thread_counts() if threads == "all" else threads
     entries, found = [], []
-    if LOCAL in hosts and (profile or samples):
-        found = measure_here(files, {**settings, "threads": counts, "profile": profile}, progress)
+    if LOCAL in hosts and (operators or samples):
+        found = measure_here(files, {**settings, "threads": counts, "operators": operators}, progress)
     elif LOCAL in hosts:
         entries = benchmark_path(path, threads=counts, progress=progress, **settings)
     if remote:
-        found += benchmark_hosts(files, remote, threads=threads, profile=profile, ssh_config=ssh_config, progress=progress, **settings)
+        found += benchmark_hosts(files, remote, threads=threads, operators=operators, ssh_config=ssh_config, progress=progress, **settings)
     if path.is_dir() and found:
         merge_into(path, found)
     return [*entries, *found]

@@ -13,7 +13,7 @@ from functools import partial
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import BaseModel
@@ -49,6 +49,7 @@ from edgecompress.store import RunFolder, StageFolder, Stages, content_key, stag
 from edgecompress.techniques import baseline as baseline_stage
 from edgecompress.techniques.baseline import bring_model
 from edgecompress.techniques.distill import teach
+from edgecompress.techniques.low_bits.sensitivity import measure_bits
 from edgecompress.techniques.structured.curves import measure_channels
 
 NUM_HARM_SAMPLES = 32  # that say which layers of a file do harm
@@ -150,8 +151,10 @@ def climb_ladder(
     return climb(export.start, export.limit, state, len(stages), means)
 
 
-def measure_sensitivity(recipe: Recipe, store: RunFolder, progress: Progress, *, allow_code: bool) -> Sensitivity:
-    """Trains or loads the baseline of a recipe, as a run would, and measures all its groups of channels.
+def measure_sensitivity(
+    recipe: Recipe, store: RunFolder, progress: Progress, *, of: Literal["channels", "bits"], allow_code: bool
+) -> Sensitivity:  # fmt: skip
+    """Trains or loads the baseline of a recipe, as a run would, and measures all its groups of channels, or the bits of its layers.
 
     What the first stage that removes channels or neurons says of criterion and statistics holds; without one, its defaults.
 
@@ -160,12 +163,14 @@ def measure_sensitivity(recipe: Recipe, store: RunFolder, progress: Progress, *,
     """
     surroundings = prepare(recipe, store, progress, allow_code=allow_code)
     state, _ = run_baseline(surroundings)
+    context = surroundings.context(0, "sensitivity", state.model, state.keeps, store.path, progress.say)
+    if of == "bits":
+        return measure_bits(state.model, context)
     config = next((stage for stage in recipe.stages if isinstance(stage, Removal)), PruneChannels(fraction=0.5))
     graph = channel_graph(state.model)
     names = [group.name for group in graph.groups if not group.frozen.all()]
     if not names:
         raise ModelError(f"{state.model.name}: model must have a group of channels that can be cut. Received: none.")
-    context = surroundings.context(0, "sensitivity", state.model, state.keeps, store.path, progress.say)
     return measure_channels(state.model, graph, names, config.criterion, context, reestimate=config.reestimate)
 
 

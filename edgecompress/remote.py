@@ -12,7 +12,6 @@ import selectors
 import subprocess
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -131,19 +130,20 @@ class _Connection:
 
     def _receive(self, process: subprocess.Popen[bytes], say: Callable[[str], None] | None) -> dict[str, Any] | None:
         """Reads messages until the answer; None if the connection ended without one."""
-        unread, heard = b"", time.monotonic()
+        unread, silent_s = b"", 0.0  # counted while this process runs: it may be stopped and go on
         output: IO[bytes] = process.stdout  # type: ignore[assignment]  # it is a pipe
         with selectors.DefaultSelector() as selector:
             selector.register(output, selectors.EVENT_READ)
             while not self._stop.is_set():
                 if not selector.select(_TICK_S):
-                    if time.monotonic() - heard > self._silence_s:
+                    silent_s += _TICK_S
+                    if silent_s > self._silence_s:
                         raise DeviceError(f"the host has said nothing for {self._silence_s:g} s: the connection is lost, or it hangs")
                     continue
                 part = output.read1(1 << 16)  # type: ignore[attr-defined]  # a buffered reader has it
                 if not part:
                     return None
-                heard = time.monotonic()
+                silent_s = 0.0
                 *lines, unread = (unread + part).split(b"\n")
                 for line in lines:
                     answer = _understand(line, say)

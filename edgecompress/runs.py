@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from edgecompress.destination import LOCAL
 from edgecompress.progress import Progress, visible_progress
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from edgecompress.backend import keras
     from edgecompress.report.schema import Report
     from edgecompress.sensitivity import Sensitivity
+
+SENSITIVITY_PAGES = {"channels": "sensitivity.html", "bits": "sensitivity_bits.html"}
 
 Samples: TypeAlias = Any  # (x, y) arrays, or a tf.data.Dataset of such pairs, which has no types
 
@@ -104,14 +106,17 @@ def run_recipe(
 
 
 def measure_sensitivity(
-    recipe: Recipe | str | Path, *, out: Path | None = None, allow_code: bool = False, progress: Progress | None = None
-) -> Sensitivity:
+    recipe: Recipe | str | Path, *, of: Literal["channels", "bits"] = "channels", out: Path | None = None, allow_code: bool = False,
+    progress: Progress | None = None,
+) -> Sensitivity:  # fmt: skip
     """Measures how much each group of channels of a recipe's baseline matters: the validation metric with it alone cut.
 
-    The folder gets `sensitivity.json`, with which a killed call goes on, and `sensitivity.html`; a run of the recipe shares the baseline.
+    Or each layer's bits: the metric with its weights alone rounded to 8, 6, 4, 3 and 2 bits. The folder gets a JSON file, with which a
+    killed call goes on, and a page; a run of the recipe shares the baseline.
 
     Args:
         recipe: resolved and checked, or a path as for `run`.
+        of: what is taken away.
         out: the run folder; absent: `runs/<name>`.
         allow_code: as for `run`.
         progress: where bars and lines go; silent by default.
@@ -124,8 +129,8 @@ def measure_sensitivity(
         with progress.task("loading TensorFlow"):
             from edgecompress import pipeline
             from edgecompress.report.sensitivity_page import render_sensitivity
-        found = pipeline.measure_sensitivity(recipe, store, progress, allow_code=allow_code)
-        store.write("sensitivity.html", render_sensitivity(recipe.name, found.to_dict()))
+        found = pipeline.measure_sensitivity(recipe, store, progress, of=of, allow_code=allow_code)
+        store.write(SENSITIVITY_PAGES[of], render_sensitivity(recipe.name, found.to_dict(), of))
         return found
 
 

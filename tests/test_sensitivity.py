@@ -85,3 +85,13 @@ def test_the_command_measures_every_group_and_draws_it(tmp_path, capsys):
     page = (tmp_path / "sensitivity.html").read_text()
     assert "<svg" in page
     assert all(curve["name"] in page for curve in found["curves"])
+
+
+def test_bits_of_each_layer_are_measured(tmp_path, capsys):
+    command = ["sensitivity", str(RECIPE), "--of", "bits", "--set", "model.train.epochs=1", "--out", str(tmp_path), "--quiet"]
+    assert main([*command, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert {curve["name"] for curve in found["curves"]} == {"conv1", "conv2", "conv3", "conv4", "dense1", "logits"}
+    assert all(curve["levels"] == [0.75, 0.8125, 0.875, 0.90625, 0.9375] for curve in found["curves"])
+    assert all(abs(curve["metrics"][0] - found["whole"]) < 0.03 for curve in found["curves"])  # 8 bits of one layer: a few samples at most
+    assert "bits of their weights" in (tmp_path / "sensitivity_bits.html").read_text()

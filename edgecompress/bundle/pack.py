@@ -66,7 +66,7 @@ def run_bundle(run: Path, *, samples: int = 0, allow_code: bool = False) -> dict
     section: dict[str, Any] = {
         "models": {name: {"path": BOARD_FILES[name], "golden": GOLDEN_FILES[name] if name in golden else None} for name in models},
         "operators": {"final": OPERATORS}, **{key: settings[key] for key in SETTINGS if key in settings},
-        "profile": settings.get("operators", False),
+        "times_operators": settings.get("operators", False),
     }  # fmt: skip
     if samples:
         paths = {name: run / BOARD_FILES[name] for name in models}

@@ -214,7 +214,7 @@ def benchmark(
         kernels=families,
         timeout_s=timeout,
         minutes=minutes,
-        profile=operators,
+        operators=operators,
         samples=samples,
         allow_code=allow_code,
         ssh_config=ssh_config,

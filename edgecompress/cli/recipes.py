@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -91,26 +91,29 @@ def plan(
 def sensitivity(
     recipe: RecipeFile,
     settings: Settings = None,
+    of: Annotated[
+        Literal["channels", "bits"], typer.Option(help="What is taken away: channels, or bits of each layer's weights.")
+    ] = "channels",
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Run folder; absent: runs/NAME.", show_default=False)] = None,
     allow_code: AllowCode = False,
     allow_env: AllowEnv = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Measures how much each group of channels matters: the validation metric of the baseline with that group alone cut.
+    """Measures how much each part matters: the validation metric of the baseline with that group of channels alone cut, or layer rounded.
 
     Nothing but the baseline is trained. A killed call goes on where it was.
     """
     checked = checked_recipe(recipe, settings, allow_env)
     from edgecompress.report.table import sensitivity_table
-    from edgecompress.runs import measure_sensitivity
+    from edgecompress.runs import SENSITIVITY_PAGES, measure_sensitivity
 
     folder = out or Path("runs") / checked.name
-    found = measure_sensitivity(checked, out=folder, allow_code=allow_code, progress=Progress() if quiet else visible_progress())
+    found = measure_sensitivity(checked, of=of, out=folder, allow_code=allow_code, progress=Progress() if quiet else visible_progress())
     if as_json:
         show_json(found.to_dict())
     else:
-        show(sensitivity_table(found.to_dict()), f"Drawn: {folder / 'sensitivity.html'}")
+        show(sensitivity_table(found.to_dict()), f"Drawn: {folder / SENSITIVITY_PAGES[of]}")
 
 
 def calibration(

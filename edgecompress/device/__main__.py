@@ -95,7 +95,7 @@ def _measure_bundle(options: argparse.Namespace) -> int:
             kernels=options.kernels,
             timeout_s=options.timeout,
             minutes=options.minutes,
-            profile=options.operators,
+            operators=options.operators,
             on_progress=_show_progress,
         )
     return _report(measured["benchmark"], measured, options.json or RESULT_FILE)

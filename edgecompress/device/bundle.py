@@ -9,7 +9,7 @@ The `bundle` section of manifest.json says what is there:
     runs        timed invokes per model
     kernels     kernel families; absent: xnnpack alone
     operators   {name: .zip of one-operator files}; absent: none
-    profile     whether the recipe has them timed
+    times_operators   whether the recipe has them timed
     samples     {"path": .npz with test samples, "models": [names that take them]}; absent: none
 """
 
@@ -47,7 +47,7 @@ class Bundle:
         runs: Timed invokes per model and number of threads.
         kernels: Kernel families.
         operators: Name to path of the .zip with its operators, where there is one.
-        profile: Whether to time those.
+        times_operators: Whether to time those.
         samples: Path of test samples, for the models `counted`; None: there are none.
     """
 
@@ -59,7 +59,7 @@ class Bundle:
     runs: int
     kernels: Sequence[Kernels]
     operators: Mapping[str, str]
-    profile: bool
+    times_operators: bool
     samples: str | None
     counted: Sequence[str]
 
@@ -88,7 +88,7 @@ def read_bundle(folder: str) -> Bundle:
             runs=section["runs"],
             kernels=section.get("kernels", ["xnnpack"]),
             operators={name: os.path.join(folder, file) for name, file in section.get("operators", {}).items()},
-            profile=section.get("profile", False),
+            times_operators=section.get("times_operators", False),
             samples=os.path.join(folder, samples["path"]) if samples else None,
             counted=samples["models"] if samples else [],
         )
@@ -117,7 +117,7 @@ def _check_hashes(folder: str, hashes: Mapping[str, str]) -> None:
 
 def measure_bundle(
     bundle: Bundle, *, threads: Sequence[int] | None = None, runs: int | None = None, kernels: Sequence[Kernels] | None = None,
-    timeout_s: float, minutes: float = 0.0, profile: bool = False, on_progress: Callable[[int, int, str], None] | None = None,
+    timeout_s: float, minutes: float = 0.0, operators: bool = False, on_progress: Callable[[int, int, str], None] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Golden outputs first, then the latency of all models in turns; then right answers and operators, where the bundle has them.
 
@@ -127,7 +127,7 @@ def measure_bundle(
         runs: Timed invokes per entry; None takes the bundle's.
         kernels: Kernel families; None takes the bundle's.
         timeout_s, minutes: As in `benchmark_models`.
-        profile: Times the operators one by one, also if the bundle does not ask for it.
+        operators: Times the operators one by one, also if the bundle does not ask for it.
         on_progress: As in `benchmark_models`.
 
     Returns:
@@ -142,7 +142,7 @@ def measure_bundle(
     if machine["numpy"] is None or machine["runtime"] is None:
         problem = find_problems(machine)[0]
         raise DeviceFault(f"{problem['what']}" + (f": {problem['command']}" if problem["command"] else ""))
-    if profile and not bundle.operators:
+    if operators and not bundle.operators:
         raise DeviceFault("the bundle must hold the operators of a model to time them. Received: none")
     from .benchmark import benchmark_models  # it needs NumPy
 
@@ -153,14 +153,14 @@ def measure_bundle(
     for name in bundle.models:
         entry = next((one for one in entries if one["model"] == name and one["error"] is None), None)
         if entry is not None:
-            entry.update(_closer_look(bundle, entry, profile or bundle.profile, timeout_s, on_progress))
+            entry.update(_closer_look(bundle, entry, operators or bundle.times_operators, timeout_s, on_progress))
     for entry in entries:
         entry["host"] = machine["name"]
     return {"format": FORMAT, "name": bundle.name, "models": dict(bundle.sha256), "machine": machine, "benchmark": entries}
 
 
 def _closer_look(
-    bundle: Bundle, entry: Mapping[str, Any], profile: bool, timeout_s: float, on_progress: Callable[[int, int, str], None] | None
+    bundle: Bundle, entry: Mapping[str, Any], operators: bool, timeout_s: float, on_progress: Callable[[int, int, str], None] | None
 ) -> dict[str, Any]:
     """What is measured of a model beside its latency."""
     from .accuracy import measure_accuracy
@@ -171,7 +171,7 @@ def _closer_look(
         if on_progress is not None:
             on_progress(0, 1, f"counting right answers of {name}")
         found["accuracy"] = measure_accuracy(bundle.models[name], bundle.samples, threads=threads, timeout_s=timeout_s)
-    if profile and name in bundle.operators:
+    if operators and name in bundle.operators:
         found["operators"] = measure_archive(
             bundle.models[name], bundle.operators[name], threads=threads, timeout_s=timeout_s, on_progress=on_progress
         )

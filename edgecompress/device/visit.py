@@ -64,8 +64,13 @@ class _Line:
 
     def listen(self) -> None:
         """Ends this process, and with it its children, when the other side is gone or silent."""
-        while select.select([0], [], [], _SILENCE_S)[0]:
-            if not os.read(0, 1 << 12):
+        silent_s = 0.0  # counted while this process runs: the machine may be stopped and go on
+        while silent_s < _SILENCE_S:
+            if not select.select([0], [], [], _ALIVE_S)[0]:
+                silent_s += _ALIVE_S
+            elif os.read(0, 1 << 12):
+                silent_s = 0.0
+            else:
                 break
         os._exit(1)
 
@@ -90,7 +95,7 @@ def _benchmark(folder: str, job: dict[str, Any], line: _Line) -> dict[str, Any]:
         return measure_bundle(
             bundle, threads=thread_counts() if job.get("threads") == "all" else job.get("threads"),
             runs=job.get("runs"), kernels=job.get("kernels"), timeout_s=job["timeout_s"], minutes=job.get("minutes", 0.0),
-            profile=job.get("profile", False), on_progress=lambda *step: line.send({"progress": list(step)}),
+            operators=job.get("operators", False), on_progress=lambda *step: line.send({"progress": list(step)}),
         )  # fmt: skip
 
 

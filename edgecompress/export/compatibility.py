@@ -10,7 +10,7 @@ from edgecompress.recipe.schema import Export
 from edgecompress.samples import Samples, each, num_samples
 
 CALIBRATED = ("int8", "int16x8")  # formats whose activations need ranges
-TRAINED = {"ranges": "min_max", "kernels": "per_channel"}  # what quantize-aware training has settled
+TRAINED = {"ranges": "min_max", "kernels": "per_channel", "layers": {}}  # what quantize-aware training has settled
 _QUANTIZE_AWARE = ("QuantizeWrapper", "QuantizeLayer")  # of TF-MOT
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 
+import numpy as np
+
 from edgecompress.device.fault import DeviceFault
 from edgecompress.device.runtime import TfliteModel
 from edgecompress.errors import ConversionError
@@ -74,7 +76,12 @@ def measure(content: bytes, samples: Samples, tensors: Sequence[int]) -> Mapping
             model.set_inputs([array.astype(spec.dtype) for array, spec in zip(arrays, model.inputs, strict=True)])
             model.run()
             for index, histogram in histograms.items():
-                histogram.add(model.get_tensor(twin.tensors[index]))
+                values = model.get_tensor(twin.tensors[index])
+                if not np.isfinite(values).all():
+                    raise ConversionError(
+                        f"activations must be finite on the calibration samples. Received: NaN or infinity for sample {row}."
+                    )
+                histogram.add(values)
     except DeviceFault as fault:
         raise ConversionError(f"export.ranges must be min_max for a file that cannot be computed in float: {fault}.") from fault
     return histograms

@@ -101,6 +101,8 @@ def _trained_export(recipe: Recipe) -> Iterator[Problem]:
 def _patterns(recipe: Recipe) -> Iterator[Problem]:
     """Regular expressions of layer patterns must be valid; whether they match is known when there is a model."""
     yield from _patterns_in(recipe.model_dump(include={"stages", "model", "export"}), ())
+    for pattern in recipe.export.layers:
+        yield from _expression(pattern, ("export", "layers", pattern))
 
 
 def _patterns_in(value: Any, path: KeyPath) -> Iterator[Problem]:
@@ -110,11 +112,18 @@ def _patterns_in(value: Any, path: KeyPath) -> Iterator[Problem]:
     elif isinstance(value, list):
         for index, child in enumerate(value):
             yield from _patterns_in(child, (*path, index))
-    elif isinstance(value, str) and value.startswith("re:") and isinstance(path[-1], int):
-        try:
-            re.compile(value.removeprefix("re:"))
-        except (re.error, OverflowError, RecursionError) as error:
-            yield Problem(path, f"pattern must be a valid regular expression after re: ({error}).{received(value)}")
+    elif isinstance(value, str) and isinstance(path[-1], int):
+        yield from _expression(value, path)
+
+
+def _expression(pattern: str, path: KeyPath) -> Iterator[Problem]:
+    """A pattern that is a regular expression, and no valid one."""
+    if not pattern.startswith("re:"):
+        return
+    try:
+        re.compile(pattern.removeprefix("re:"))
+    except (re.error, OverflowError, RecursionError) as error:
+        yield Problem(path, f"pattern must be a valid regular expression after re: ({error}).{received(pattern)}")
 
 
 def _data(recipe: Recipe) -> Iterator[Problem]:

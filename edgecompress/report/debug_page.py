@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from html import escape
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -28,6 +29,13 @@ def render_debug(values: Mapping[str, Any]) -> str:
     with plot_style():
         drawing = _harm_plot(values)
     return render_page("edgecompress debug", values["name"], [f"version {__version__}"], [], [block], {KEY: drawing})
+
+
+def debug_figure(values: Mapping[str, Any]) -> str:
+    """The drawing as an HTML fragment, for notebooks."""
+    with plot_style():
+        plot = _harm_plot(values)
+    return f'<figure style="max-width: 480px">{escape(plot.title)}{plot.svg}</figure>'
 
 
 def _harm_plot(values: Mapping[str, Any]) -> Plot:

@@ -15,15 +15,19 @@ from edgecompress.report.sensitivity_plot import curves_plot
 KEY = "sensitivity"
 
 
-def render_sensitivity(name: str, values: dict[str, Any]) -> str:
+TITLES = {"channels": "Sensitivity of the groups of channels", "bits": "Sensitivity of the layers to the bits of their weights"}
+
+
+def render_sensitivity(name: str, values: dict[str, Any], of: str = "channels") -> str:
     """A page of its own.
 
     Args:
         name: of the recipe.
         values: `Sensitivity.to_dict()`.
+        of: what was taken away.
     """
     found = SensitivityReport.model_validate(values)
-    block = sensitivity_block(KEY, "Sensitivity of the groups of channels", found)
+    block = sensitivity_block(KEY, TITLES[of], found)
     return render_page("edgecompress sensitivity", name, [f"version {__version__}"], [], [block], {KEY: _draw(found)})
 
 

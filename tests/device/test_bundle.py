@@ -114,7 +114,7 @@ def test_bundle_that_is_none_is_refused(bundle, changes, words):
 
 def test_operators_that_are_not_there_are_said(bundle):
     with pytest.raises(DeviceFault, match="must hold the operators of a model"):
-        measure_bundle(read_bundle(str(bundle.path)), timeout_s=60, profile=True)
+        measure_bundle(read_bundle(str(bundle.path)), timeout_s=60, operators=True)
 
 
 def test_folder_without_a_bundle_is_refused(tmp_path):

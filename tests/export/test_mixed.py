@@ -166,6 +166,11 @@ def test_patterns_that_match_nothing_that_has_a_kernel_are_errors(trained, expor
     assert words in str(error.value)
 
 
+def test_a_quantize_aware_model_has_no_other_types(quantize_aware, convert_as):
+    with pytest.raises(ConversionError, match=r"export.layers must be {} for a quantize-aware model.*Received: {'hidden': 'int4'}"):
+        convert_as(quantize_aware, format="int8", layers={"hidden": "int4"})
+
+
 def test_of_several_patterns_the_last_counts(trained):
     export = Export(format="int8", layers={"*": "int4", "type:Dense": "int8", "logits": "float32"})
     assert {one.layer: one.bits for one in wanted_types(trained, export)} == {
@@ -175,7 +180,7 @@ def test_of_several_patterns_the_last_counts(trained):
 
 def test_what_a_target_runtime_is_too_old_for_is_named(trained, convert_as):
     assert refuses(parse(convert_as(trained, format="int2").content), "tflite-runtime==2.14.0") != []
-    with pytest.raises(ConversionError, match=r"too old for .*FULLY_CONNECTED version 14 \(since 2\.21\.0\)"):
+    with pytest.raises(ConversionError, match=r"too old for .*FULLY_CONNECTED version 14 \(since 2\.23\.0\)"):
         convert_as(trained, format="int2", runtime="tflite-runtime==2.14.0")
     with pytest.raises(ConversionError, match=r"too old for .*DEQUANTIZE version 6"):
         convert_as(trained, format="weight_only_int4", runtime="tflite-runtime==2.14.0")

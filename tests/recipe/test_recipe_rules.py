@@ -31,6 +31,10 @@ PRUNE = "  - prune_weights: {sparsity: 0.5}\n"
             r"whose weights it would move off their grid\. Received: 'train'\.",
         ),
         (
+            "export: {format: int8, layers: {'re:(': int4}}",
+            r"r\.yaml:4: export\.layers\.re:\(: pattern must be a valid regular expression after re: \(.*\)\. Received: 're:\('\.",
+        ),
+        (
             "export: {format: int2}\nstages:\n" + QAT_4,
             r"r\.yaml:4: export\.format: format must be int4 or weight_only_int4 after quantize_aware \(stages\.0\)\. Received: 'int2'\.",
         ),

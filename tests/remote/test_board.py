@@ -5,6 +5,7 @@ import os
 import shlex
 import shutil
 import subprocess
+import time
 
 import pytest
 
@@ -20,9 +21,19 @@ def core(request, board):
     up = os.environ.get("EDGECOMPRESS_BOARD_UP")
     if up is None:
         pytest.skip(UP_HINT)
-    subprocess.run(shlex.split(up), env={**os.environ, "ARM64_CPU": request.param}, check=True, capture_output=True, timeout=600)
+    _start_board(up, {**os.environ, "ARM64_CPU": request.param})
     yield request.param
-    subprocess.run(shlex.split(up), check=True, capture_output=True, timeout=600)
+    _start_board(up, dict(os.environ))
+
+
+def _start_board(up, environment, attempts=5):
+    """Starts it again; on a busy machine the old server may still hold the port."""
+    for _ in range(attempts):
+        finished = subprocess.run(shlex.split(up), env=environment, capture_output=True, text=True, timeout=600)
+        if finished.returncode == 0:
+            return
+        time.sleep(1)
+    raise RuntimeError(finished.stderr)
 
 
 @pytest.fixture

@@ -39,10 +39,17 @@ def choose_ranks(
     if measured is not None:
         drop = DEFAULT_METRIC_DROP if config.metric_drop is None else config.metric_drop
         spent = spend({candidate.name: measured[candidate.name] for candidate in candidates}, drop)
-        return {name: TOO_DEAR if choice.rank is None else choice.rank for name, choice in spent.items()}
+        return {name: _why_as_it_is(measured[name]) if choice.rank is None else choice.rank for name, choice in spent.items()}
     if isinstance(config.rank, int):
         _check_rank(candidates, config.rank)
     return {candidate.name: _by_layer(candidate, config) for candidate in candidates}
+
+
+def _why_as_it_is(options: Sequence[Choice]) -> str:
+    """Why none of the ranks that were measured was taken."""
+    if len(options) == 1:
+        return "no rank that is measured saves parameters and MACs"
+    return TOO_DEAR if min(option.macs for option in options[1:]) < options[0].macs else "its MACs would not fall"
 
 
 def _by_layer(candidate: Candidate, config: Factorize) -> Rank | str:

@@ -19,7 +19,7 @@ from edgecompress.models.replacing import Part, replace_layers
 from edgecompress.recipe.stages import Factorize
 from edgecompress.stage import Context, LayerRecord, Outlook, StageResult
 from edgecompress.techniques.chosen_layers import free_name
-from edgecompress.techniques.factorize.arrays import relative_error
+from edgecompress.techniques.factorize.arrays import Rank, relative_error
 from edgecompress.techniques.factorize.candidate import Candidate
 from edgecompress.techniques.factorize.chains import factor_chain
 from edgecompress.techniques.factorize.choosing import choose_candidates
@@ -40,17 +40,22 @@ def apply(model: keras.Model, config: Factorize, context: Context) -> StageResul
         ModelError: nothing to factorize, or a limit of MACs that cannot be met.
     """
     candidates, records = _candidates(model, config, context.data)
+    found: dict[tuple[str, Rank | None], Decision] = {}
+
+    def factors(decision: Decision) -> Decision:  # a rank that was measured is not factorized again
+        key = decision.candidate.name, decision.rank
+        if key not in found:
+            found[key] = _with_factors(decision, model, config, context)
+        return found[key]
+
     curves, measured = None, None
     if config.rank == "sensitivity":
-        curves, measured = measure_ranks(
-            model, candidates, config, context, partial(_with_factors, model=model, config=config, seed=context.seed, data=context.data),
-            partial(_part, model=model),
-        )  # fmt: skip
+        curves, measured = measure_ranks(model, candidates, config, context, factors, partial(_part, model=model))
     with context.progress.task(f"{context.stage}: factorizing") as bar:
 
         def evaluate(decision: Decision) -> Decision:
             bar.describe(decision.candidate.name)
-            return _evaluate(decision, model, config, context)
+            return _judged(factors(decision), model, config, context)
 
         decisions = decide(candidates, config, total(describe_layers(model)).macs, evaluate, measured)
     records += [decision.record() for decision in decisions]
@@ -82,9 +87,8 @@ def _candidates(model: keras.Model, config: Factorize, data: Data) -> tuple[list
     return candidates, records
 
 
-def _evaluate(decision: Decision, model: keras.Model, config: Factorize, context: Context) -> Decision:
-    """Factors, what they lose, and whether the layer gets faster."""
-    decision = _with_factors(decision, model=model, config=config, seed=context.seed, data=context.data)
+def _judged(decision: Decision, model: keras.Model, config: Factorize, context: Context) -> Decision:
+    """A decision with factors after a look at what the outputs lose, and whether the layer gets faster."""
     if decision.why_not is None and config.data_aware:
         decision = measure_output_error(decision, model, context.data)
     if decision.why_not is None and config.timed_as is not None:
@@ -92,11 +96,11 @@ def _evaluate(decision: Decision, model: keras.Model, config: Factorize, context
     return decision
 
 
-def _with_factors(decision: Decision, *, model: keras.Model, config: Factorize, seed: int, data: Data) -> Decision:
+def _with_factors(decision: Decision, model: keras.Model, config: Factorize, context: Context) -> Decision:
     """The decision with its factors, fitted to outputs where these count, and with their error on the weights."""
-    decision = _factorized(decision, config=config, seed=seed)
+    decision = _factorized(decision, config=config, seed=context.seed)
     if decision.why_not is None and config.data_aware and config.method != "svd":
-        decision = fit_last(decision, model, data)
+        decision = fit_last(decision, model, context.data)
     return decision
 
 

@@ -165,9 +165,9 @@ def set_scales(content: bytes, scales: Mapping[int, Scale]) -> bytes:
 
 
 def _rescale_bias(graph: Graph, operator: Any, changed: set[int]) -> None:
-    """Gives an operator's bias the steps of its new input scale."""
+    """Gives an operator's bias the steps of its new input scale; of its kernel's too, where that is an activation."""
     source, kernel, bias = (_input(operator, position) for position in BIASED[graph.name(operator)])
-    if source not in changed or bias == OMITTED:
+    if not changed & {source, kernel} or bias == OMITTED:
         return
     old, stored = graph.tensors[bias], graph.constant(bias)
     if stored is None or old.type != schema.TensorType.INT32:

@@ -184,6 +184,7 @@ def test_layers_that_lose_too_much_at_every_measured_rank_stay(trained, make_con
     result = factorize.apply(trained, untimed(rank="sensitivity", metric_drop=0.1), replace(context, evaluate=evaluate))
     assert {record.action for record in result.layers} == {"skipped"}
     assert records(result)["dense"].reason == "every rank that was measured loses more of the metric than is left to lose"
+    assert records(result)["logits"].reason == "every rank that was measured loses more of the metric than is left to lose"
     assert result.sensitivity is not None
 
 

@@ -10,6 +10,7 @@ from edgecompress.errors import EdgeCompressError, RecipeError
 from edgecompress.recipe.schema import Recipe
 from edgecompress.recipe.space import ORDER, USE, Point, Space, label, make_space
 from edgecompress.search.prediction import Prediction, predict
+from edgecompress.search.trial import trial_recipe
 from edgecompress.techniques.baseline import make_model
 
 # How much of the network these leave does not depend on the values of its weights, so that an untrained one shows it.
@@ -48,7 +49,7 @@ def check_goals(recipe: Recipe, *, allow_code: bool) -> None:
     predictions = []
     for corner in corners:
         try:
-            predictions.append(predict(space.recipe_at(corner), model, data, allow_code=allow_code))
+            predictions.append(predict(trial_recipe(space.recipe_at(corner)), model, data, allow_code=allow_code))
         except EdgeCompressError:  # fields that do not go together
             continue
     if predictions:

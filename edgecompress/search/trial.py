@@ -153,6 +153,7 @@ class Laboratory:
 
 
 def trial_recipe(recipe: Recipe) -> Recipe:
-    """Stages of a trial time nothing while others may train, but where their budget is a time."""
+    """Stages of a trial time nothing while others may train, but where their budget is a time; format auto stays at its first rung."""
+    recipe = recipe.model_copy(update={"export": recipe.export.start})
     needs_time = any(getattr(stage, "latency_ms", None) is not None for stage in recipe.stages)
     return recipe if needs_time else recipe.model_copy(update={"benchmark": None})

@@ -108,10 +108,12 @@ def search_of(recipe: Recipe) -> Search:
     """The `search:` block.
 
     Raises:
-        RecipeError: there is none.
+        RecipeError: there is none, or the recipe's export chooses by itself, so that trials would not be told apart.
     """
     if recipe.search is None:
         raise RecipeError(f"{recipe.name}: search must be given to search: a space of fields to vary. Received: nothing.")
+    if recipe.export.format == "auto":
+        raise RecipeError(f"{recipe.name}: export.format must be a format of its own to search; add formats to search.space. Received: 'auto'.")
     return recipe.search
 
 

@@ -119,3 +119,9 @@ def test_what_is_wrong_is_said_with_its_place(search, pattern):
 def test_latency_must_be_measured():
     base = BASE.replace("export:", "benchmark: null\nexport:")
     assert "objective latency must be measured by a benchmark" in refusal("space: {stages.cut.macs: [0.5]}\nobjectives: [latency]", base)
+
+
+def test_export_that_chooses_by_itself_is_none_to_search_over():
+    base = BASE.replace("format: int8, io: float32", "format: auto").replace("  - quantize_aware: {id: qat, train: {epochs: 2}}\n", "")
+    with pytest.raises(ec.EdgeCompressError, match=r"export\.format must be a format of its own to search"):
+        make_space(load("space: {stages.cut.macs: [0.4, 0.6]}", base))

@@ -113,7 +113,8 @@ def search_of(recipe: Recipe) -> Search:
     if recipe.search is None:
         raise RecipeError(f"{recipe.name}: search must be given to search: a space of fields to vary. Received: nothing.")
     if recipe.export.format == "auto":
-        raise RecipeError(f"{recipe.name}: export.format must be a format of its own to search; add formats to search.space. Received: 'auto'.")
+        expected = "export.format must be a format of its own to search; search.space may name several"
+        raise RecipeError(f"{recipe.name}: {expected}. Received: 'auto'.")
     return recipe.search
 
 

@@ -23,7 +23,7 @@ APPENDED = [
     ("threads: 0", r"r\.yaml:4: threads: threads must be a whole number greater than 0 and at most 1024, or null\. Received: 0\."),
     (
         "export:\n  format: int9",
-        r"r\.yaml:5: export\.format: format must be one of 'auto', 'float32', .*'weight_only_int2'\. Received: 'int9'\. Did you mean 'int8'\?",
+        r"r\.yaml:5: export\.format: format must be one of 'auto', .*'weight_only_int2'\. Received: 'int9'\. Did you mean 'int8'\?",
     ),
     ("export: int8", r"r\.yaml:4: export: export must be a mapping\. Received: 'int8'\."),
     (

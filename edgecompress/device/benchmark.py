@@ -33,7 +33,8 @@ _SMALLEST_BLOCK = 5
 _WIDE_INTERVAL = 0.05  # of p50
 _UNTIMED_STEPS = 4  # check, load, warm up, close
 _TIMES = (
-    "runs", "init_ms", "first_ms", "mean_ms", "std_ms", "min_ms", "p50_ms", "p90_ms", "p95_ms", "p99_ms", "p999_ms", "max_ms",
+    "runs", "load_ms", "allocate_ms", "init_ms", "first_ms",
+    "mean_ms", "std_ms", "min_ms", "p50_ms", "p90_ms", "p95_ms", "p99_ms", "p999_ms", "max_ms",
     "p50_interval_ms", "peak_rss_kb",
 )  # fmt: skip
 

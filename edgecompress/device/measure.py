@@ -25,7 +25,8 @@ def measure(job: dict[str, Any], line: Line) -> dict[str, Any]:
     """Loads the job's model and obeys the parent until it says {"step": "finish"}.
 
     Answers on the way, in this order:
-        after loading: runtime, runtime_version, kernels, delegate, init_ms (load and allocate), first_ms (the first invoke)
+        after loading: runtime, runtime_version, kernels, delegate, load_ms, allocate_ms, init_ms (both), first_ms (the
+            first invoke)
         {"step": "warm_up"}: warmup (invokes), stable (bool)
         {"step": "time", "runs": n}, any number of times: durations_ns
     The job may name a "golden" file: its first sample is what the model is timed on.
@@ -49,6 +50,8 @@ def measure(job: dict[str, Any], line: Line) -> dict[str, Any]:
         "runtime_version": model.runtime_version,
         "kernels": model.kernels,
         "delegate": model.delegate,
+        "load_ms": (init_ns - model.allocate_ns) / 1e6,
+        "allocate_ms": model.allocate_ns / 1e6,
         "init_ms": init_ns / 1e6,
         "first_ms": first_ns / 1e6,
     })  # fmt: skip

@@ -144,7 +144,9 @@ class BenchmarkEntry(Section):
     threads: int
     runs: int | None = None
     warmup: int | None = None
-    init_ms: float | None = None
+    load_ms: float | None = None
+    allocate_ms: float | None = None  # a delegate's packing of weights included
+    init_ms: float | None = None  # both
     first_ms: float | None = None
     mean_ms: float | None = None
     std_ms: float | None = None

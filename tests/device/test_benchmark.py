@@ -14,8 +14,9 @@ from edgecompress.device.golden import read_arrays, write_arrays
 from edgecompress.device.measure import read_peak_rss_kb
 
 KEYS = [
-    "model", "host", "runtime", "runtime_version", "kernels", "delegate", "threads", "runs", "warmup", "init_ms", "first_ms", "mean_ms",
-    "std_ms", "min_ms", "p50_ms", "p90_ms", "p95_ms", "p99_ms", "p999_ms", "max_ms", "p50_interval_ms", "peak_rss_kb", "cpu",
+    "model", "host", "runtime", "runtime_version", "kernels", "delegate", "threads", "runs", "warmup", "load_ms", "allocate_ms",
+    "init_ms", "first_ms",
+    "mean_ms", "std_ms", "min_ms", "p50_ms", "p90_ms", "p95_ms", "p99_ms", "p999_ms", "max_ms", "p50_interval_ms", "peak_rss_kb", "cpu",
     "temperature_celsius", "frequency_khz",
     "throttled", "golden", "trusted", "distrust_reasons", "error",
 ]  # fmt: skip
@@ -47,7 +48,8 @@ def test_every_model_and_thread_count_has_an_entry_of_the_report(tiny_file, gold
         assert 0 < entry["min_ms"] <= entry["p50_ms"] <= entry["p90_ms"] <= entry["max_ms"]
         assert entry["p50_interval_ms"][0] <= entry["p50_ms"] <= entry["p50_interval_ms"][1]
         assert (entry["p95_ms"], entry["p99_ms"]) == (None, None)  # 100 runs carry a p90, no more
-        assert min(entry["init_ms"], entry["first_ms"]) > 0
+        assert min(entry["load_ms"], entry["allocate_ms"], entry["first_ms"]) > 0
+        assert entry["load_ms"] + entry["allocate_ms"] == pytest.approx(entry["init_ms"])
         assert list(entry["cpu"]) == ["model", "cores", "governor", "frequency_khz", "emulated"]
         assert entry["trusted"] is (not entry["distrust_reasons"])
 

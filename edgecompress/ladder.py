@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from edgecompress.errors import EdgeCompressError, ModelError
@@ -17,6 +17,7 @@ from edgecompress.export import Conversion
 from edgecompress.graph.kernel_weights import model_kernels
 from edgecompress.recipe.schema import Export, Recipe
 from edgecompress.recipe.stages import CorrectBias, Equalize, QuantizeAware, RoundWeights, StageConfig
+from edgecompress.report.artifact_schema import LadderRung
 from edgecompress.report.schema import StageReport
 from edgecompress.stage import State
 
@@ -52,23 +53,6 @@ RUNGS = (
         (QuantizeAware.model_validate({"train": {"epochs": 3, "learning_rate": 1e-4, "schedule": "cosine", "distill": True}}),),
     ),
 )
-
-
-@dataclass(frozen=True)
-class Tried:
-    """One rung as it came out; `drop`, in the metric's own unit, is positive where something is lost. `error`: why there is no file."""
-
-    name: str
-    stages: tuple[str, ...]
-    export: dict[str, Any]
-    seconds: float
-    num_bytes: int | None = None
-    metric: float | None = None
-    drop: float | None = None
-    p50_ms: float | None = None
-    met: bool = False
-    chosen: bool = False
-    error: str = ""
 
 
 @dataclass(frozen=True)
@@ -112,16 +96,12 @@ class Climbed:
     """Where the ladder ended: the chosen step, all rungs that were tried, and whether the limit was kept."""
 
     step: Step
-    tried: tuple[Tried, ...]
+    tried: tuple[LadderRung, ...]
     met: bool
 
     def recipe(self, recipe: Recipe) -> Recipe:
         """The recipe that does the same without a ladder."""
         return recipe.model_copy(update={"export": self.step.export, "stages": [*recipe.stages, *self.step.configs]})
-
-    def to_dict(self) -> list[dict[str, Any]]:
-        """For the report."""
-        return [asdict(rung) for rung in self.tried]
 
 
 def climb(start: Export, limit: float, state: State, first_index: int, means: Means) -> Climbed:
@@ -138,7 +118,7 @@ def climb(start: Export, limit: float, state: State, first_index: int, means: Me
         EdgeCompressError: of the first rung; a later one that fails is left out, with the reason.
     """
     steps: list[Step] = []
-    tried: list[Tried] = []
+    tried: list[LadderRung] = []
     for rung in RUNGS:
         started = time.monotonic()
         try:
@@ -146,7 +126,10 @@ def climb(start: Export, limit: float, state: State, first_index: int, means: Me
         except EdgeCompressError as error:
             if not steps:
                 raise
-            tried.append(Tried(rung.name, _names(rung.stages), dict(rung.export), time.monotonic() - started, error=str(error)))
+            seconds = time.monotonic() - started
+            tried.append(
+                LadderRung(name=rung.name, stages=_names(rung.stages), export=dict(rung.export), seconds=seconds, error=str(error))
+            )
             means.say(f"ladder: {rung.name}: left out: {error}")
             continue
         steps.append(step)
@@ -156,7 +139,7 @@ def climb(start: Export, limit: float, state: State, first_index: int, means: Me
             break
     best = min(steps, key=lambda step: step.drop if step.drop > limit else -1.0)
     times = means.time({step.rung.name: step.content for step in steps})
-    shown = tuple(replace(rung, p50_ms=times.get(rung.name), chosen=rung.name == best.rung.name) for rung in tried)
+    shown = tuple(rung.model_copy(update={"p50_ms": times.get(rung.name), "chosen": rung.name == best.rung.name}) for rung in tried)
     return Climbed(best, shown, best.drop <= limit)
 
 
@@ -197,12 +180,12 @@ def _worst(step: Step, means: Means) -> list[str]:
     return chosen
 
 
-def _tried(step: Step, limit: float, seconds: float) -> Tried:
-    return Tried(
-        step.rung.name, _names(step.configs), dict(step.rung.export), seconds, len(step.content), step.metric, step.drop,
-        met=step.drop <= limit,
+def _tried(step: Step, limit: float, seconds: float) -> LadderRung:
+    return LadderRung(
+        name=step.rung.name, stages=_names(step.configs), export=dict(step.rung.export), seconds=seconds, num_bytes=len(step.content),
+        metric=step.metric, drop=step.drop, met=step.drop <= limit,
     )  # fmt: skip
 
 
-def _names(configs: Sequence[StageConfig]) -> tuple[str, ...]:
-    return tuple(config.technique for config in configs)  # type: ignore[attr-defined]  # each Config declares its own
+def _names(configs: Sequence[StageConfig]) -> list[str]:
+    return [config.technique for config in configs]  # type: ignore[attr-defined]  # each Config declares its own

@@ -106,10 +106,10 @@ def run_line(recipe: Recipe, store: RunFolder, progress: Progress, *, allow_code
     for index, config in enumerate(recipe.stages, start=1):
         state, stage = run_technique(surroundings, index, config, state, baseline)
         stages.append(stage)
-    ladder: list[dict[str, Any]] = []
+    ladder: tuple[LadderRung, ...] = ()
     if recipe.export.format == "auto":
         climbed = climb_ladder(surroundings, recipe.export, state, stages, baseline)
-        recipe, state, ladder = climbed.recipe(recipe), climbed.step.state, climbed.to_dict()
+        recipe, state, ladder = climbed.recipe(recipe), climbed.step.state, climbed.tried
         stages = [*stages, *climbed.step.reports]
         store.write("recipe.lock.yaml", versions.lock(recipe, surroundings.data.fingerprint, surroundings.threads))
     store.keep_only({stage_name(stage.index, stage.technique) for stage in stages})
@@ -117,7 +117,7 @@ def run_line(recipe: Recipe, store: RunFolder, progress: Progress, *, allow_code
         recipe, surroundings.data, Models(baseline, state.model, state.keeps), stages, store, progress, started_at=started_at,
         threads=surroundings.threads,
     )  # fmt: skip
-    return report.model_copy(update={"ladder": [LadderRung.model_validate(rung) for rung in ladder]})
+    return report.model_copy(update={"ladder": list(ladder)})
 
 
 def climb_ladder(

@@ -19,7 +19,7 @@ def blocks(language):
 
 
 def test_commands_exist():
-    used = set(re.findall(r"edgecompress ([a-z]+)", "\n".join(blocks("")) + " ".join(re.findall(r"`([^`\n]+)`", TEXT))))
+    used = set(re.findall(r"edgecompress ([a-z]+(?:-[a-z]+)*)", "\n".join(blocks("")) + " ".join(re.findall(r"`([^`\n]+)`", TEXT))))
     assert used
     assert used <= set(COMMANDS)
 

@@ -82,7 +82,8 @@ PRUNE = "  - prune_weights: {sparsity: 0.5}\n"
         ),
         (
             "stages:\n  - prune_channels: {latency_ms: 1}\nbenchmark: null",
-            r"r\.yaml:5: stages\.0\.latency_ms: latency_ms must be measured by a benchmark\. Received: benchmark null\.",
+            r"r\.yaml:5: stages\.0\.latency_ms: latency_ms must be measured by a benchmark, or predicted from target\.latency_table\. "
+            r"Received: benchmark null\.",
         ),
         ("benchmark: null\ngoal: {peak_rss_kb: 1}", r"r\.yaml:5: goal\.peak_rss_kb: peak_rss_kb must be measured by a benchmark\. .*"),
         (

@@ -201,7 +201,7 @@ def test_plan_of_measured_ranks_says_that_they_come_later(trained, make_context)
 def test_layer_that_would_not_be_faster_is_left_alone(trained, make_context, monkeypatch, is_faster):
     asked = []
 
-    def compare(before, after, format, samples, progress):
+    def compare(before, after, format, samples, progress, forecast):
         np.testing.assert_array_equal(before(samples), trained.get_layer("dense")(samples))
         asked.append((len(before.layers), len(after.layers), format))
         return LayerLatency(0.002, 0.001 if is_faster else 0.003, is_faster)
@@ -218,7 +218,7 @@ def test_layer_that_would_not_be_faster_is_left_alone(trained, make_context, mon
 def test_other_layers_make_up_for_one_that_would_not_be_faster(trained, make_context, monkeypatch):
     from edgecompress.graph.layers import describe_layers, total
 
-    def compare(before, after, format, samples, progress):
+    def compare(before, after, format, samples, progress, forecast):
         return LayerLatency(1.0, 0.5, is_faster=before.layers[-1].name != "conv1")
 
     monkeypatch.setattr(layer_latency, "compare_latency", compare)

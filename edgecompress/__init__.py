@@ -18,7 +18,7 @@ _HOMES = {
     "check_calibration": "edgecompress.calibration.study",
     "debug_run": "edgecompress.debugging",
     "benchmark": "edgecompress.benchmarking",
-    "learn_latency": "edgecompress.latency",
+    "learn_latency": "edgecompress.latency.learn",
     "predict_latency": "edgecompress.latency",
     "load_recipe": "edgecompress.recipe",
     "Recipe": "edgecompress.recipe.schema",

@@ -42,8 +42,8 @@ class Rehearsal:
 
     @property
     def verb(self) -> str:
-        """What `expected_ms` has done."""
-        return "measured" if self.forecast is None else "predicted"
+        """Before what `expected_ms` says of a model."""
+        return "measured" if self.forecast is None else "is predicted to be"
 
     @property
     def where(self) -> str:

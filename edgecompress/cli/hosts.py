@@ -75,7 +75,7 @@ def learn_latency(
     path = out or Path(f"latency-{''.join(letter if letter.isalnum() else '-' for letter in host)}.json")
     counts, names = thread_counts(threads), _formats(formats)
     check_place(path)
-    from edgecompress.latency import learn_latency as learn
+    from edgecompress.latency.learn import learn_latency as learn
     from edgecompress.latency.summary import summarize, summary_table
 
     found = learn(path, host=host, threads=counts, formats=names, minutes=minutes, ssh_config=ssh_config, quiet=quiet)

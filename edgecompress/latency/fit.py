@@ -19,7 +19,6 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize, nnls
 
 from edgecompress.errors import DataError
 from edgecompress.latency.amounts import Family, amounts, family_of, place
@@ -29,7 +28,7 @@ from edgecompress.latency.workload import Workload
 LEAST_MS = 1e-5  # of an operator: some only give their input another name
 LEAST_ROWS = 3  # of a family
 LEAST_CORRECTED = 12  # rows of a family from which corrections can be learned
-MOST_STEPS = 30  # in the search for the length scales of a family
+MOST_STEPS = 15  # in the search for the length scales of a family
 LEAST_NETWORKS = 5  # that show an error
 OWN_NETWORKS = 10  # from so many networks of one type on, the error is that of the type
 
@@ -57,6 +56,8 @@ class Curve:
 
     def __init__(self, rows: Sequence[tuple[Workload, float]]) -> None:
         self._rows = rows
+        from scipy.optimize import nnls
+
         counted, times = np.array([amounts(work) for work, _ in rows]), np.array([ms for _, ms in rows])
         units = np.maximum(counted.max(axis=0), 1.0)  # so that no column is 1e7 times another
         self._prices = nnls(counted / units / times[:, None], np.ones(len(times)), maxiter=100 * counted.shape[1])[0] / units
@@ -178,6 +179,8 @@ class Fitted:
 
 def _maximize(objective: Any, start: np.ndarray, bounds: np.ndarray) -> tuple[np.ndarray, float]:
     """L-BFGS with few steps: after these the likelihood hardly grows, and predictions do not get better."""
+    from scipy.optimize import minimize
+
     found = minimize(objective, start, method="L-BFGS-B", jac=True, bounds=bounds, options={"maxiter": MOST_STEPS})
     return found.x, float(found.fun)
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
 from edgecompress.benchmarking import TIMEOUT_S
 from edgecompress.destination import LOCAL
-from edgecompress.errors import EdgeCompressError
+from edgecompress.errors import DeviceError, EdgeCompressError
 from edgecompress.host_benchmark import benchmark_places
 from edgecompress.latency.forecast import Forecast
 from edgecompress.progress import Progress
 from edgecompress.recipe.schema import Recipe
 from edgecompress.search.findings import Findings, Tried
 from edgecompress.search.goals import predicted_goal
-from edgecompress.search.lease import measuring, training
+from edgecompress.search.lease import measuring
 from edgecompress.search.outcome import RUNS, predicted_threads
 
 MOST = 8  # trials
@@ -54,12 +55,12 @@ def _in_order(findings: Findings) -> list[Tried]:
 
 
 def _p50_ms(path: Path, host: str, threads: Sequence[int], progress: Progress) -> dict[str, float]:
-    """Threads -> median time. A host has turns of its own."""
-    with measuring() if host == LOCAL else training():
+    """Threads -> median time. A host that is not this machine has turns of its own."""
+    with measuring() if host == LOCAL else nullcontext():
         entries = benchmark_places(path, [host], threads=threads, runs=RUNS, timeout_s=TIMEOUT_S, ssh_config=None, progress=progress)
     for entry in entries:
         if entry.p50_ms is None:
-            raise EdgeCompressError(entry.error or "no time came back")
+            raise DeviceError(entry.error or "no time came back")
     return {str(entry.threads): entry.p50_ms for entry in entries if entry.p50_ms is not None}
 
 

@@ -26,7 +26,8 @@ from rich.console import Console
 from rich.table import Table
 
 from edgecompress.device.rounds import measure_rounds
-from edgecompress.latency import learn_latency, load_table, predict
+from edgecompress.latency import load_table, predict
+from edgecompress.latency.learn import learn_latency
 
 MOST_ERROR = 0.15
 # Builder, width, input shape, outputs.

@@ -9,12 +9,10 @@ from edgecompress.data import load_data
 from edgecompress.errors import EdgeCompressError, RecipeError
 from edgecompress.recipe.schema import Recipe
 from edgecompress.recipe.space import ORDER, USE, Point, Space, label, make_space
-from edgecompress.search.prediction import Prediction, predict
+from edgecompress.search.prediction import CERTAIN, Prediction, predict
 from edgecompress.search.trial import trial_recipe
 from edgecompress.techniques.baseline import make_model
 
-# How much of the network these leave does not depend on the values of its weights, so that an untrained one shows it.
-CERTAIN = ("train", "prune_channels", "prune_neurons", "prune_weights", "cluster_weights", "equalize", "correct_bias", "quantize_aware")
 NEUTRAL = (  # fields that change no shape
     "epochs",
     "learning_rate",

@@ -10,6 +10,9 @@ from edgecompress.latency.forecast import Forecast
 from edgecompress.plan import plan_stages
 from edgecompress.recipe.schema import Goal, Recipe
 
+# How much of the network these leave does not depend on the values of its weights, so that an untrained one shows it.
+CERTAIN = ("train", "prune_channels", "prune_neurons", "prune_weights", "cluster_weights", "equalize", "correct_bias", "quantize_aware")
+MEASURED = ("size_kb", "latency_ms")  # budgets of which a plan knows nothing yet
 MARGIN = 0.1  # a prediction must miss a limit by more: stages may yet remove what a plan cannot see
 
 
@@ -39,6 +42,11 @@ def predict(recipe: Recipe, baseline: keras.Model, data: Data, *, allow_code: bo
     return Prediction(
         planned.final_weight_bytes, totals.macs if totals.macs_known else None, None if latency is None else latency.final.low_ms
     )  # fmt: skip
+
+
+def is_foreseen(recipe: Recipe) -> bool:
+    """Whether a plan shows the network that a run will leave, so that its time is known before."""
+    return all(stage.technique in CERTAIN and getattr(stage, "kind", None) not in MEASURED for stage in recipe.stages)
 
 
 def predicted_violations(goal: Goal, prediction: Prediction, p50_ms: float | None = None) -> dict[str, float]:

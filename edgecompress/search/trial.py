@@ -19,7 +19,7 @@ from edgecompress.report.schema import StageReport
 from edgecompress.search.goals import predicted_goal, violations
 from edgecompress.search.halving import shortened
 from edgecompress.search.outcome import Outcome, latency_threads, measure_outcome
-from edgecompress.search.prediction import predict, predicted_violations
+from edgecompress.search.prediction import is_foreseen, predict, predicted_violations
 from edgecompress.search.stage_cache import StageCache
 from edgecompress.stage import State
 from edgecompress.store import content_key
@@ -127,7 +127,7 @@ class Laboratory:
     def _missed_for_certain(self, recipe: Recipe, baseline: State, data: Data) -> dict[str, float]:
         """Limits that the prediction misses; a plan costs seconds, so there is one only where a limit asks for it."""
         goal, forecast = self.space.recipe.goal, self._forecast
-        limit = None if forecast is None else predicted_goal(goal, forecast.table.host)
+        limit = predicted_goal(goal, forecast.table.host) if forecast is not None and is_foreseen(recipe) else None
         if goal.size_kb is None and goal.macs is None and limit is None:
             return {}
         asked = None if forecast is None or limit is None else replace(forecast, threads=limit.threads)

@@ -19,6 +19,7 @@ from edgecompress.recipe import make_recipe
 from edgecompress.recipe.schema import Export, Target
 from edgecompress.recipe.stages import Factorize, PruneChannels
 from edgecompress.rehearsal import Rehearsal
+from edgecompress.search.prediction import is_foreseen
 from edgecompress.techniques import prune_channels
 
 L = keras.layers
@@ -223,3 +224,16 @@ def test_goal_with_threads_that_the_table_lacks_is_refused(tmp_path, law_table, 
     path.write_text(SEARCH.format(table=law_table, limit="{limit: 1, threads: 2}").replace("runs: 50", "runs: 50, threads: [2]"))
     assert main(["search", str(path), "--out", str(tmp_path / "out"), "--quiet"]) == 2
     assert re.search(r"goal\.p50_ms\.threads must be one of the latency table's, \[1\]\. Received: 2\.", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    ("stage", "foreseen"),
+    [
+        (PruneChannels(macs=0.5), True),
+        (PruneChannels(latency_ms=1.0), False),  # a plan leaves the model as it is
+        (Factorize(energy=0.9), False),  # layers that would not be faster stay
+    ],
+)
+def test_only_what_a_plan_shows_in_full_is_rejected_by_its_time(stage, foreseen):
+    values = {"name": "r", "data": {"source": "digits"}, "model": {"source": "builder", "name": "mlp"}, "stages": [stage]}
+    assert is_foreseen(make_recipe(values)) is foreseen

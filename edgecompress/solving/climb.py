@@ -1,0 +1,241 @@
+"""The climb from cheap to costly: which step comes next, given what those before it reached.
+
+First the ways that keep the limits on the file are found by probes, which train nothing; then trainings are spent on them, longer and
+longer, on fewer and fewer. It only decides: whoever drives it runs the steps, and ends it when all limits are kept or the budget is spent.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from edgecompress.solving.design import Design, Finish, Format, Parts, low_bit_patterns
+from edgecompress.solving.steps import Step
+from edgecompress.solving.strength import least_strength
+
+Climb: TypeAlias = Generator[Design, Step, None]
+
+LEAST_LOSS, MOST_LOSS = 0.002, 0.6  # of the metric, before any training: what low rank may lose at strength 0 and 1
+MENDABLE = 5.0  # times the allowed drop: so much a finish without training may still mend
+SURVIVORS = (3, 2, 1, 1)  # ways that get the first training, the second, ...
+BACK_OFFS = 2  # steps back from a way that keeps the limits on the file towards one that keeps the metric
+NUDGE = 0.04  # of the strength, where a training has moved a file over its limit
+SIZE, LOW_RANK = "size_kb", "low rank"
+
+Level: TypeAlias = tuple[int, Finish]  # recovery, finish
+RECOVERED: tuple[Level, ...] = ((1, "none"), (2, "none"), (3, "none"))
+FOUR_BITS: tuple[Level, ...] = ((0, "aware"), (0, "aware_longer"))
+RECOVERED_FOUR_BITS: tuple[Level, ...] = ((1, "aware"), (2, "aware"), (3, "aware"), (3, "aware_longer"))
+
+
+@dataclass(frozen=True)
+class Means:
+    """What the climb knows of the model, and may ask for.
+
+    Attributes:
+        parts: what can be worked on.
+        drop: how much of the metric may be lost, in its own unit.
+        bits: gives layer -> what the metric loses with its weights alone in 4 bits, the least loss per byte first.
+    """
+
+    parts: Parts
+    drop: float
+    bits: Callable[[], Sequence[tuple[str, float]]]
+
+    @property
+    def cheap(self) -> float:
+        """A loss that is small enough to take without a thought."""
+        return max(self.drop, LEAST_LOSS * self.parts.scale)
+
+
+@dataclass(frozen=True)
+class Way:
+    """A mixture with one strength, from 0 (nothing) to 1.
+
+    Attributes:
+        name: in words.
+        design: strength -> the step, without any training.
+        start: guess of the strength from the miss of the plain file, a logarithm of value / limit.
+        levels: its trainings, each costlier than the one before.
+        finish: what may mend it without training.
+    """
+
+    name: str
+    design: Callable[[float], Design]
+    start: Callable[[float], float]
+    levels: tuple[Level, ...]
+    finish: Finish
+
+
+@dataclass
+class Found:
+    """A way at a strength, and the best step that was made of it: one within the limits on the file, if any, that loses least."""
+
+    way: Way
+    strength: float
+    best: Step
+    level: Level = (0, "none")
+
+    def take(self, step: Step) -> None:
+        if step.runs and (step.hard_miss() > 0, step.drop) < (self.best.hard_miss() > 0, self.best.drop):
+            self.best = step
+
+    def design(self) -> Design:
+        """The step at its present level."""
+        recovery, finish = self.level
+        return self.way.design(self.strength).with_(recovery=recovery, finish=finish)
+
+
+def climb(means: Means) -> Climb:
+    """Steps from the model as it is to the costliest; ends where nothing is left to try."""
+    if means.parts.float_io:
+        yield Design("float32")
+    base, plain = Design(), (yield Design())
+    if not plain.runs and means.parts.float_io:
+        base, plain = Design("dynamic"), (yield Design("dynamic"))
+    if not plain.runs:
+        return
+    if plain.hard_miss() <= 0:
+        yield from _mend(means.parts)
+        return
+    found: list[Found] = []
+    closest: Found | None = None
+    for way in ways(means, base, plain):
+        own = yield from _probe(way, plain)
+        if own is not None and own.best.hard_miss() <= 0:
+            found.append(own)
+        elif own is not None and (closest is None or own.best.hard_miss() < closest.best.hard_miss()):
+            closest = own
+    if found:
+        yield from _finish_without_training(found, means)
+        yield from _train(found)
+    elif closest is not None:  # no way keeps the limits on the file; what comes nearest shall at least be as good as it can
+        for level in closest.way.levels[:2]:
+            yield from _recover(closest, level)
+
+
+def ways(means: Means, base: Design, plain: Step) -> list[Way]:
+    """What can be tried for the limits that the plain file misses, cheap ones first."""
+    parts = means.parts
+    cuts = parts.can_cut
+    levels: tuple[Level, ...] = (*RECOVERED, (3, "aware")) if base.format == "int8" else RECOVERED
+    finish: Finish = "equalized" if base.format == "int8" else "none"
+    found = []
+    if cuts:
+        found.append(Way("structured", lambda s: base.with_(cut=s), _of_width, levels, finish))
+    if parts.low_rank:
+        found.append(Way(LOW_RANK, lambda s: base.with_(low_rank=_loss(s, parts)), lambda miss: 0.6, levels, finish))
+    if parts.low_rank and cuts:
+        within = means.cheap
+        found.append(Way(f"structured, {LOW_RANK}", lambda s: base.with_(cut=s, low_rank=within), _of_width, levels, finish))
+    if SIZE not in plain.missed or not parts.low_bits:
+        return found
+    bits = _bit_ways(means, base, cuts=cuts)
+    if set(plain.missed) - {SIZE, "metric_drop"}:  # 4 bits save no time, and cost some on most processors
+        return [*found, *bits[1:]]
+    return [*bits[:1], *found, *bits[1:]]
+
+
+def _of_width(miss: float) -> float:
+    """A width that shrinks by a fraction takes the square of it from weights and MACs."""
+    return 1 - math.exp(-miss / 2)
+
+
+def _bit_ways(means: Means, base: Design, *, cuts: bool) -> list[Way]:
+    """4 bits alone, then with low rank, then with a cut."""
+    layers = means.bits()
+    if not layers:
+        return []
+    names = [name for name, _ in layers]
+    cheap = [name for name, loss in layers if loss <= means.cheap] or names[:1]
+    finish: Finish = "rounded" if base.format == "int8" else "none"
+
+    def some(strength: float) -> Design:
+        return base.with_(four_bits=tuple(names[: math.ceil(strength * len(names))]))
+
+    found = [Way("low bits", some, lambda miss: min(1.0, 2 * (1 - math.exp(-miss))), FOUR_BITS, finish)]
+    if means.parts.low_rank:
+        both = base.with_(four_bits=low_bit_patterns(cheap, factorized=True))
+        found.append(Way(
+            f"{LOW_RANK}, low bits", lambda s: both.with_(low_rank=_loss(s, means.parts)), lambda miss: 0.5, RECOVERED_FOUR_BITS, finish
+        ))  # fmt: skip
+    if cuts:
+        fixed = base.with_(four_bits=tuple(cheap))
+        found.append(Way("structured, low bits", lambda s: fixed.with_(cut=s), _of_width, RECOVERED_FOUR_BITS, finish))
+    return found
+
+
+def _loss(strength: float, parts: Parts) -> float:
+    """What low rank may lose at a strength: evenly on a logarithmic scale."""
+    return parts.scale * LEAST_LOSS * (MOST_LOSS / LEAST_LOSS) ** strength
+
+
+def _probe(way: Way, plain: Step) -> Generator[Design, Step, Found | None]:
+    """The least strength of a way that keeps the limits on the file; else the probe that came nearest; None where none could run."""
+    probes: dict[float, Step] = {}
+    search = least_strength(way.start(plain.hard_miss()), plain.hard_miss())
+    strength = next(search)
+    while True:
+        probes[strength] = yield way.design(strength)
+        try:
+            strength = search.send(probes[strength].hard_miss())
+        except StopIteration as end:
+            found = end.value
+            break
+    steps = {at: step for at, step in probes.items() if step.runs}
+    if found is None and not steps:
+        return None
+    at = min(steps, key=lambda own: steps[own].hard_miss()) if found is None else found
+    return Found(way, at, steps[at])
+
+
+def _mend(parts: Parts) -> Climb:
+    """Only the metric is missed: other ways to few bits without training, then with it."""
+    without_training: tuple[Finish, ...] = ("ranges", "equalized", "rounded")
+    for finish in without_training:
+        yield Design(finish=finish)
+    other: tuple[Format, ...] = ("dynamic", "float16") if parts.float_io else ()
+    for form in other:
+        yield Design(form)
+    trained: tuple[Finish, ...] = ("aware", "aware_longer")
+    for finish in trained:
+        yield Design(finish=finish)
+
+
+def _finish_without_training(found: list[Found], means: Means) -> Climb:
+    """What lost little may need no training at all."""
+    for own in _best(found, SURVIVORS[0]):
+        if own.way.finish != "none" and own.best.drop <= MENDABLE * means.cheap:
+            own.take((yield own.way.design(own.strength).with_(finish=own.way.finish)))
+
+
+def _train(found: list[Found]) -> Climb:
+    """Trainings on the best ways, longer and longer; then steps back from the best, to show what its strength costs."""
+    for number, survivors in enumerate(SURVIVORS):
+        for own in _best(found, survivors):
+            yield from _recover(own, own.way.levels[min(number, len(own.way.levels) - 1)])
+    (best,) = _best(found, 1)
+    kept, lost = 0.0, best.strength
+    for _ in range(BACK_OFFS):
+        best.strength = (kept + lost) / 2
+        step = yield best.design()
+        kept, lost = (best.strength, lost) if step.misses.get("metric_drop", 1.0) <= 0 else (kept, best.strength)
+
+
+def _recover(own: Found, level: Level) -> Climb:
+    """One more training of a way; a little stronger where it has moved the file over a limit that the probe kept."""
+    if level == own.level:
+        return
+    own.level = level
+    step = yield own.design()
+    if step.runs and step.hard_miss() > 0 >= own.best.hard_miss() and own.strength < 1:
+        own.strength = min(1.0, own.strength + NUDGE)
+        step = yield own.design()
+    own.take(step)
+
+
+def _best(found: Sequence[Found], number: int) -> list[Found]:
+    """The ways that have lost least so far."""
+    return sorted(found, key=lambda own: own.best.drop)[:number]

@@ -1,0 +1,91 @@
+"""How long a step's file takes, wherever a limit speaks of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from edgecompress.benchmarking import TIMEOUT_S, benchmark_files
+from edgecompress.bundle import model_bundle
+from edgecompress.destination import LOCAL
+from edgecompress.errors import DeviceError, ModelError
+from edgecompress.host_benchmark import benchmark_hosts
+from edgecompress.progress import Progress
+from edgecompress.recipe.schema import Recipe
+from edgecompress.report.schema import BenchmarkEntry
+from edgecompress.search.goals import latency_goals
+from edgecompress.search.lease import measuring
+from edgecompress.solving.question import RUNS, hosts_of
+
+
+@dataclass(frozen=True)
+class Times:
+    """Of one file.
+
+    Attributes:
+        p50_ms: on this machine, one thread; None where nothing is timed here.
+        measured: limit on a time or on process memory -> its value.
+    """
+
+    p50_ms: float | None = None
+    measured: dict[str, float | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Measures files.
+
+    Attributes:
+        recipe: says which limits there are, and whether anything is timed.
+        progress: gets bars.
+        ssh_config: handed to `ssh -F`.
+    """
+
+    recipe: Recipe
+    progress: Progress
+    ssh_config: Path | None = None
+
+    def read(self, file: Path) -> Times:
+        """Times a file here, while nothing of a search trains on this machine, then on every other host.
+
+        Raises:
+            ModelError: the file does not run here.
+            DeviceError: another host is away, or does not run it.
+        """
+        if self.recipe.benchmark is None:
+            return Times()
+        limits = latency_goals(self.recipe.goal)
+        with measuring():
+            here = benchmark_files({"final": file}, threads=self._threads(LOCAL), runs=RUNS, progress=self.progress)
+        for entry in here:
+            if entry.error:
+                raise ModelError(f"the file does not run on this machine: {entry.error}")
+        entries = [*here, *self._elsewhere(file)]
+        measured = {name: _value(entries, name, limit.host, limit.threads) for name, limit in limits.items()}
+        if self.recipe.goal.peak_rss_kb is not None:
+            peaks = [entry.peak_rss_kb for entry in here if entry.peak_rss_kb is not None]
+            measured["peak_rss_kb"] = max(peaks, default=None)
+        return Times(_value(here, "p50_ms", LOCAL, self._threads(LOCAL)[0]), measured)
+
+    def _elsewhere(self, file: Path) -> list[BenchmarkEntry]:
+        entries: list[BenchmarkEntry] = []
+        for host in hosts_of(self.recipe):
+            found = benchmark_hosts(
+                model_bundle(file), [host], threads=self._threads(host), runs=RUNS, timeout_s=TIMEOUT_S, ssh_config=self.ssh_config,
+                progress=self.progress,
+            )  # fmt: skip
+            for entry in found:
+                if entry.error:
+                    raise DeviceError(f"{host}: {entry.error}")
+            entries += found
+        return entries
+
+    def _threads(self, host: str) -> Sequence[int]:
+        """Numbers of threads that a host is asked for; here one thread always comes first."""
+        wanted = [limit.threads for limit in latency_goals(self.recipe.goal).values() if limit.host == host]
+        return list(dict.fromkeys([1, *wanted] if host == LOCAL else wanted))
+
+
+def _value(entries: Sequence[BenchmarkEntry], name: str, host: str, threads: int) -> float | None:
+    return next((getattr(entry, name) for entry in entries if (entry.host, entry.threads) == (host, threads)), None)

@@ -32,7 +32,7 @@ def cut_operators(content: bytes) -> dict[int, bytes]:
         ModelError: not a .tflite file, or a damaged one.
     """
     graph = graphs_of(unpack(content))[0]
-    constants = _constant_makers(graph)
+    constants = constant_makers(graph)
     pieces = {}
     for number, operator in enumerate(graph.operators):
         if number not in constants.values() and _stands_alone(graph, operator):
@@ -40,7 +40,7 @@ def cut_operators(content: bytes) -> dict[int, bytes]:
     return pieces
 
 
-def _constant_makers(graph: Graph) -> dict[int, int]:
+def constant_makers(graph: Graph) -> dict[int, int]:
     """Tensor -> number of the operator that computes it from constants alone."""
     makers: dict[int, int] = {}
     for number, operator in enumerate(graph.operators):

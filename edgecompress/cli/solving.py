@@ -39,6 +39,13 @@ def solve(
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Of the first recovery; absent: a quarter of the model's training.", show_default=False)
     ] = None,
+    latency_table: Annotated[
+        Path | None,
+        typer.Option(
+            "--latency-table", metavar="FILE", show_default=False,
+            help="Of the host of a limit: its times are predicted, only what keeps all limits is measured there.",
+        ),
+    ] = None,
     no_run: Annotated[bool, typer.Option("--no-run", help="Do not run the chosen recipe in the end.")] = False,
     ssh_config: SshConfig = None,
     allow_code: AllowCode = False,
@@ -58,17 +65,26 @@ def solve(
     from edgecompress.solving.run import SolveOptions, solve_question
 
     question = ask(
-        source, parse_goals(goal or []), data=data, overrides=parse_overrides(settings or []), epochs=epochs, allow_env=allow_env or ()
+        source,
+        parse_goals(goal or []),
+        data=data,
+        overrides=parse_overrides(settings or []),
+        epochs=epochs,
+        latency_table=latency_table,
+        allow_env=allow_env or (),
     )
     options = SolveOptions(out, minutes, trials, not no_run, allow_code, ssh_config)
     solved = solve_question(question, options, Progress() if quiet else visible_progress())
     from edgecompress.report.solve_page import findings
+    from edgecompress.report.words import verdict_sentence
 
     values = solved.solution.to_dict()
     if as_json:
         show_json(values)
     else:
         lines = [] if solved.solution.binding else findings(values)
+        if solved.run is not None and solved.run.report.verdict is not None:
+            lines.append(verdict_sentence(solved.run.report.verdict))
         pages = (f"Recipe: {solved.folder / 'chosen.yaml'}", f"Page: {solved.folder / 'solve.html'}")
         show(solve_table(solved.solution), *lines, *pages)
     if solved.solution.binding:

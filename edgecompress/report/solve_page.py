@@ -123,7 +123,8 @@ def _row(step: Mapping[str, Any], values: Mapping[str, Any], others: Sequence[st
 
 def _measured(step: Mapping[str, Any], name: str) -> str:
     value = step["measured"].get(name)
-    return "" if value is None else ms_text(value) if name.endswith("_ms") else count_text(round(value))
+    text = "" if value is None else ms_text(value) if name.endswith("_ms") else count_text(round(value))
+    return f"{text} (predicted)" if name in step["predicted"] else text
 
 
 def _chosen(values: Mapping[str, Any]) -> Mapping[str, Any] | None:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 def solve(
     source: str | Path, goals: Mapping[str, Any] | None = None, *, data: str | Path | None = None,
     overrides: Mapping[str, Any] | None = None, out: str | Path | None = None, minutes: float | None = None, trials: int | None = None,
-    epochs: int | None = None, run_chosen: bool = True, ssh_config: str | Path | None = None, allow_code: bool = False, quiet: bool = False,
+    epochs: int | None = None, latency_table: str | Path | None = None, run_chosen: bool = True,
+    ssh_config: str | Path | None = None, allow_code: bool = False, quiet: bool = False,
 ) -> Solved:  # fmt: skip
     """Looks for the cheapest recipe that keeps all limits; in a notebook the result shows its steps.
 
@@ -29,6 +30,7 @@ def solve(
         minutes: that the steps may take together; the one under way is finished.
         trials: steps that train.
         epochs: of the first recovery training; absent: a quarter of the model's own, 3 for a model file.
+        latency_table: of a host that a limit names: its times are predicted, only what keeps all limits is measured there.
         run_chosen: run the chosen recipe in the end.
         ssh_config: how to reach the hosts of the limits, handed to `ssh -F`.
         allow_code: as for `run`.
@@ -43,8 +45,9 @@ def solve(
     from edgecompress.solving.question import ask
     from edgecompress.solving.run import SolveOptions, solve_question
 
-    question = ask(str(source), goals or {}, data=None if data is None else Path(data), overrides=overrides, epochs=epochs)
-    options = SolveOptions(
-        None if out is None else Path(out), minutes, trials, run_chosen, allow_code, None if ssh_config is None else Path(ssh_config)
-    )
+    def path(given: str | Path | None) -> Path | None:
+        return None if given is None else Path(given)
+
+    question = ask(str(source), goals or {}, data=path(data), overrides=overrides, epochs=epochs, latency_table=path(latency_table))
+    options = SolveOptions(path(out), minutes, trials, run_chosen, allow_code, path(ssh_config))
     return solve_question(question, options, Progress() if quiet else visible_progress())

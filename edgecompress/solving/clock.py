@@ -11,6 +11,7 @@ from edgecompress.bundle import model_bundle
 from edgecompress.destination import LOCAL
 from edgecompress.errors import DeviceError, ModelError
 from edgecompress.host_benchmark import benchmark_hosts
+from edgecompress.latency import LatencyTable, predict
 from edgecompress.progress import Progress
 from edgecompress.recipe.schema import Recipe
 from edgecompress.report.schema import BenchmarkEntry
@@ -26,28 +27,36 @@ class Times:
     Attributes:
         p50_ms: on this machine, one thread; None where nothing is timed here.
         measured: limit on a time or on process memory -> its value.
+        predicted: those of them that come from a table.
     """
 
     p50_ms: float | None = None
     measured: dict[str, float | None] = field(default_factory=dict)
+    predicted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Clock:
-    """Measures files.
+    """Measures files, or predicts their times where there is a table of the host.
 
     Attributes:
         recipe: says which limits there are, and whether anything is timed.
         progress: gets bars.
         ssh_config: handed to `ssh -F`.
+        table: of one host; its times are predicted until a file is to be measured for real.
     """
 
     recipe: Recipe
     progress: Progress
     ssh_config: Path | None = None
+    table: LatencyTable | None = None
 
-    def read(self, file: Path) -> Times:
+    def read(self, file: Path, *, for_real: bool = False) -> Times:
         """Times a file here, while nothing of a search trains on this machine, then on every other host.
+
+        Args:
+            file: a .tflite.
+            for_real: predict nothing.
 
         Raises:
             ModelError: the file does not run here.
@@ -56,21 +65,38 @@ class Clock:
         if self.recipe.benchmark is None:
             return Times()
         limits = latency_goals(self.recipe.goal)
-        with measuring():
-            here = benchmark_files({"final": file}, threads=self._threads(LOCAL), runs=RUNS, progress=self.progress)
-        for entry in here:
-            if entry.error:
-                raise ModelError(f"the file does not run on this machine: {entry.error}")
-        entries = [*here, *self._elsewhere(file)]
-        measured = {name: _value(entries, name, limit.host, limit.threads) for name, limit in limits.items()}
+        known = {} if for_real or self.table is None else self._predicted(file, self.table)
+        here = [] if LOCAL in known and self.recipe.goal.peak_rss_kb is None else self._here(file)
+        entries = [*here, *self._elsewhere(file, [host for host in hosts_of(self.recipe) if host not in known])]
+        measured = {
+            name: known[limit.host][name] if limit.host in known else _value(entries, name, limit.host, limit.threads)
+            for name, limit in limits.items()
+        }
         if self.recipe.goal.peak_rss_kb is not None:
             peaks = [entry.peak_rss_kb for entry in here if entry.peak_rss_kb is not None]
             measured["peak_rss_kb"] = max(peaks, default=None)
-        return Times(_value(here, "p50_ms", LOCAL, self._threads(LOCAL)[0]), measured)
+        return Times(_value(here, "p50_ms", LOCAL, 1), measured, tuple(name for times in known.values() for name in times))
 
-    def _elsewhere(self, file: Path) -> list[BenchmarkEntry]:
+    def _predicted(self, file: Path, table: LatencyTable) -> dict[str, dict[str, float | None]]:
+        """Host of the table -> its limits with their values. For p95, of which a table knows nothing, the upper end of the prediction."""
+        times: dict[str, float | None] = {}
+        for name, limit in latency_goals(self.recipe.goal).items():
+            if limit.host == table.host:
+                found = predict(file.read_bytes(), table, threads=limit.threads)
+                times[name] = found.p50_ms if name == "p50_ms" else found.high_ms
+        return {table.host: times} if times else {}
+
+    def _here(self, file: Path) -> list[BenchmarkEntry]:
+        with measuring():
+            entries = benchmark_files({"final": file}, threads=self._threads(LOCAL), runs=RUNS, progress=self.progress)
+        for entry in entries:
+            if entry.error:
+                raise ModelError(f"the file does not run on this machine: {entry.error}")
+        return entries
+
+    def _elsewhere(self, file: Path, hosts: Sequence[str]) -> list[BenchmarkEntry]:
         entries: list[BenchmarkEntry] = []
-        for host in hosts_of(self.recipe):
+        for host in hosts:
             found = benchmark_hosts(
                 model_bundle(file), [host], threads=self._threads(host), runs=RUNS, timeout_s=TIMEOUT_S, ssh_config=self.ssh_config,
                 progress=self.progress,

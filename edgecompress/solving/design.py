@@ -125,20 +125,21 @@ def recipe_of(design: Design, question: Question, parts: Parts) -> Recipe:
 def _structure(design: Design, parts: Parts) -> list[StageConfig]:
     """Stages that take something away; none of them trains."""
     stages: list[StageConfig] = []
+    if design.low_rank:  # first: so its curves are those of the baseline, measured once for all steps
+        drop = float(f"{design.low_rank:.{DIGITS}g}")
+        stages.append(Factorize(method="svd", rank="sensitivity", metric_drop=drop, data_aware=True, timed_as=None))
     for config, own in ((PruneChannels, parts.channels), (PruneNeurons, parts.neurons)):
         if design.cut and own.most:
             stages.append(config.model_validate({"fraction": _share(design.cut, own.most), **_how(design, own, parts)}))
-    if design.low_rank:
-        drop = float(f"{design.low_rank:.{DIGITS}g}")
-        stages.append(Factorize(method="svd", rank="sensitivity", metric_drop=drop, data_aware=True, timed_as=None))
     return stages
 
 
 def _how(design: Design, own: Cuttable, parts: Parts) -> dict[str, Any]:
     """Measured ratios where there is anything to choose; the multiple where it is not the default."""
     fields: dict[str, Any] = {"ratios": "sensitivity"} if own.groups > 1 and design.cut < 1 else {}
-    if parts.round_to != PruneChannels.model_fields["round_to"].default:
-        fields["round_to"] = parts.round_to
+    usual = PruneChannels.model_fields["round_to"].default
+    if parts.round_to != usual:  # where it is written, a layer narrower than it, as factors may be, is an error
+        fields["round_to"] = 1 if design.low_rank else parts.round_to
     return fields
 
 

@@ -9,12 +9,14 @@ from typing import Any
 
 from edgecompress.destination import LOCAL
 from edgecompress.errors import RecipeError
+from edgecompress.latency import LatencyTable, load_table
 from edgecompress.recipe import check_recipe, dump_recipe, load_recipe
 from edgecompress.recipe.goal_words import check_goal
 from edgecompress.recipe.schema import Benchmark, Recipe
 from edgecompress.recipe.starter import starter_recipe
 from edgecompress.recipe.suggestions import received
 from edgecompress.search.goals import latency_goals
+from edgecompress.store import content_key
 
 RECIPES = (".yaml", ".yml")
 BUILTIN = "builtin:"
@@ -31,15 +33,18 @@ class Question:
         recipe: data, model, task, target, benchmark and goal; no stages. Its export holds what the file must be apart from its format.
         epochs: of the first recovery training; later ones are as long or twice.
         left_out: what of the user's recipe plays no part, in words; "" for nothing.
+        table: predicts the times of its host.
     """
 
     recipe: Recipe
     epochs: int
     left_out: str = ""
+    table: LatencyTable | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """What decides the answer; another question has another folder."""
-        return {"recipe": self.recipe.model_dump(mode="json"), "epochs": self.epochs}
+        table = None if self.table is None else content_key(self.table.model_dump(mode="json"))
+        return {"recipe": self.recipe.model_dump(mode="json"), "epochs": self.epochs, "latency_table": table}
 
     @property
     def learning_rate(self) -> float:
@@ -50,7 +55,7 @@ class Question:
 
 def ask(
     source: str, goals: Mapping[str, Any], *, data: Path | None = None, overrides: Mapping[str, Any] | None = None,
-    epochs: int | None = None, allow_env: Collection[str] = (),
+    epochs: int | None = None, latency_table: Path | None = None, allow_env: Collection[str] = (),
 ) -> Question:  # fmt: skip
     """The question of a recipe, or of a model file with its data.
 
@@ -60,6 +65,7 @@ def ask(
         data: for a model file: what `edgecompress init` takes.
         overrides: as `--set` takes them.
         epochs: of the first recovery; absent: a quarter of the model's own training.
+        latency_table: of a host that a limit on a time names.
         allow_env: as for `load_recipe`.
 
     Raises:
@@ -76,7 +82,22 @@ def ask(
     recipe = _with_goals(given, goals)
     trained = given.model.train
     usual = FILE_EPOCHS if trained is None else max(2, -(-trained.epochs // 4))
-    return Question(recipe, usual if epochs is None else epochs, _left_out(given))
+    table = None if latency_table is None else _table(latency_table, recipe)
+    return Question(recipe, usual if epochs is None else epochs, _left_out(given), table)
+
+
+def _table(path: Path, recipe: Recipe) -> LatencyTable:
+    """The table, which must know what the limits speak of."""
+    table = load_table(path)
+    limits = [limit for limit in latency_goals(recipe.goal).values() if limit.host == table.host]
+    if not limits:
+        words = f"a limit on a time must name the host of the latency table, such as p50_ms=5@{table.host}"
+        received = ", ".join(limit.host for limit in latency_goals(recipe.goal).values()) or "no limit on a time"
+        raise RecipeError(f"{path}: {words}. Received: {received}.")
+    for limit in limits:
+        if limit.threads not in table.threads:
+            raise RecipeError(f"{path}: threads of a limit must be among those of the table, {table.threads}. Received: {limit.threads}.")
+    return table
 
 
 def _recipe_of_model(model: Path, data: Path | None, overrides: Mapping[str, Any]) -> Recipe:

@@ -110,7 +110,7 @@ def _climb(question: Question, journal: Journal, folder: Path, options: SolveOpt
     with progress.task("loading TensorFlow"):
         from edgecompress.solving.clock import Clock
         from edgecompress.solving.workshop import Workshop
-    clock = Clock(question.recipe, progress, options.ssh_config)
+    clock = Clock(question.recipe, progress, options.ssh_config, question.table)
     workshop = Workshop(question, folder, journal, clock, progress, allow_code=options.allow_code)
     with progress.task("checking the limits"):
         floor = workshop.check_limits()

@@ -27,6 +27,7 @@ class Step:
         bytes, metric, drop, macs, arena_bytes: of its file, on the validation split; `drop` is the metric's loss in its own unit.
         p50_ms: on this machine, one thread; None where nothing is timed.
         measured: limit on a time or on process memory -> its value.
+        predicted: those of them that a latency table gave.
         misses: limit -> by how much it is missed, as a fraction of it; at most 0 where it is kept.
         file: of the .tflite, in the folder of the solve.
         stages: (index, technique, key) of its stages in the cache.
@@ -45,6 +46,7 @@ class Step:
     arena_bytes: int | None = None
     p50_ms: float | None = None
     measured: Mapping[str, float | None] = field(default_factory=dict)
+    predicted: Sequence[str] = ()
     misses: Mapping[str, float] = field(default_factory=dict)
     file: str = ""
     stages: Sequence[tuple[int, str, str]] = ()

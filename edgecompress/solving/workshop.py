@@ -161,11 +161,14 @@ class Workshop:
         check_recipe(recipe)
         outcome, result = self._laboratory.run_line(trial_recipe(recipe), Bars(self._progress))
         times = self._clock.read(Path(result.file))
+        misses = violations(recipe.goal, outcome, times.measured)
+        if times.predicted and not any(miss > 0 for miss in misses.values()):  # what would end the climb must be true
+            times = self._clock.read(Path(result.file), for_real=True)
+            misses = violations(recipe.goal, outcome, times.measured)
         return {
             "bytes": outcome.bytes, "metric": outcome.metrics[recipe.task.metrics[0]], "drop": outcome.drop, "macs": outcome.macs,
-            "arena_bytes": outcome.arena_bytes, "p50_ms": times.p50_ms, "measured": times.measured,
-            "misses": violations(recipe.goal, outcome, times.measured), "stages": tuple(result.stages),
-            "file": Path(result.file).relative_to(self._folder).as_posix(),
+            "arena_bytes": outcome.arena_bytes, "p50_ms": times.p50_ms, "measured": times.measured, "predicted": list(times.predicted),
+            "misses": misses, "stages": tuple(result.stages), "file": Path(result.file).relative_to(self._folder).as_posix(),
         }  # fmt: skip
 
 

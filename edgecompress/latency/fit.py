@@ -19,7 +19,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from scipy.optimize import nnls
+from scipy.optimize import minimize, nnls
 
 from edgecompress.errors import DataError
 from edgecompress.latency.amounts import Family, amounts, family_of, place
@@ -29,6 +29,7 @@ from edgecompress.latency.workload import Workload
 LEAST_MS = 1e-5  # of an operator: some only give their input another name
 LEAST_ROWS = 3  # of a family
 LEAST_CORRECTED = 12  # rows of a family from which corrections can be learned
+MOST_STEPS = 15  # in the search for the length scales of a family
 LEAST_NETWORKS = 5  # that show an error
 OWN_NETWORKS = 10  # from so many networks of one type on, the error is that of the type
 NINE_OF_TEN = (5, 95)  # percentiles
@@ -95,7 +96,7 @@ class Curve:
         width = np.where(width < 1e-6, np.inf, width)  # a coordinate that never differs says nothing
         smooth = Matern(np.full(places.shape[1], 2.0), (0.3, 30.0), nu=1.5)
         kernel = ConstantKernel(0.05, (1e-4, 2.0)) * smooth + WhiteKernel(0.003, (1e-4, 0.1))
-        regression = GaussianProcessRegressor(kernel, random_state=0)
+        regression = GaussianProcessRegressor(kernel, optimizer=_maximize, random_state=0)
         with warnings.catch_warnings(), threadpool_limits(1):  # matrices are small: threads cost more than they bring
             warnings.simplefilter("ignore")  # a length scale at its limit is as good as any
             regression.fit((places - center) / width, self._off)
@@ -175,6 +176,12 @@ class Fitted:
         by_macs = [ms / work.macs for work, ms in known if work.weights and work.macs]
         by_bytes = [ms / (work.read_bytes + work.written_bytes) for work, ms in known if not work.weights]
         return float(np.median(by_macs or [0.0])), float(np.median(by_bytes or [0.0]))
+
+
+def _maximize(objective: Any, start: np.ndarray, bounds: np.ndarray) -> tuple[np.ndarray, float]:
+    """L-BFGS with few steps: after these the likelihood hardly grows, and predictions do not get better."""
+    found = minimize(objective, start, method="L-BFGS-B", jac=True, bounds=bounds, options={"maxiter": MOST_STEPS})
+    return found.x, float(found.fun)
 
 
 def _computes(operators: Sequence[Workload]) -> tuple[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from edgecompress.errors import DataError, ModelError
 from edgecompress.latency.fit import fit
@@ -44,6 +45,12 @@ class Prediction:
     uncovered_operators: tuple[str, ...]
     threads: int
     operators: tuple[OperatorTime, ...] = field(default=(), repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON: the figures, and name and milliseconds of each operator."""
+        values = {name: value for name, value in vars(self).items() if name != "operators"}
+        times = [{"name": one.workload.name, "ms": one.ms, "covered": one.covered} for one in self.operators]
+        return {**values, "uncovered_operators": list(self.uncovered_operators), "operators": times}
 
     def describe(self) -> str:
         """One sentence."""

@@ -19,6 +19,8 @@ _HOMES = {
     "check_calibration": "edgecompress.calibration.study",
     "debug_run": "edgecompress.debugging",
     "benchmark": "edgecompress.benchmarking",
+    "learn_latency": "edgecompress.latency",
+    "predict_latency": "edgecompress.latency",
     "load_recipe": "edgecompress.recipe",
     "Recipe": "edgecompress.recipe.schema",
     "Train": "edgecompress.recipe.stages",

@@ -1,4 +1,4 @@
-"""A layer and what could stand in its place, timed against each other as files of their own on this machine."""
+"""A layer and what could stand in its place as files of their own: timed against each other here, or by a latency table."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from edgecompress.backend import keras
+    from edgecompress.latency.forecast import Forecast
+    from edgecompress.latency.predict import Prediction
     from edgecompress.report.schema import BenchmarkEntry
 
 RUNS = 200
@@ -29,15 +31,26 @@ NOT_TIMED = "it could not be timed: "
 
 @dataclass(frozen=True)
 class LayerLatency:
-    """Median times of one invoke, in ms; `is_faster`: the intervals of both medians do not even touch."""
+    """Median times of one invoke, in ms.
+
+    Attributes:
+        before_ms, after_ms: of the two files.
+        is_faster: measured: the intervals of both medians do not even touch; predicted: by more than the error of the table.
+        predicted: from a table.
+    """
 
     before_ms: float
     after_ms: float
     is_faster: bool
+    predicted: bool = False
+
+    def describe(self) -> str:
+        """In words."""
+        return f"{'predicted ' if self.predicted else ''}p50 {self.before_ms:.4f} -> {self.after_ms:.4f} ms"
 
 
 def time_part(model: keras.Model, name: str, part: Part, format: Literal["float32", "int8"], context: Context) -> LayerLatency | str:
-    """Times a layer as it is against a part that could stand in its place.
+    """Times a layer as it is against a part that could stand in its place; by the table that the recipe's target names, if it does.
 
     Args:
         model: holds the layer, and gives what it is fed with.
@@ -53,19 +66,22 @@ def time_part(model: keras.Model, name: str, part: Part, format: Literal["float3
     samples = next(layer_inputs(model, name, context.data.calibration, NUM_SAMPLES))
     as_it_is = chain((type(layer).from_config(layer.get_config()), layer.get_weights()))
     before, after = alone(as_it_is, samples.shape[1:]), alone(part, samples.shape[1:])
-    return compare_latency(before, after, format, samples, context.progress)
+    forecast = None if context.rehearsal is None else context.rehearsal.forecast
+    return compare_latency(before, after, format, samples, context.progress, forecast)
 
 
 def compare_latency(
-    before: keras.Model, after: keras.Model, format: Literal["float32", "int8"], samples: np.ndarray, progress: Progress
-) -> LayerLatency | str:
-    """Converts two models and times them in turns, on one thread.
+    before: keras.Model, after: keras.Model, format: Literal["float32", "int8"], samples: np.ndarray, progress: Progress,
+    forecast: Forecast | None = None,
+) -> LayerLatency | str:  # fmt: skip
+    """Converts two models and times them in turns, on one thread; or predicts, which always gives the same.
 
     Args:
         before, after: take the same input.
         format: of the files.
         samples: [n, ...] inputs, for the ranges of int8.
         progress: gets a bar.
+        forecast: predicts, where there is one.
 
     Returns:
         The latencies, or why there are none.
@@ -78,10 +94,20 @@ def compare_latency(
                 path.write_bytes(convert(model, export, calibration=samples, progress=Progress()).content)
             except ConversionError as error:
                 return f"{NOT_TIMED}{error}"
+        if forecast is not None:
+            return _predicted(*(forecast.predict(path.read_bytes()) for path in paths.values()))
         entries = benchmark_files(paths, threads=[1], runs=RUNS, progress=progress)
     if failed := [entry.error for entry in entries if entry.error]:
         return f"{NOT_TIMED}{failed[0]}"
     return _compared(*entries)
+
+
+def _predicted(before: Prediction, after: Prediction) -> LayerLatency | str:
+    """Both predictions, if the table has all of their operators."""
+    if missing := [*before.uncovered_operators, *after.uncovered_operators]:
+        return f"{NOT_TIMED}the latency table has no {', '.join(dict.fromkeys(missing))} of these types"
+    is_faster = after.p50_ms * (1 + after.relative_error) < before.p50_ms
+    return LayerLatency(before.p50_ms, after.p50_ms, is_faster, predicted=True)
 
 
 def _compared(before: BenchmarkEntry, after: BenchmarkEntry) -> LayerLatency | str:

@@ -31,6 +31,7 @@ from edgecompress.export.compatibility import CALIBRATED
 from edgecompress.graph.channels import channel_graph
 from edgecompress.keeps import Keep
 from edgecompress.ladder import Climbed, Means, climb
+from edgecompress.latency.forecast import forecast_of
 from edgecompress.models import LoadedModel
 from edgecompress.plan import plan_stages
 from edgecompress.progress import Progress
@@ -89,8 +90,9 @@ class Surroundings:
 
     @property
     def rehearsal(self) -> Rehearsal:
-        """Makes the file of any model on the way, and times it where the recipe has a benchmark."""
-        return Rehearsal(self.recipe.export, self.data, self.progress, times=self.recipe.benchmark is not None)
+        """Makes the file of any model on the way; times it where the recipe has a benchmark, predicts where it names a table."""
+        times, forecast = self.recipe.benchmark is not None, forecast_of(self.recipe.target)
+        return Rehearsal(self.recipe.export, self.data, self.progress, times, forecast)
 
 
 def run_line(recipe: Recipe, store: RunFolder, progress: Progress, *, allow_code: bool) -> Report:
@@ -177,6 +179,7 @@ def measure_sensitivity(
 def prepare(recipe: Recipe, store: RunFolder, progress: Progress, *, allow_code: bool) -> Surroundings:
     """Loads the data, and refuses at once what a later stage would refuse."""
     given, recipe = recipe, recipe.model_copy(update={"export": recipe.export.start})
+    forecast_of(recipe.target)  # a bad table shows before any training
     threads = set_threads(recipe.threads)
     with progress.task("loading data and model"):
         data = load_data(recipe.data, recipe.task, seed=recipe.seed, allow_code=allow_code)
@@ -218,9 +221,11 @@ def run_technique(
 
 
 def _of_file(config: StageConfig, recipe: Recipe) -> list[Any]:
-    """What a stage that fills a budget of bytes or time depends on besides: the form of the file."""
+    """What a stage that asks for bytes or times depends on besides: the form of the file, and the table of times."""
     rehearses = isinstance(config, Removal) and config.kind in ("size_kb", "latency_ms")
-    return [recipe.export.model_dump(mode="json")] if rehearses else []
+    forecast = forecast_of(recipe.target) if isinstance(config, Removal) or getattr(config, "timed_as", None) is not None else None
+    found: list[Any] = [recipe.export.model_dump(mode="json")] if rehearses else []
+    return found if forecast is None else [*found, forecast.digest, forecast.threads]
 
 
 def _file_hashes(config: Any) -> list[str | None]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib import import_module
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,8 @@ from edgecompress.export.weight_types import is_mixed, wanted_types
 from edgecompress.graph.channels import channel_graph
 from edgecompress.graph.layers import ModelTotals, describe_layers, layer_variables, total
 from edgecompress.graph.selection import select_layers
+from edgecompress.latency.forecast import Forecast, forecast_of
+from edgecompress.latency.predict import Prediction
 from edgecompress.progress import Progress
 from edgecompress.recipe.schema import Export, Recipe
 from edgecompress.recipe.stages import TECHNIQUES, QuantizeAware
@@ -55,18 +57,43 @@ class StagePlan:
 
 
 @dataclass(frozen=True)
+class PlannedLatency:
+    """Times that a latency table predicts: of the baseline as float32, and of the final file in the export format."""
+
+    host: str
+    baseline: Prediction
+    final: Prediction
+
+    def describe(self) -> str:
+        """One sentence."""
+        return (
+            f"Predicted for {self.host}: the baseline p50 {self.baseline.p50_ms:.4f} ms in float32; the final file {self.final.describe()}."
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """For `--json`."""
+        return {"host": self.host, "baseline": self.baseline.to_dict(), "final": self.final.to_dict()}
+
+
+@dataclass(frozen=True)
 class Plan:
-    """A recipe as it would run. `weight_bytes`: predicted bytes of weights in baseline and final file; a file adds a few kB."""
+    """A recipe as it would run.
+
+    Attributes:
+        baseline_weight_bytes, final_weight_bytes: predicted bytes of weights in baseline and final file; a file adds a few kB.
+        latency: where the recipe's target names a table.
+    """
 
     name: str
     stages: list[StagePlan]
     baseline_weight_bytes: int
     final_weight_bytes: int
     export_format: str
+    latency: PlannedLatency | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """For `--json`. `macs` is None where a layer has no formula."""
-        values = asdict(self)
+        values = {**asdict(replace(self, latency=None)), "latency": None if self.latency is None else self.latency.to_dict()}
         for stage in values["stages"]:
             if not stage["totals"].pop("macs_known"):
                 stage["totals"]["macs"] = None
@@ -83,11 +110,20 @@ def plan(recipe: Recipe, *, allow_code: bool = False) -> Plan:
     """
     data = load_data(recipe.data, recipe.task, seed=recipe.seed, allow_code=allow_code)
     model = make_model(recipe.model, recipe.task, data, seed=recipe.seed, allow_code=allow_code)
-    return plan_stages(recipe, model, data, allow_code=allow_code)
+    return plan_stages(recipe, model, data, allow_code=allow_code, forecast=forecast_of(recipe.target))
 
 
-def plan_stages(recipe: Recipe, model: keras.Model, data: Data, *, allow_code: bool = False) -> Plan:
+def plan_stages(
+    recipe: Recipe, model: keras.Model, data: Data, *, allow_code: bool = False, forecast: Forecast | None = None
+) -> Plan:  # fmt: skip
     """What each stage would do to `model`, which is not changed. A run calls it before it trains anything.
+
+    Args:
+        recipe: the stages.
+        model: the baseline.
+        data: of the recipe.
+        allow_code: as for a run.
+        forecast: predicts times, for which two files are made.
 
     Raises:
         EdgeCompressError: a pattern of `layers`, `skip`, `freeze`, `export.only` or `export.layers` that matches nothing, a class to
@@ -96,7 +132,7 @@ def plan_stages(recipe: Recipe, model: keras.Model, data: Data, *, allow_code: b
     """
     check_class_weights(recipe, data)
     check_model(model, Export(format="float32"))  # the baseline's own file
-    baseline_bytes = _weight_bytes(model, "float32")
+    baseline, baseline_bytes = model, _weight_bytes(model, "float32")
     outlook = Outlook(data, recipe.task, model, allow_code)
     stages = [StagePlan(0, "baseline", total(describe_layers(model)), [])]
     with _named_errors("model.train"):
@@ -116,7 +152,11 @@ def plan_stages(recipe: Recipe, model: keras.Model, data: Data, *, allow_code: b
     if recipe.target.runtime is not None:
         _check_target(recipe, model, data)
     final_bytes = _weight_bytes(model, export.format) + _exceptions_bytes(model, export)
-    return Plan(recipe.name, stages, baseline_bytes, final_bytes, export.format)
+    latency = None
+    if forecast is not None:
+        files = (_file(baseline, Export(format="float32"), data), _file(model, export, data))
+        latency = PlannedLatency(forecast.table.host, *map(forecast.predict, files))
+    return Plan(recipe.name, stages, baseline_bytes, final_bytes, export.format, latency)
 
 
 @contextmanager
@@ -136,8 +176,13 @@ def _check_target(recipe: Recipe, model: keras.Model, data: Data) -> None:
     """
     quantize_aware = any(isinstance(stage, QuantizeAware) and stage.bits == 8 for stage in recipe.stages)
     export = Export(format="float32") if quantize_aware else recipe.export.start
+    _file(model, export, data, recipe.target.runtime)
+
+
+def _file(model: keras.Model, export: Export, data: Data, runtime: str | None = None) -> bytes:
+    """The file of a model, with the right operators; its ranges come from few samples."""
     samples = each(lambda values: values[:NUM_SAMPLES], data.calibration.arrays()[0])
-    convert(model, export, calibration=samples, progress=Progress(), runtime=recipe.target.runtime)
+    return convert(model, export, calibration=samples, progress=Progress(), runtime=runtime).content
 
 
 def _check_frozen(model: keras.Model, train: Training | None) -> None:
@@ -206,4 +251,5 @@ def plan_table(planned: Plan) -> "RenderableType":
         for heading in [f"Channels that stage {stage.index:02d} {stage.technique} can only cut together:"]
         for line in (heading, *stage.groups)
     ]
-    return Group(Text(title, style="bold"), table, *groups)
+    latency = [] if planned.latency is None else [Text(planned.latency.describe())]
+    return Group(Text(title, style="bold"), *latency, table, *groups)

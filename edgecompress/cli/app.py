@@ -44,6 +44,7 @@ COMMANDS: dict[str, tuple[Callable[..., Any], str]] = {
     "report": (runs.report, "edgecompress report runs/quickstart --device device.json"),
     "bundle": (runs.bundle, "edgecompress bundle runs/quickstart -o quickstart.zip"),
     "doctor": (hosts.doctor, "edgecompress doctor --host pi@raspberrypi.local"),
+    "learn-latency": (hosts.learn_latency, "edgecompress learn-latency --host pi4 -o latency-pi4.json"),
     "techniques": (recipes.techniques, "edgecompress techniques prune_weights"),
     "schema": (recipes.schema, "edgecompress schema > recipe.schema.json"),
     "init": (recipes.init, "edgecompress init model.keras --data photos/ -o recipe.yaml"),

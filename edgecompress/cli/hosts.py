@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal
 
 import typer
 
 from edgecompress.cli.options import AsJson, SshConfig
-from edgecompress.cli.output import say, show, show_json
+from edgecompress.cli.output import check_place, say, show, show_json
+from edgecompress.cli.threads import thread_counts
+from edgecompress.destination import LOCAL
 from edgecompress.errors import DeviceError
 
 
@@ -48,3 +51,44 @@ def doctor(
     failures += [f"{entry['host']}: no runtime" for entry in found if entry["error"] is None and not entry["machine"]["runtime"]]
     if failures:
         raise DeviceError(f"A device failed: {'; '.join(dict.fromkeys(failure.rstrip('.') for failure in failures))}.")
+
+
+def learn_latency(
+    host: Annotated[str, typer.Option("--host", metavar="DEST", help="A machine that ssh reaches; absent: this one.")] = LOCAL,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="FILE", help="The table; goes on with one that is there. Absent: latency-HOST.json."),
+    ] = None,
+    threads: Annotated[str, typer.Option(metavar="1,2", help="Numbers of threads, each measured.")] = "1",
+    formats: Annotated[str, typer.Option(metavar="float32,int8", help="Types of numbers: float32, int8, dynamic.")] = "float32,int8",
+    minutes: Annotated[
+        float | None, typer.Option(metavar="M", min=0.01, help="End after so long; the next call goes on. Absent: until all is measured.")
+    ] = None,
+    ssh_config: SshConfig = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Learns what operators cost on a machine, from small files, and writes a table that latencies are predicted from.
+
+    Name it in a recipe: target: {latency_table: FILE}. A killed call goes on; a call on a complete table measures what was disturbed again.
+    """
+    path = out or Path(f"latency-{''.join(letter if letter.isalnum() else '-' for letter in host)}.json")
+    counts, names = thread_counts(threads), _formats(formats)
+    check_place(path)
+    from edgecompress.latency import learn_latency as learn
+    from edgecompress.latency.summary import summarize, summary_table
+
+    found = learn(path, host=host, threads=counts, formats=names, minutes=minutes, ssh_config=ssh_config, quiet=quiet)
+    summary = summarize(found)
+    if as_json:
+        show_json({"path": str(path), **summary})
+    else:
+        show(summary_table(summary), f"Table: {path}")
+
+
+def _formats(text: str) -> list[Literal["float32", "int8", "dynamic"]]:
+    """Types of numbers by name."""
+    names = list(dict.fromkeys(part.strip() for part in text.split(",")))
+    if not set(names) <= {"float32", "int8", "dynamic"}:
+        raise typer.BadParameter(f"formats must be of float32, int8, dynamic, with commas between. Received: {text!r}.")
+    return names  # type: ignore[return-value]  # it was compared above

@@ -10,6 +10,7 @@ import typer
 from edgecompress.cli.options import AllowCode, AllowEnv, AsJson, ModelFile, RecipeFile, Settings, SshConfig, checked_recipe
 from edgecompress.cli.outcome import raise_for_devices
 from edgecompress.cli.output import STANDARD_OUTPUT, check_place, say, show, show_json
+from edgecompress.cli.threads import thread_counts
 from edgecompress.progress import visible_progress
 from edgecompress.quiet import without_noise
 
@@ -152,16 +153,6 @@ def evaluate(
     show_json(found) if as_json else show(evaluation_table(found))
 
 
-def _thread_counts(text: str) -> list[int] | Literal["all"]:
-    """`1,2,4` as numbers."""
-    if text == "all":
-        return "all"
-    parts = text.split(",")
-    if not all(part.strip().isdecimal() and 0 < int(part) <= 1024 for part in parts):
-        raise typer.BadParameter(f"threads must be whole numbers with commas between, such as 1,2, or all. Received: {text!r}.")
-    return [int(part) for part in parts]
-
-
 def _families(text: str) -> list[Literal["xnnpack", "builtin"]]:
     """Kernel families by name."""
     names = list(dict.fromkeys(text.split(",")))
@@ -199,7 +190,8 @@ def benchmark(
 
     Exit code 4: a model or a host failed; the others are measured all the same.
     """
-    counts, families = _thread_counts(threads), _families(kernels)
+    counts: list[int] | Literal["all"] = "all" if threads == "all" else thread_counts(threads)
+    families = _families(kernels)
     if json_file is not None and json_file != STANDARD_OUTPUT:
         check_place(json_file)
     from edgecompress.benchmarking import benchmark_table

@@ -59,6 +59,10 @@ def check(
     for path in recipes:
         try:
             checked = checked_recipe(path, settings, allow_env)
+            if checked.target.latency_table is not None:
+                from edgecompress.latency.forecast import forecast_of
+
+                forecast_of(checked.target)
         except EdgeCompressError as error:
             codes.append(report_failure(error, debug=False))
             found.append({"path": path, "error": str(error)})

@@ -6,6 +6,7 @@
     {"job": "compare", "model": path, "other": path, "least": n, "most": n} runs two files on the same inputs, see `compare`
     {"job": "benchmark", "model": path}                                     is told step by step what to time
     {"job": "each", "models": [path, ...], "runs": n}                       times them one after the other
+    {"job": "rounds", "models": [path, ...], "rounds": n}                   times them in turns, see `rounds`
     {"job": "accuracy", "model": path, "samples": npz}                      counts right answers
 
 Every job takes "threads" (1) and "memory_bytes" (no limit), what the process may address. All but "golden" take "kernels" ("xnnpack"),
@@ -27,6 +28,7 @@ from .golden import describe_agreement, find_mismatch, model_inputs, read_arrays
 from .inputs import zero_inputs
 from .line import Line, end_with_parent
 from .measure import measure, measure_each
+from .rounds import time_rounds
 from .runtime import Kernels, TfliteModel
 
 if TYPE_CHECKING:
@@ -128,5 +130,6 @@ _JOBS: dict[str, Callable[[dict[str, Any], Line], dict[str, Any]]] = {
     "compare": compare,
     "benchmark": measure,
     "each": measure_each,
+    "rounds": time_rounds,
     "accuracy": count_right,
 }

@@ -29,13 +29,22 @@ def measure_archive(
         DeviceFault: It is no such archive, or there is no room to unpack it.
     """
     with tempfile.TemporaryDirectory(prefix="edgecompress-") as folder:
-        try:
-            with zipfile.ZipFile(archive) as packed:
-                names = [name for name in packed.namelist() if name.endswith(".tflite") and name[: -len(".tflite")].isdigit()]
-                pieces = {int(name[: -len(".tflite")]): packed.extract(name, folder) for name in names}
-        except (OSError, zipfile.BadZipFile) as error:
-            raise DeviceFault(f"{archive}: the operators cannot be unpacked: {error}") from error
+        pieces = unpack(archive, folder)
         return measure_operators(model, pieces, threads=threads, timeout_s=timeout_s, on_progress=on_progress)
+
+
+def unpack(archive: str, folder: str) -> dict[int, str]:
+    """Unpacks the files NUMBER.tflite of a .zip; number -> path.
+
+    Raises:
+        DeviceFault: It is no such archive, or there is no room to unpack it.
+    """
+    try:
+        with zipfile.ZipFile(archive) as packed:
+            names = [name for name in packed.namelist() if name.endswith(".tflite") and name[: -len(".tflite")].isdigit()]
+            return {int(name[: -len(".tflite")]): packed.extract(name, folder) for name in names}
+    except (OSError, zipfile.BadZipFile) as error:
+        raise DeviceFault(f"{archive}: the operators cannot be unpacked: {error}") from error
 
 
 def measure_operators(

@@ -3,6 +3,7 @@
     {"job": "doctor"}                                              describes the machine
     {"job": "install"}                                             makes a virtual environment with the runtime for this machine
     {"job": "benchmark", "threads": [1, 2], "runs": 200, ...}      measures the bundle in the folder
+    {"job": "rounds", "archive": file, "threads": 1, ...}          times the files of a .zip in turns, see `rounds`
 
 Messages are lines of JSON on standard output, after `arrival.PREFIX`: "alive", "progress", "waiting", then "answer" or "error".
 """
@@ -99,4 +100,14 @@ def _benchmark(folder: str, job: dict[str, Any], line: _Line) -> dict[str, Any]:
         )  # fmt: skip
 
 
-_JOBS = {"doctor": _doctor, "install": _install, "benchmark": _benchmark}
+def _rounds(folder: str, job: dict[str, Any], line: _Line) -> dict[str, Any]:
+    from .operators import unpack
+    from .rounds import measure_rounds
+    from .turn import turn
+
+    pieces = unpack(os.path.join(folder, job["archive"]), folder)
+    with turn(limit_s=job.get("turn_limit_s", _TURN_LIMIT_S), on_wait=lambda: line.send({"waiting": True})):
+        return {"timed": measure_rounds([pieces[number] for number in sorted(pieces)], threads=job["threads"], timeout_s=job["timeout_s"])}
+
+
+_JOBS = {"doctor": _doctor, "install": _install, "benchmark": _benchmark, "rounds": _rounds}

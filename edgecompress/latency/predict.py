@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
-from edgecompress.errors import DataError
+from edgecompress.errors import DataError, ModelError
 from edgecompress.latency.fit import fit
-from edgecompress.latency.table import LatencyTable
+from edgecompress.latency.table import LatencyTable, load_table
 from edgecompress.latency.workload import Workload, workloads
+from edgecompress.recipe.suggestions import near_path
 
 
 @dataclass(frozen=True)
@@ -25,8 +28,9 @@ class Prediction:
 
     Attributes:
         p50_ms: median time.
-        low_ms, high_ms: nine of ten networks that the table has measured, but not learned from, lay between these.
-        relative_error: half of those lay nearer than this to their prediction, as a fraction of what was measured.
+        low_ms, high_ms: nine of ten networks of the table, which it does not learn from, lay between such limits. What is uncovered
+            may be nothing, or three times as much as guessed.
+        relative_error: half of those networks were predicted nearer than this, as a fraction of what was measured.
         uncovered: share of p50_ms, in [0, 1], of operators that the table has no rows of: a guess from the bytes that they move.
         uncovered_operators: their names.
         threads: of the runtime.
@@ -41,6 +45,12 @@ class Prediction:
     uncovered_operators: tuple[str, ...]
     threads: int
     operators: tuple[OperatorTime, ...] = field(default=(), repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON: the figures, and name and milliseconds of each operator."""
+        values = {name: value for name, value in vars(self).items() if name != "operators"}
+        times = [{"name": one.workload.name, "ms": one.ms, "covered": one.covered} for one in self.operators]
+        return {**values, "uncovered_operators": list(self.uncovered_operators), "operators": times}
 
     def describe(self) -> str:
         """One sentence."""
@@ -67,18 +77,33 @@ def predict(content: bytes, table: LatencyTable, *, threads: int = 1) -> Predict
     """
     if threads not in table.threads:
         raise DataError(f"threads must be one of those of the latency table of {table.host}, {table.threads}. Received: {threads}.")
-    fitted = fit(table, threads)
-    operators = tuple(OperatorTime(work, *fitted.operator_ms(work)) for work in workloads(content))
-    p50_ms = fitted.network_ms([(one.workload, one.ms) for one in operators])
-    missing = [one for one in operators if not one.covered]
-    whole = sum(one.ms for one in operators)
+    fitted, work_list = fit(table, threads), workloads(content)
+    operators = tuple(OperatorTime(work, *fitted.operator_ms(work)) for work in work_list)
+    p50_ms, error = fitted.network_ms(work_list), fitted.error(work_list)
+    guesses = [one for one in operators if not one.covered]
+    guessed_ms = sum(one.ms for one in guesses)
     return Prediction(
         p50_ms=p50_ms,
-        low_ms=p50_ms * fitted.error.low,
-        high_ms=p50_ms * fitted.error.high,
-        relative_error=fitted.error.median,
-        uncovered=sum(one.ms for one in missing) / whole if whole else 0.0,
-        uncovered_operators=tuple(dict.fromkeys(one.workload.name for one in missing)),
+        low_ms=error.low * (p50_ms - guessed_ms),
+        high_ms=error.high * (p50_ms + 2 * guessed_ms),
+        relative_error=error.median,
+        uncovered=guessed_ms / p50_ms,
+        uncovered_operators=tuple(dict.fromkeys(one.workload.name for one in guesses)),
         threads=threads,
         operators=operators,
     )
+
+
+def predict_latency(model: str | Path, table: str | Path, *, threads: int = 1) -> Prediction:
+    """`predict` from paths: of a .tflite, and of a table.
+
+    Raises:
+        ModelError: `model` is not there, or no .tflite file.
+        DataError: `table` is none, or has no such number of threads.
+    """
+    path = Path(model)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path}: must be a .tflite file. Received: {error.strerror or error}.{near_path(path)}") from error
+    return predict(content, load_table(table), threads=threads)

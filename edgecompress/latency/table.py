@@ -25,14 +25,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
 from edgecompress.errors import DataError
 from edgecompress.latency.workload import Workload
 from edgecompress.recipe.suggestions import near_path
 from edgecompress.store import write_atomic
 
-FORMAT, VERSION = "edgecompress latency table", 1
+FORMAT: Literal["edgecompress latency table"] = "edgecompress latency table"
+VERSION: Literal[1] = 1
 SAME_MACHINE = ("name", "cpu", "architecture", "cores", "runtime", "runtime_version")
 Format = Literal["float32", "int8", "dynamic"]
 
@@ -79,6 +80,17 @@ class LatencyTable(BaseModel):
     formats: list[Format]
     updated_at: str
     rows: list[Row] = []
+    _fits: dict[int, Any] = PrivateAttr(default_factory=dict)
+
+    @property
+    def fits(self) -> dict[int, Any]:
+        """Number of threads -> what `fit` has learned from the rows."""
+        return self._fits
+
+    def add(self, row: Row) -> None:
+        """One more row; what was learned from the others is out of date."""
+        self.rows.append(row)
+        self._fits.clear()
 
     @model_validator(mode="after")
     def _rows_differ(self) -> LatencyTable:

@@ -179,10 +179,10 @@ def _distillations(stage: Any) -> Iterator[tuple[KeyPath, Distillation]]:
 
 
 def _latency_budgets(recipe: Recipe) -> Iterator[Problem]:
-    """A budget of time needs a recipe that measures it."""
+    """A budget of time needs a recipe that measures or predicts it."""
     for index, stage in enumerate(recipe.stages):
-        if isinstance(stage, Budget) and stage.latency_ms is not None and recipe.benchmark is None:
-            words = "latency_ms must be measured by a benchmark. Received: benchmark null."
+        if isinstance(stage, Budget) and stage.latency_ms is not None and recipe.benchmark is None and not recipe.target.latency_table:
+            words = "latency_ms must be measured by a benchmark, or predicted from target.latency_table. Received: benchmark null."
             yield Problem(("stages", index, "latency_ms"), words)
 
 

@@ -126,6 +126,13 @@ class Target(Section):
         json_schema_extra={"$comment": "ai-edge-litert, tflite-runtime or tensorflow, then == and a version"},
         description="the file is refused when this runtime is too old for one of its operators",
     )
+    threads: Threads = Field(default=1, description="with which the file will run there: what latencies are predicted for")
+    latency_table: str | None = Field(
+        default=None,
+        min_length=1,
+        examples=["latency-pi4.json"],
+        description="file of edgecompress learn-latency: plans, budgets, judgements of layers and searches go by times predicted from it",
+    )
 
 
 Host = Annotated[

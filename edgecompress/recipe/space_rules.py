@@ -70,9 +70,12 @@ def _objectives(recipe: Recipe) -> Iterator[Problem]:
         path = ("search", "objectives", index)
         if name not in known:
             yield Problem(path, f"objective must be one that is measured ({', '.join(known)}).{received(name)}{did_you_mean(name, known)}")
-        elif name == "latency" and (recipe.benchmark is None or LOCAL not in recipe.benchmark.hosts):
+        elif (
+            name == "latency" and recipe.target.latency_table is None and (recipe.benchmark is None or LOCAL not in recipe.benchmark.hosts)
+        ):
             measured = None if recipe.benchmark is None else recipe.benchmark.hosts
-            yield Problem(path, f"objective latency must be measured by a benchmark with the host {LOCAL}.{received(measured)}")
+            expected = f"measured by a benchmark with the host {LOCAL}, or predicted from target.latency_table"
+            yield Problem(path, f"objective latency must be {expected}.{received(measured)}")
 
 
 def _fixed(recipe: Recipe) -> Iterator[Problem]:

@@ -32,7 +32,9 @@ class Tried:
         seconds: of its last attempt; attempts: how many there were.
         worker: who ended it.
         file, stages: in the cache.
-        latency: as measured.
+        latency: as measured in the trial.
+        predicted: threads -> p50 in ms from the latency table.
+        measured: the same, of a finalist, measured on the table's host in the end.
     """
 
     number: int
@@ -48,6 +50,8 @@ class Tried:
     file: str = ""
     stages: Sequence[tuple[int, str, str]] = ()
     latency: Mapping[str, Any] = field(default_factory=dict)
+    predicted: Mapping[str, float] = field(default_factory=dict)
+    measured: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def is_feasible(self) -> bool:
@@ -133,5 +137,5 @@ def _tried(recipe: Recipe, number: int, slot: Slot, result: Result, on_front: bo
     return Tried(
         number, result.kind, result.reason, dict(trial.params), values, dict(result.misses), on_front, result.seconds,
         len(slot.attempts), str(trial.user_attrs.get(WORKER, "")), result.file, result.stages,
-        {} if result.outcome is None else result.outcome.latency,
+        {} if result.outcome is None else result.outcome.latency, {} if result.outcome is None else result.outcome.predicted,
     )  # fmt: skip

@@ -27,10 +27,15 @@ def local_goals(goal: Goal) -> dict[str, LatencyGoal]:
     return {name: limit for name, limit in latency_goals(goal).items() if limit.host == LOCAL}
 
 
-def left_to_the_run(recipe: Recipe) -> list[str]:
+def predicted_goal(goal: Goal, host: str | None) -> LatencyGoal | None:
+    """The limit on the median time, where it is of the host of the latency table."""
+    return goal.p50_ms if goal.p50_ms is not None and goal.p50_ms.host == host else None
+
+
+def left_to_the_run(recipe: Recipe, predicted_host: str | None = None) -> list[str]:
     """Names of the goals that no trial is judged by."""
-    local = local_goals(recipe.goal)
-    return [name for name in LATENCY_GOALS if getattr(recipe.goal, name) is not None and name not in local]
+    judged = set(local_goals(recipe.goal)) | ({"p50_ms"} if predicted_goal(recipe.goal, predicted_host) is not None else set())
+    return [name for name in LATENCY_GOALS if getattr(recipe.goal, name) is not None and name not in judged]
 
 
 def violations(goal: Goal, outcome: Outcome, measured: Mapping[str, float | None] | None = None) -> dict[str, float]:
@@ -39,7 +44,7 @@ def violations(goal: Goal, outcome: Outcome, measured: Mapping[str, float | None
     Args:
         goal: the limits.
         outcome: of a trial.
-        measured: values of the limits on time and process memory, by name, of whatever host; absent: those in `outcome`, of this machine.
+        measured: values of the limits on time and process memory, by name, of whatever host; absent: those in `outcome`.
     """
     found = {}
     if goal.metric_drop is not None:
@@ -53,6 +58,8 @@ def violations(goal: Goal, outcome: Outcome, measured: Mapping[str, float | None
     for name, limit in (local_goals(goal) if measured is None else latency_goals(goal)).items():
         value = outcome.latency.get(str(limit.threads), {}).get(name) if measured is None else measured.get(name)
         values[name] = (limit.limit, value)
+    if measured is None and (predicted := predicted_goal(goal, outcome.predicted_host)) is not None:
+        values["p50_ms"] = (predicted.limit, outcome.predicted.get(str(predicted.threads)))
     for name, (wanted, value) in values.items():
         if wanted is not None:
             found[name] = 1.0 if value is None else value / wanted - 1

@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from edgecompress.benchmarking import benchmark_files
-from edgecompress.errors import DeviceError
+from edgecompress.errors import DeviceError, RecipeError
 from edgecompress.evaluation import evaluate_tflite
 from edgecompress.export import convert
+from edgecompress.latency.forecast import Forecast
 from edgecompress.pipeline import Surroundings
 from edgecompress.recipe.schema import Recipe
 from edgecompress.recipe.space_rules import objective_names, rises
 from edgecompress.report.schema import StageReport
-from edgecompress.search.goals import LATENCY_GOALS, local_goals
+from edgecompress.search.goals import LATENCY_GOALS, local_goals, predicted_goal
 from edgecompress.search.lease import measuring, training
 from edgecompress.search.stage_cache import StageCache
 from edgecompress.shrinking import ShrunkExport, shrink_export
@@ -40,7 +41,9 @@ class Outcome:
         bytes: of the .tflite.
         macs: of the last Keras model; None where a layer has no formula.
         arena_bytes: memory of the tensors; None: too many to plan.
-        latency: threads -> {p50_ms, p95_ms, peak_rss_kb}, on this machine; empty where nobody asked.
+        latency: threads -> {p50_ms, p95_ms, peak_rss_kb}, measured on this machine; empty where nobody asked.
+        predicted: threads -> p50 in ms on the host of the latency table; the target's threads first.
+        predicted_host: that host; None without a table.
     """
 
     metrics: dict[str, float]
@@ -49,6 +52,8 @@ class Outcome:
     macs: int | None
     arena_bytes: int | None
     latency: dict[str, dict[str, float | None]] = field(default_factory=dict)
+    predicted: dict[str, float] = field(default_factory=dict)
+    predicted_host: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -62,15 +67,16 @@ class Outcome:
         return float("inf") if value is None else float(value)
 
     def _latency(self) -> float | None:
-        return next((times["p50_ms"] for times in self.latency.values()), None)
+        return next(iter(self.predicted.values()), next((times["p50_ms"] for times in self.latency.values()), None))
 
 
 def measure_outcome(
-    surroundings: Surroundings, state: State, stages: Sequence[StageReport], threads: Sequence[int], cache: StageCache
+    search: Recipe, surroundings: Surroundings, state: State, stages: Sequence[StageReport], threads: Sequence[int], cache: StageCache
 ) -> tuple[Outcome, Path]:
-    """Converts, shrinks, evaluates and, where latency is wanted, times the last model; or takes what an earlier trial found.
+    """Converts, shrinks, evaluates and, where latency is wanted, times the last model or predicts it; or takes what is known already.
 
     Args:
+        search: says what is wanted.
         surroundings: of the trial.
         state: what the last stage left.
         stages: reports of all stages, the baseline first.
@@ -84,10 +90,11 @@ def measure_outcome(
         ConversionError: the model does not convert.
         DeviceError: the file does not run here.
     """
-    recipe = surroundings.recipe
+    recipe, forecast = surroundings.recipe, surroundings.rehearsal.forecast
+    foreseen = [] if forecast is None else predicted_threads(search, forecast)
     key = content_key(
         "outcome", VERSION, state.key, recipe.export.model_dump(mode="json"), recipe.target.runtime, recipe.data.calibration,
-        recipe.task.model_dump(mode="json"), list(threads),
+        recipe.task.model_dump(mode="json"), list(threads), *([] if forecast is None else [forecast.digest, foreseen]),
     )  # fmt: skip
     with cache.place(key, trains=False).claimed() as folder:  # it is timed in the end, which no training may disturb, this one included
         record = folder.finished()
@@ -106,18 +113,37 @@ def measure_outcome(
             drop=float(before - after if rises(metric) else after - before),
             bytes=len(content), macs=stages[-1].macs, arena_bytes=None if plan is None else plan.total,
             latency=time_file(path, threads, surroundings),
+            predicted={} if forecast is None else {str(count): forecast.predict(content, count).p50_ms for count in foreseen},
+            predicted_host=None if forecast is None else forecast.table.host,
         )  # fmt: skip
         folder.commit({"outcome": json.loads(json.dumps(outcome.to_dict()))})
         return outcome, folder.final / FILE
 
 
-def latency_threads(search: Recipe) -> list[int]:
-    """Numbers of threads that a trial is timed with: those that a goal or an objective speaks of."""
+def latency_threads(search: Recipe, forecast: Forecast | None = None) -> list[int]:
+    """Numbers of threads that a trial is timed with: those that a goal or an objective speaks of, and that nothing predicts."""
     limits = local_goals(search.goal)
+    if forecast is not None and predicted_goal(search.goal, forecast.table.host) is not None:
+        limits.pop("p50_ms", None)
     wanted = {limit.threads for name, limit in limits.items() if name in LATENCY_GOALS}
-    if ("latency" in objective_names(search) or search.goal.peak_rss_kb is not None) and search.benchmark is not None:
+    is_timed = "latency" in objective_names(search) and forecast is None
+    if (is_timed or search.goal.peak_rss_kb is not None) and search.benchmark is not None:
         wanted |= {search.benchmark.threads[0]}
     return sorted(wanted)
+
+
+def predicted_threads(search: Recipe, forecast: Forecast) -> list[int]:
+    """Numbers of threads that are predicted for a trial: the target's first, where latency is an objective; and those of a goal.
+
+    Raises:
+        RecipeError: a goal on the table's host with threads that the table does not have.
+    """
+    limit = predicted_goal(search.goal, forecast.table.host)
+    if limit is not None and limit.threads not in forecast.table.threads:
+        expected = f"goal.p50_ms.threads must be one of the latency table's, {forecast.table.threads}"
+        raise RecipeError(f"{expected}. Received: {limit.threads}.")
+    wanted = [forecast.threads] if search.search is not None and "latency" in objective_names(search) else []
+    return list(dict.fromkeys([*wanted, *([] if limit is None else [limit.threads])]))
 
 
 def time_file(path: Path, threads: Sequence[int], surroundings: Surroundings) -> dict[str, dict[str, float | None]]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from edgecompress.backend import keras
 from edgecompress.data import Data
+from edgecompress.latency.forecast import Forecast
 from edgecompress.plan import plan_stages
 from edgecompress.recipe.schema import Goal, Recipe
 
@@ -14,28 +15,44 @@ MARGIN = 0.1  # a prediction must miss a limit by more: stages may yet remove wh
 
 @dataclass(frozen=True)
 class Prediction:
-    """Of the last model: bytes of its weights in the export format, and its MACs; None where a layer has no formula."""
+    """Of the last model.
+
+    Attributes:
+        weight_bytes: of its weights in the export format.
+        macs: None where a layer has no formula.
+        least_p50_ms: nine of ten networks that are predicted so are not faster; None without a latency table.
+    """
 
     weight_bytes: int
     macs: int | None
+    least_p50_ms: float | None = None
 
 
-def predict(recipe: Recipe, baseline: keras.Model, data: Data, *, allow_code: bool) -> Prediction:
+def predict(recipe: Recipe, baseline: keras.Model, data: Data, *, allow_code: bool, forecast: Forecast | None = None) -> Prediction:
     """Plans every stage on the trained baseline, without training.
 
     Raises:
         EdgeCompressError: what a run would refuse.
     """
-    planned = plan_stages(recipe, baseline, data, allow_code=allow_code)
-    totals = planned.stages[-1].totals
-    return Prediction(planned.final_weight_bytes, totals.macs if totals.macs_known else None)
+    planned = plan_stages(recipe, baseline, data, allow_code=allow_code, forecast=forecast)
+    totals, latency = planned.stages[-1].totals, planned.latency
+    return Prediction(
+        planned.final_weight_bytes, totals.macs if totals.macs_known else None, None if latency is None else latency.final.low_ms
+    )  # fmt: skip
 
 
-def predicted_violations(goal: Goal, prediction: Prediction) -> dict[str, float]:
-    """Limits that are missed for certain, as fractions of them."""
+def predicted_violations(goal: Goal, prediction: Prediction, p50_ms: float | None = None) -> dict[str, float]:
+    """Limits that are missed for certain, as fractions of them.
+
+    Args:
+        goal: the limits.
+        prediction: of the model.
+        p50_ms: limit of the time that is predicted; None: there is none.
+    """
     values = {
         "size_kb": (goal.size_kb, prediction.weight_bytes / 1000),
         "macs": (goal.macs, prediction.macs),
+        "p50_ms": (p50_ms, prediction.least_p50_ms),
     }
     found = {name: value / limit - 1 for name, (limit, value) in values.items() if limit is not None and value is not None}
     return {name: miss for name, miss in found.items() if miss > MARGIN}

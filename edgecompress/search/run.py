@@ -80,24 +80,27 @@ def search_recipe(recipe: Recipe, options: SearchOptions, progress: Progress) ->
         folder.mkdir(parents=True, exist_ok=True)
     with noise_to(folder / LOG):
         with progress.task("loading TensorFlow and Optuna"):
+            from edgecompress.latency.forecast import forecast_of
             from edgecompress.search.contradictions import check_goals
+            from edgecompress.search.finalists import measure_finalists
             from edgecompress.search.findings import find
             from edgecompress.search.goals import left_to_the_run
             from edgecompress.search.loop import Worker
             from edgecompress.search.stage_cache import StageCache
             from edgecompress.search.study import default_storage, open_study
-        heartbeat = _heartbeat(options.heartbeat_s)
+        heartbeat, forecast = _heartbeat(options.heartbeat_s), forecast_of(recipe.target)
         study = open_study(recipe, options.storage or default_storage(folder), heartbeat)
         cache = StageCache(options.cache or folder / "cache")
         with progress.task("checking the goals"):
             check_goals(recipe, allow_code=options.allow_code)
-        for name in left_to_the_run(recipe):
+        for name in left_to_the_run(recipe, None if forecast is None else forecast.table.host):
             progress.say(f"goal.{name} is of another host: no trial is judged by it, the run of the chosen recipe is")
         worker = Worker(recipe, study, cache, allow_code=options.allow_code)
         worker.work(progress)
         findings = find(recipe, worker.slots())
         run = None
         if not options.worker:
+            findings = measure_finalists(recipe, findings, forecast, progress)
             _write(recipe, findings, folder, progress)
             run = _run_chosen(recipe, findings, folder, cache, options, progress) if options.run_chosen else None
         return Searched(folder, findings, run)

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from edgecompress.backend import set_threads
 from edgecompress.data import Data, load_data
 from edgecompress.errors import EdgeCompressError, StorageError
+from edgecompress.latency.forecast import forecast_of
 from edgecompress.pipeline import Surroundings, run_baseline, run_technique
 from edgecompress.progress import Progress
 from edgecompress.recipe.schema import Recipe
 from edgecompress.recipe.space import Point, Space, search_of
 from edgecompress.report.schema import StageReport
-from edgecompress.search.goals import violations
+from edgecompress.search.goals import predicted_goal, violations
 from edgecompress.search.halving import shortened
 from edgecompress.search.outcome import Outcome, latency_threads, measure_outcome
 from edgecompress.search.prediction import predict, predicted_violations
@@ -73,7 +74,8 @@ class Laboratory:
         self.space, self.cache, self._allow_code = space, cache, allow_code
         self._threads = set_threads(space.recipe.threads)
         self._data: tuple[str, Data] | None = None
-        self._timed = [] if space.recipe.search is None else latency_threads(space.recipe)
+        self._forecast = forecast_of(space.recipe.target)
+        self._timed = [] if space.recipe.search is None else latency_threads(space.recipe, self._forecast)
 
     def data(self, recipe: Recipe) -> Data:
         """The samples, loaded again only where a trial reads them in another way."""
@@ -124,10 +126,13 @@ class Laboratory:
 
     def _missed_for_certain(self, recipe: Recipe, baseline: State, data: Data) -> dict[str, float]:
         """Limits that the prediction misses; a plan costs seconds, so there is one only where a limit asks for it."""
-        goal = self.space.recipe.goal
-        if goal.size_kb is None and goal.macs is None:
+        goal, forecast = self.space.recipe.goal, self._forecast
+        limit = None if forecast is None else predicted_goal(goal, forecast.table.host)
+        if goal.size_kb is None and goal.macs is None and limit is None:
             return {}
-        return predicted_violations(goal, predict(recipe, baseline.model, data, allow_code=self._allow_code))
+        asked = None if forecast is None or limit is None else replace(forecast, threads=limit.threads)
+        prediction = predict(recipe, baseline.model, data, allow_code=self._allow_code, forecast=asked)
+        return predicted_violations(goal, prediction, None if limit is None else limit.limit)
 
     def run_line(self, recipe: Recipe, progress: Progress) -> tuple[Outcome, Result]:
         """A recipe from its baseline to its file, without any judgement on the way.
@@ -145,7 +150,7 @@ class Laboratory:
             state, report = run_technique(surroundings, index, config, state, baseline.model)
             reports.append(report)
             keys.append((index, report.technique, state.key))
-        outcome, file = measure_outcome(surroundings, state, reports, self._timed, self.cache)
+        outcome, file = measure_outcome(self.space.recipe, surroundings, state, reports, self._timed, self.cache)
         return outcome, Result("complete", outcome=outcome, misses=violations(self.space.recipe.goal, outcome), stages=keys, file=str(file))
 
     def surroundings(self, recipe: Recipe, progress: Progress) -> Surroundings:

@@ -19,6 +19,7 @@ Climb: TypeAlias = Generator[Design, Step, None]
 
 LEAST_LOSS, MOST_LOSS = 0.002, 0.6  # of the metric, before any training: what low rank may lose at strength 0 and 1
 MENDABLE = 5.0  # times the allowed drop: so much a finish without training may still mend
+NEARLY = 2.0  # times the allowed drop: a way so near goes on at once
 SURVIVORS = (3, 2, 1, 1)  # ways that get the first training, the second, ...
 BACK_OFFS = 2  # steps back from a way that keeps the limits on the file towards one that keeps the metric
 NUDGE = 0.04  # of the strength, where a training has moved a file over its limit
@@ -76,7 +77,11 @@ class Found:
     way: Way
     strength: float
     best: Step
-    level: Level = (0, "none")
+    done: int = -1  # number of its last level
+
+    @property
+    def level(self) -> Level:
+        return (0, "none") if self.done < 0 else self.way.levels[self.done]
 
     def take(self, step: Step) -> None:
         if step.runs and (step.hard_miss() > 0, step.drop) < (self.best.hard_miss() > 0, self.best.drop):
@@ -110,10 +115,10 @@ def climb(means: Means) -> Climb:
             closest = own
     if found:
         yield from _finish_without_training(found, means)
-        yield from _train(found)
+        yield from _train(found, means)
     elif closest is not None:  # no way keeps the limits on the file; what comes nearest shall at least be as good as it can
-        for level in closest.way.levels[:2]:
-            yield from _recover(closest, level)
+        for number in range(2):
+            yield from _recover(closest, number)
 
 
 def ways(means: Means, base: Design, plain: Step) -> list[Way]:
@@ -211,11 +216,13 @@ def _finish_without_training(found: list[Found], means: Means) -> Climb:
             own.take((yield own.way.design(own.strength).with_(finish=own.way.finish)))
 
 
-def _train(found: list[Found]) -> Climb:
+def _train(found: list[Found], means: Means) -> Climb:
     """Trainings on the best ways, longer and longer; then steps back from the best, to show what its strength costs."""
     for number, survivors in enumerate(SURVIVORS):
         for own in _best(found, survivors):
-            yield from _recover(own, own.way.levels[min(number, len(own.way.levels) - 1)])
+            yield from _recover(own, number)
+            while own.best.drop <= NEARLY * means.cheap and own.done + 1 < len(own.way.levels):
+                yield from _recover(own, own.done + 1)
     (best,) = _best(found, 1)
     kept, lost = 0.0, best.strength
     for _ in range(BACK_OFFS):
@@ -224,11 +231,11 @@ def _train(found: list[Found]) -> Climb:
         kept, lost = (best.strength, lost) if step.misses.get("metric_drop", 1.0) <= 0 else (kept, best.strength)
 
 
-def _recover(own: Found, level: Level) -> Climb:
-    """One more training of a way; a little stronger where it has moved the file over a limit that the probe kept."""
-    if level == own.level:
+def _recover(own: Found, number: int) -> Climb:
+    """The next training of a way; a little stronger where it has moved the file over a limit that the probe kept."""
+    if number <= own.done or number >= len(own.way.levels):
         return
-    own.level = level
+    own.done = number
     step = yield own.design()
     if step.runs and step.hard_miss() > 0 >= own.best.hard_miss() and own.strength < 1:
         own.strength = min(1.0, own.strength + NUDGE)

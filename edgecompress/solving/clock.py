@@ -11,7 +11,7 @@ from edgecompress.bundle import model_bundle
 from edgecompress.destination import LOCAL
 from edgecompress.errors import DeviceError, ModelError
 from edgecompress.host_benchmark import benchmark_hosts
-from edgecompress.latency import LatencyTable, predict
+from edgecompress.latency.forecast import Forecast
 from edgecompress.progress import Progress
 from edgecompress.recipe.schema import Recipe
 from edgecompress.report.schema import BenchmarkEntry
@@ -43,13 +43,13 @@ class Clock:
         recipe: says which limits there are, and whether anything is timed.
         progress: gets bars.
         ssh_config: handed to `ssh -F`.
-        table: of one host; its times are predicted until a file is to be measured for real.
+        forecast: by a table of one host, whose times are predicted until a file is to be measured for real.
     """
 
     recipe: Recipe
     progress: Progress
     ssh_config: Path | None = None
-    table: LatencyTable | None = None
+    forecast: Forecast | None = None
 
     def read(self, file: Path, *, for_real: bool = False) -> Times:
         """Times a file here, while nothing of a search trains on this machine, then on every other host.
@@ -65,7 +65,7 @@ class Clock:
         if self.recipe.benchmark is None:
             return Times()
         limits = latency_goals(self.recipe.goal)
-        known = {} if for_real or self.table is None else self._predicted(file, self.table)
+        known = {} if for_real or self.forecast is None else self._predicted(file, self.forecast)
         here = [] if LOCAL in known and self.recipe.goal.peak_rss_kb is None else self._here(file)
         entries = [*here, *self._elsewhere(file, [host for host in hosts_of(self.recipe) if host not in known])]
         measured = {
@@ -77,14 +77,14 @@ class Clock:
             measured["peak_rss_kb"] = max(peaks, default=None)
         return Times(_value(here, "p50_ms", LOCAL, 1), measured, tuple(name for times in known.values() for name in times))
 
-    def _predicted(self, file: Path, table: LatencyTable) -> dict[str, dict[str, float | None]]:
+    def _predicted(self, file: Path, forecast: Forecast) -> dict[str, dict[str, float | None]]:
         """Host of the table -> its limits with their values. For p95, of which a table knows nothing, the upper end of the prediction."""
         times: dict[str, float | None] = {}
         for name, limit in latency_goals(self.recipe.goal).items():
-            if limit.host == table.host:
-                found = predict(file.read_bytes(), table, threads=limit.threads)
+            if limit.host == forecast.table.host:
+                found = forecast.predict(file.read_bytes(), limit.threads)
                 times[name] = found.p50_ms if name == "p50_ms" else found.high_ms
-        return {table.host: times} if times else {}
+        return {forecast.table.host: times} if times else {}
 
     def _here(self, file: Path) -> list[BenchmarkEntry]:
         with measuring():

@@ -9,14 +9,13 @@ from typing import Any
 
 from edgecompress.destination import LOCAL
 from edgecompress.errors import RecipeError
-from edgecompress.latency import LatencyTable, load_table
+from edgecompress.latency.forecast import forecast_of
 from edgecompress.recipe import check_recipe, dump_recipe, load_recipe
 from edgecompress.recipe.goal_words import check_goal
 from edgecompress.recipe.schema import Benchmark, Recipe
 from edgecompress.recipe.starter import starter_recipe
 from edgecompress.recipe.suggestions import received
 from edgecompress.search.goals import latency_goals
-from edgecompress.store import content_key
 
 RECIPES = (".yaml", ".yml")
 BUILTIN = "builtin:"
@@ -33,18 +32,17 @@ class Question:
         recipe: data, model, task, target, benchmark and goal; no stages. Its export holds what the file must be apart from its format.
         epochs: of the first recovery training; later ones are as long or twice.
         left_out: what of the user's recipe plays no part, in words; "" for nothing.
-        table: predicts the times of its host.
     """
 
     recipe: Recipe
     epochs: int
     left_out: str = ""
-    table: LatencyTable | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """What decides the answer; another question has another folder."""
-        table = None if self.table is None else content_key(self.table.model_dump(mode="json"))
-        return {"recipe": self.recipe.model_dump(mode="json"), "epochs": self.epochs, "latency_table": table}
+        forecast = forecast_of(self.recipe.target)
+        digest = None if forecast is None else forecast.digest
+        return {"recipe": self.recipe.model_dump(mode="json"), "epochs": self.epochs, "latency_table": digest}
 
     @property
     def learning_rate(self) -> float:
@@ -82,13 +80,18 @@ def ask(
     recipe = _with_goals(given, goals)
     trained = given.model.train
     usual = FILE_EPOCHS if trained is None else max(2, -(-trained.epochs // 4))
-    table = None if latency_table is None else _table(latency_table, recipe)
-    return Question(recipe, usual if epochs is None else epochs, _left_out(given), table)
+    if latency_table is not None:
+        recipe = recipe.model_copy(update={"target": recipe.target.model_copy(update={"latency_table": str(latency_table)})})
+        _check_table(latency_table, recipe)
+    return Question(recipe, usual if epochs is None else epochs, _left_out(given))
 
 
-def _table(path: Path, recipe: Recipe) -> LatencyTable:
-    """The table, which must know what the limits speak of."""
-    table = load_table(path)
+def _check_table(path: Path, recipe: Recipe) -> None:
+    """Raises RecipeError for a table that does not know what the limits speak of."""
+    forecast = forecast_of(recipe.target)
+    if forecast is None:
+        return
+    table = forecast.table
     limits = [limit for limit in latency_goals(recipe.goal).values() if limit.host == table.host]
     if not limits:
         words = f"a limit on a time must name the host of the latency table, such as p50_ms=5@{table.host}"
@@ -97,7 +100,6 @@ def _table(path: Path, recipe: Recipe) -> LatencyTable:
     for limit in limits:
         if limit.threads not in table.threads:
             raise RecipeError(f"{path}: threads of a limit must be among those of the table, {table.threads}. Received: {limit.threads}.")
-    return table
 
 
 def _recipe_of_model(model: Path, data: Path | None, overrides: Mapping[str, Any]) -> Recipe:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgecompress.errors import ModelError
+from edgecompress.latency.forecast import forecast_of
 from edgecompress.progress import Progress
 from edgecompress.quiet import noise_to
 from edgecompress.recipe import dump_recipe, load_recipe
@@ -110,7 +111,7 @@ def _climb(question: Question, journal: Journal, folder: Path, options: SolveOpt
     with progress.task("loading TensorFlow"):
         from edgecompress.solving.clock import Clock
         from edgecompress.solving.workshop import Workshop
-    clock = Clock(question.recipe, progress, options.ssh_config, question.table)
+    clock = Clock(question.recipe, progress, options.ssh_config, forecast_of(question.recipe.target))
     workshop = Workshop(question, folder, journal, clock, progress, allow_code=options.allow_code)
     with progress.task("checking the limits"):
         floor = workshop.check_limits()

@@ -19,7 +19,10 @@ class Budget(StageConfig):
     )
     parameters: Amount = Field(default=None, description="parameters that stay: a fraction of those before, in (0, 1], or a count")
     size_kb: Amount = Field(default=None, description="bytes / 1000 of the .tflite in the recipe's export format, measured")
-    latency_ms: Amount = Field(default=None, description="median time of one invoke of the .tflite on this machine, one thread, measured")
+    latency_ms: Amount = Field(
+        default=None,
+        description="median time of one invoke of the .tflite: predicted from target.latency_table, without one measured here, one thread",
+    )
     fraction: float | None = Field(default=None, ge=0, lt=1, description="channels that go, of those that can be cut in the chosen layers")
 
     @property

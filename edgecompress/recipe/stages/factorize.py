@@ -15,7 +15,7 @@ class Factorize(StageConfig):
     """Replaces layers by chains of smaller ones that compute almost the same, where that makes them faster.
 
     One of rank, energy, ratio and macs chooses the ranks; macs may stand beside rank: sensitivity. A layer is left alone, with the
-    reason, where its parameters, MACs or measured latency would not fall. The last layer of a chain has the name of the layer that it
+    reason, where its parameters, MACs or latency would not fall. The last layer of a chain has the name of the layer that it
     stands for.
 
     Source: Denton et al. (2014) and Zhang et al. (2016) for svd, Jaderberg et al. (2014) for spatial_svd, Kim et al. (2016) for
@@ -50,7 +50,9 @@ class Factorize(StageConfig):
         default=False, description="measure what is lost on the layers' outputs for the calibration samples, not on their weights"
     )
     timed_as: Literal["float32", "int8"] | None = Field(
-        default="int8", description="format in which a layer is timed before and after, on this machine, and must be faster; null: untimed"
+        default="int8",
+        description="format in which a layer is timed before and after, and must be faster; by target.latency_table, or measured here "
+        "without one; null: untimed",
     )
     time_limit_s: float = Field(
         default=60.0,

@@ -33,7 +33,9 @@ class ReplaceConvolutions(StageConfig):
     )
     match: Match = Field(default=Match(), description="layer-wise training before `train`")
     timed_as: Literal["float32", "int8"] | None = Field(
-        default="int8", description="format in which a layer is timed before and after, on this machine, and must be faster; null: untimed"
+        default="int8",
+        description="format in which a layer is timed before and after, and must be faster; by target.latency_table, or measured here "
+        "without one; null: untimed",
     )
     layers: Layers = []
     skip: Skip = []

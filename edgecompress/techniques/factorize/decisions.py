@@ -56,7 +56,7 @@ class Decision:
         facts = [f"{name.replace('_', ' ')} {value:.4f}" for name, value in self.errors]
         facts += [f"{words} {before[key]:,} -> {after[key]:,}" for key, words in (("parameters", "parameters"), ("macs", "MACs"))]
         if self.latency is not None:
-            facts.append(f"p50 {self.latency.before_ms:.4f} -> {self.latency.after_ms:.4f} ms")
+            facts.append(self.latency.describe())
         ranks = f"rank {_number(self.rank)} of {_number(self.candidate.full_rank)}, break-even {_number(self.candidate.break_even)}"
         return f"{ranks}: {', '.join(facts)}"
 

@@ -61,7 +61,7 @@ class Replacement:
             facts.append(f"{name.replace('_', ' ')} {error:.4f}")
         if self.latency is not None:
             before["p50_ms"], after["p50_ms"] = self.latency.before_ms, self.latency.after_ms
-            facts.append(f"p50 {self.latency.before_ms:.4f} -> {self.latency.after_ms:.4f} ms")
+            facts.append(self.latency.describe())
         if self.why_not is None:
             return LayerRecord(self.name, "Conv2D", "changed", ", ".join(facts), before, after)
         return LayerRecord(self.name, "Conv2D", "skipped", f"{self.why_not}; {', '.join(facts)}", before, after)

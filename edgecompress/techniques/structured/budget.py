@@ -63,15 +63,15 @@ def measure_of(kind: str, model: keras.Model, graph: ChannelGraph, num_channels:
         if kind == "macs" and not costs.macs_known:
             raise ModelError("macs must be a budget that can be counted. Received: a model with layers without a formula; use parameters.")
         return lambda choice: getattr(costs.after(removed_channels(graph, choice)), kind)
-    if rehearsal is None or (kind == "latency_ms" and not rehearsal.times):
-        raise ModelError(f"{kind} must be a budget that can be measured. Received: a recipe whose benchmark is null.")
+    if rehearsal is None or (kind == "latency_ms" and not rehearsal.knows_times):
+        raise ModelError(f"{kind} must be a budget that can be measured or predicted. Received: a recipe whose benchmark is null.")
 
     def content(choice: Choice) -> bytes:
         return rehearsal.convert(carry_out(plan_cut(graph, choice), model))
 
     if kind == "size_kb":
         return lambda choice: len(content(choice)) / 1000
-    return lambda choice: rehearsal.latencies_ms({"cut": content(choice)})["cut"]
+    return lambda choice: rehearsal.expected_ms({"cut": content(choice)})["cut"]
 
 
 def choose(ranking: Ranking, kind: str, wanted: float, measure: Measure, count: Measure) -> Choice | None:

@@ -162,12 +162,12 @@ def _not_slower(
         The choice, and what its reader should know.
     """
     rehearsal = None if course.context is None else course.context.rehearsal
-    if rehearsal is None or not rehearsal.times:
+    if rehearsal is None or not rehearsal.knows_times:
         return choice, ()
     before, after = rehearsal.race(given, _cut(model, graph, choice, ())[0])
     if after <= NOISE * before:
         return choice, ()
-    slower = f"the cut model measured slower than the one before: p50 {after:.4g} ms against {before:.4g} ms on one thread"
+    slower = f"the cut model {rehearsal.verb} slower than the one before: p50 {after:.4g} ms against {before:.4g} ms{rehearsal.where}"
     if course.config.round_to >= HARDWARE_MULTIPLE:
         return choice, (f"{slower}.",)
     rounded = course.choice(model, graph, 1, HARDWARE_MULTIPLE, must_reach=False)

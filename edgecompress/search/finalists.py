@@ -1,0 +1,86 @@
+"""The best trials of a search whose latencies were predicted, timed for real on the host of the table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from edgecompress.benchmarking import TIMEOUT_S
+from edgecompress.destination import LOCAL
+from edgecompress.errors import EdgeCompressError
+from edgecompress.host_benchmark import benchmark_places
+from edgecompress.latency.forecast import Forecast
+from edgecompress.progress import Progress
+from edgecompress.recipe.schema import Recipe
+from edgecompress.search.findings import Findings, Tried
+from edgecompress.search.goals import predicted_goal
+from edgecompress.search.lease import measuring, training
+from edgecompress.search.outcome import RUNS, predicted_threads
+
+MOST = 8  # trials
+
+
+def measure_finalists(recipe: Recipe, findings: Findings, forecast: Forecast | None, progress: Progress) -> Findings:
+    """Times the chosen trial and others of the front, and chooses again among them by what was measured.
+
+    Args:
+        recipe: of the search.
+        findings: by predictions.
+        forecast: that made them; None: nothing was predicted.
+        progress: gets bars, and a sentence about a host that fails.
+
+    Returns:
+        The findings with `measured` in the finalists; unchanged where nothing could be measured.
+    """
+    threads = [] if forecast is None else predicted_threads(recipe, forecast)
+    finalists = [trial for trial in _in_order(findings) if trial.file and Path(trial.file).exists()][:MOST]
+    if forecast is None or not threads or not finalists:
+        return findings
+    times = {}
+    for trial in finalists:
+        try:
+            times[trial.number] = _p50_ms(Path(trial.file), forecast.table.host, threads, progress)
+        except EdgeCompressError as error:
+            progress.say(f"warning: trial {trial.number} could not be timed on {forecast.table.host}, so its prediction stands: {error}")
+            break
+    return _judged(recipe, findings, forecast, times) if times else findings
+
+
+def _in_order(findings: Findings) -> list[Tried]:
+    """The chosen one first."""
+    chosen = findings.choice
+    return list({trial.number: trial for trial in ([] if chosen is None else [chosen]) + findings.front}.values())
+
+
+def _p50_ms(path: Path, host: str, threads: Sequence[int], progress: Progress) -> dict[str, float]:
+    """Threads -> median time. A host has turns of its own."""
+    with measuring() if host == LOCAL else training():
+        entries = benchmark_places(path, [host], threads=threads, runs=RUNS, timeout_s=TIMEOUT_S, ssh_config=None, progress=progress)
+    for entry in entries:
+        if entry.p50_ms is None:
+            raise EdgeCompressError(entry.error or "no time came back")
+    return {str(entry.threads): entry.p50_ms for entry in entries if entry.p50_ms is not None}
+
+
+def _judged(recipe: Recipe, findings: Findings, forecast: Forecast, times: Mapping[int, Mapping[str, float]]) -> Findings:
+    """The findings with what was measured: values, misses, choice."""
+    limit = predicted_goal(recipe.goal, forecast.table.host)
+
+    def with_times(trial: Tried) -> Tried:
+        if trial.number not in times:
+            return trial
+        measured, values, misses = dict(times[trial.number]), dict(trial.values), dict(trial.misses)
+        if "latency" in values:
+            values["latency"] = measured[str(forecast.threads)]
+        if limit is not None:
+            misses["p50_ms"] = measured[str(limit.threads)] / limit.limit - 1
+        return replace(trial, measured=measured, values=values, misses=misses)
+
+    tried = [with_times(trial) for trial in findings.tried]
+
+    def rank(trial: Tried) -> tuple[float, ...]:
+        losses = [-trial.values[name] if more else trial.values[name] for name, more in findings.objectives.items()]
+        return (sum(max(0.0, miss) for miss in trial.misses.values()), *losses, trial.number)
+
+    return replace(findings, tried=tried, chosen=min((trial for trial in tried if trial.measured), key=rank).number)

@@ -33,7 +33,7 @@ def solve(
     settings: Settings = None,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Its folder; absent: runs/NAME-solve.", show_default=False)] = None,
     minutes: Annotated[
-        float | None, typer.Option(min=0, help="That all steps may take; the one under way is finished.", show_default=False)
+        float | None, typer.Option(min=0, help="Of all calls together; the step under way is finished.", show_default=False)
     ] = None,
     trials: Annotated[int | None, typer.Option(min=0, help="Steps that may train.", show_default=False)] = None,
     epochs: Annotated[

@@ -27,7 +27,7 @@ def solve(
         data: with a model file: an .npz, .csv or .py file, or a folder.
         overrides: values of the recipe by dotted path, such as {"data.preprocess.scale": 1.0}.
         out: the folder; absent: `runs/<name>-solve`.
-        minutes: that the steps may take together; the one under way is finished.
+        minutes: of all calls in this folder together; the step under way is finished.
         trials: steps that train.
         epochs: of the first recovery training; absent: a quarter of the model's own, 3 for a model file.
         latency_table: of a host that a limit names: its times are predicted, only what keeps all limits is measured there.

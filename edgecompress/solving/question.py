@@ -38,11 +38,15 @@ class Question:
     epochs: int
     left_out: str = ""
 
-    def to_dict(self) -> dict[str, Any]:
-        """What decides the answer; another question has another folder."""
+    def model_part(self) -> dict[str, Any]:
+        """What the steps depend on; another has another folder."""
+        return {"recipe": self.recipe.model_dump(mode="json", exclude={"goal", "benchmark", "target"}), "epochs": self.epochs}
+
+    def limit_part(self) -> dict[str, Any]:
+        """What else decides the answer."""
         forecast = forecast_of(self.recipe.target)
         digest = None if forecast is None else forecast.digest
-        return {"recipe": self.recipe.model_dump(mode="json"), "epochs": self.epochs, "latency_table": digest}
+        return {"recipe": self.recipe.model_dump(mode="json", include={"goal", "benchmark", "target"}), "latency_table": digest}
 
     @property
     def learning_rate(self) -> float:

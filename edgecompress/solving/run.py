@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,7 +33,7 @@ class SolveOptions:
 
     Attributes:
         out: its folder; None: `runs/NAME-solve`.
-        minutes: that steps may take together, over all calls; None: any. The step under way is finished.
+        minutes: that all calls in this folder may take before their last step begins; None: any.
         trials: steps that train; None: any number.
         run_chosen: run the chosen recipe in the end.
         allow_code: as for a run.
@@ -115,7 +115,7 @@ def _climb(question: Question, journal: Journal, folder: Path, options: SolveOpt
     workshop = Workshop(question, folder, journal, clock, progress, allow_code=options.allow_code)
     with progress.task("checking the limits"):
         floor = workshop.check_limits()
-    steps, status = _drive(workshop, question.recipe, options, progress)
+    steps, status = _drive(workshop, question.recipe, journal, options, progress)
     solution = _solution(question.recipe, steps, status, workshop.baseline, floor)
     if solution.choice is None:
         reasons = list(dict.fromkeys(step.reason for step in steps))
@@ -126,7 +126,7 @@ def _climb(question: Question, journal: Journal, folder: Path, options: SolveOpt
     return solution
 
 
-def _drive(workshop: Workshop, recipe: Recipe, options: SolveOptions, progress: Progress) -> tuple[list[Step], Status]:
+def _drive(workshop: Workshop, recipe: Recipe, journal: Journal, options: SolveOptions, progress: Progress) -> tuple[list[Step], Status]:
     """Runs what the climb asks for, until a step keeps all limits."""
     from edgecompress.solving.climb import Means, climb
 
@@ -135,12 +135,12 @@ def _drive(workshop: Workshop, recipe: Recipe, options: SolveOptions, progress: 
     steps: dict[str, Step] = {}
     design = next(path)
     while True:
-        if _is_spent(list(steps.values()), trains=design.trains, options=options):
+        if not workshop.is_known(design) and _is_spent(list(steps.values()), journal.seconds, trains=design.trains, options=options):
             return list(steps.values()), "budget spent"
         step = workshop.run(design)
         if step.key not in steps:
-            progress.say(f"{step.number:02d} {in_words(recipe, step)}")
-        steps[step.key] = step
+            steps[step.key] = replace(step, number=len(steps))
+            progress.say(f"{steps[step.key].number:02d} {in_words(recipe, step)}")
         if step.met:
             return list(steps.values()), "met"
         try:
@@ -149,9 +149,9 @@ def _drive(workshop: Workshop, recipe: Recipe, options: SolveOptions, progress: 
             return list(steps.values()), "nothing left"
 
 
-def _is_spent(steps: list[Step], *, trains: bool, options: SolveOptions) -> bool:
-    """Steps of earlier calls count as they counted then, so that a killed solve ends where an undisturbed one does."""
-    if options.minutes is not None and sum(step.seconds for step in steps) >= 60 * options.minutes:
+def _is_spent(steps: list[Step], seconds: float, *, trains: bool, options: SolveOptions) -> bool:
+    """Whether another step is too much. What is known costs nothing, so a killed solve ends where an undisturbed one does."""
+    if options.minutes is not None and seconds >= 60 * options.minutes:
         return True
     return trains and options.trials is not None and sum(step.trained for step in steps) >= options.trials
 

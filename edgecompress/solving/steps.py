@@ -18,7 +18,7 @@ class Step:
     """One recipe that was tried.
 
     Attributes:
-        number: from 0.
+        number: its place in the climb, from 0.
         name: the step in words.
         key: of its recipe and the samples.
         trained: whether it cost a training.

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from edgecompress.data import Data
-from edgecompress.errors import DeviceError, EdgeCompressError, RecipeError, StorageError
+from edgecompress.errors import DeviceError, EdgeCompressError, ModelError, RecipeError, StorageError
+from edgecompress.latency.forecast import forecast_of
 from edgecompress.pipeline import run_baseline
 from edgecompress.progress import Bar, Progress
 from edgecompress.recipe import check_recipe
 from edgecompress.recipe.schema import Recipe
 from edgecompress.recipe.space import Space
 from edgecompress.report.schema import StageReport
-from edgecompress.search.goals import violations
+from edgecompress.search.goals import latency_goals, violations
+from edgecompress.search.outcome import Outcome
 from edgecompress.search.prediction import MARGIN
 from edgecompress.search.stage_cache import StageCache
 from edgecompress.search.trial import Laboratory, trial_recipe
@@ -31,8 +35,6 @@ from edgecompress.stage import State
 from edgecompress.store import content_key
 from edgecompress.techniques.baseline import bring_model, file_hash
 from edgecompress.techniques.low_bits.sensitivity import measure_bits
-
-FLOOR = "all cut that can be, untrained"
 
 
 class Workshop:
@@ -64,7 +66,7 @@ class Workshop:
         """Cuts all that can be from the untrained model: what even that misses, nothing else needs to try.
 
         Returns:
-            Limit -> its least value; in weights of 4 bits for the size, in int8 for all else.
+            Limit -> its least value; in weights of 4 bits for the size, in int8 for all else. What is only predicted is left out.
 
         Raises:
             RecipeError: a limit below that.
@@ -81,10 +83,10 @@ class Workshop:
         layers = tuple(kernel_sizes(made)) if parts.low_bits and recipe.goal.size_kb is not None else ()
         for bits in [(), layers] if layers else [()]:
             design = Design(cut=1.0, four_bits=bits)
-            step = self._take(recipe_of(design, question, parts), FLOOR, trained=False, number=-1 - bool(bits))
+            step = self._take(recipe_of(design, question, parts), design)
             for name in HARD if not bits else ("size_kb",):
                 value = step.value(name) if step.runs and getattr(recipe.goal, name) is not None else None
-                if value is not None:
+                if value is not None and name not in step.predicted:
                     found[name] = min(value, found.get(name, value))
         self._refuse(recipe, found)
         return found
@@ -132,18 +134,38 @@ class Workshop:
     def run(self, design: Design) -> Step:
         """One step, or what the journal holds of it."""
         recipe = recipe_of(design, self._question, self.parts)
-        step = self._take(recipe, design.words(), trained=design.trains, number=self._journal.num_steps)
+        step = self._take(recipe, design)
         self.recipes[step.key] = recipe
         return step
 
-    def _take(self, recipe: Recipe, name: str, *, trained: bool, number: int) -> Step:
+    def is_known(self, design: Design) -> bool:
+        """Whether the journal holds the step."""
+        return self._known(recipe_of(design, self._question, self.parts)) is not None
+
+    def _key(self, recipe: Recipe) -> str:
+        """Of what a step's figures depend on: not on how large the limits are, but on where and how times are measured."""
+        goal = recipe.goal
+        timed = [(name, limit.host, limit.threads) for name, limit in latency_goals(goal).items()]
+        forecast = forecast_of(recipe.target)
+        how = [timed, goal.peak_rss_kb is not None, recipe.benchmark is not None, None if forecast is None else forecast.digest]
+        values = recipe.model_dump(mode="json", exclude={"goal": True, "benchmark": True, "target": {"latency_table"}})
+        return content_key(values, how, self._content)
+
+    def _known(self, recipe: Recipe) -> Step | None:
+        """A step of the journal, judged by the limits of today. One that keeps them by prediction alone is still to be measured."""
+        known = self._journal.step(self._key(recipe))
+        if known is None or not known.runs:
+            return known
+        step = replace(known, misses=violations(recipe.goal, _outcome(known), known.measured))
+        return None if step.predicted and step.met else step
+
+    def _take(self, recipe: Recipe, design: Design) -> Step:
         """The step of a recipe. One that cannot run is a step too, with its reason.
 
         Raises:
             StorageError, DeviceError: what has nothing to do with the recipe, and no other step would change.
         """
-        key = content_key(recipe.model_dump(mode="json"), self._content)
-        if (known := self._journal.step(key)) is not None:
+        if (known := self._known(recipe)) is not None:
             return known
         started = time.monotonic()
         try:
@@ -152,7 +174,7 @@ class Workshop:
             raise
         except EdgeCompressError as error:
             values = {"reason": " ".join(str(error).split())}
-        step = Step(number, name, key, trained, time.monotonic() - started, **values)
+        step = Step(0, design.words(), self._key(recipe), design.trains, time.monotonic() - started, **values)
         self._journal.add(step)
         return step
 
@@ -160,6 +182,8 @@ class Workshop:
         """Runs a recipe as a trial, and times its file."""
         check_recipe(recipe)
         outcome, result = self._laboratory.run_line(trial_recipe(recipe), Bars(self._progress))
+        if not math.isfinite(outcome.drop):
+            raise ModelError(f"{recipe.task.metrics[0]} of the file is no number")
         times = self._clock.read(Path(result.file))
         misses = violations(recipe.goal, outcome, times.measured)
         if times.predicted and not any(miss > 0 for miss in misses.values()):  # what would end the climb must be true
@@ -170,6 +194,11 @@ class Workshop:
             "arena_bytes": outcome.arena_bytes, "p50_ms": times.p50_ms, "measured": times.measured, "predicted": list(times.predicted),
             "misses": misses, "stages": tuple(result.stages), "file": Path(result.file).relative_to(self._folder).as_posix(),
         }  # fmt: skip
+
+
+def _outcome(step: Step) -> Outcome:
+    """The figures of a step that runs, as a trial has them."""
+    return Outcome({}, step.drop, step.bytes or 0, step.macs, step.arena_bytes)
 
 
 class Bars(Progress):

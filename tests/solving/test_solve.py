@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -86,13 +88,26 @@ def test_solution_survives_its_file(found):
     assert json.loads(json.dumps(solution_of(found).to_dict())) == found
 
 
-def test_folder_of_another_question_is_refused(solved, tiny, capsys):
+def test_folder_of_another_model_is_refused(solved, tiny, capsys):
     before = (solved / "chosen.yaml").read_bytes()
-    assert main(["solve", str(tiny), *LIMITS[:3], "size_kb=4", "--out", str(solved), "--quiet"]) == 2
-    assert "the folder must be of this solve; choose another with --out. Received: a solve that differs in recipe.goal.size_kb." in (
-        capsys.readouterr().err
-    )
+    assert main(["solve", str(tiny), *LIMITS, "--set", "model.width=16", "--out", str(solved), "--quiet"]) == 2
+    expected = "the folder must be of a solve of the same model and data; choose another with --out. Received: one that differs in "
+    assert f"{expected}recipe.model.width." in " ".join(capsys.readouterr().err.split())
     assert (solved / "chosen.yaml").read_bytes() == before
+
+
+def test_other_limits_take_the_steps_that_are_known(solved, found, tiny, tmp_path, monkeypatch, probe_in_this_process):
+    from edgecompress.search.trial import Laboratory
+
+    out = tmp_path / "out"
+    shutil.copytree(solved, out)
+    monkeypatch.setattr(Laboratory, "run_line", lambda *given, **more: pytest.fail("done again"))
+    assert main(["solve", str(tiny), *LIMITS[:3], "size_kb=8", "--out", str(out), "--quiet", "--no-run"]) == 0
+    other = json.loads((out / "solve.json").read_text())
+    assert [step["name"] for step in other["steps"]] == ["float32", "int8"]
+    assert [step["bytes"] for step in other["steps"]] == [step["bytes"] for step in found["steps"][:2]]
+    assert other["steps"][1]["misses"]["size_kb"] == pytest.approx(other["steps"][1]["bytes"] / 8000 - 1)
+    assert yaml.safe_load((out / "chosen.yaml").read_text())["goal"]["size_kb"] == 8
 
 
 def test_killed_solve_goes_on_and_chooses_the_same(solved, found, tiny, tmp_path, probe_in_this_process):
@@ -168,8 +183,6 @@ def test_limits_on_time_are_measured(tiny, tmp_path, probe_in_this_process):
 def test_limits_that_nothing_can_keep_end_before_any_training(tiny, tmp_path, capsys, probe_in_this_process, goals, pattern):
     words = [word for goal in ["metric_drop=0.1", *goals] for word in ("--goal", goal)]
     assert main(["solve", str(tiny), *words, "--out", str(tmp_path / "out"), "--quiet"]) == 2
-    import re
-
     assert re.search(pattern, " ".join(capsys.readouterr().err.split()))
     records = [json.loads(path.read_text()) for path in (tmp_path / "out" / "cache").rglob("record.json")]
     assert not [record for record in records if record.get("report", {}).get("training")]

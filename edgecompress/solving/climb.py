@@ -7,11 +7,11 @@ longer, on fewer and fewer. It only decides: whoever drives it runs the steps, a
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from edgecompress.solving.design import Design, Finish, Format, Parts, low_bit_patterns
+from edgecompress.solving.design import Design, Finish, Format, Parts, patterns_of_factors
 from edgecompress.solving.steps import Step
 from edgecompress.solving.strength import least_strength
 
@@ -22,6 +22,8 @@ MENDABLE = 5.0  # times the allowed drop: so much a finish without training may 
 NEARLY = 2.0  # times the allowed drop: a way so near goes on at once
 SURVIVORS = (3, 2, 1, 1)  # ways that get the first training, the second, ...
 BACK_OFFS = 2  # steps back from a way that keeps the limits on the file towards one that keeps the metric
+MUCH = 1.0  # logarithm of value / limit from which on mixtures come first
+OVERHEAD = 1.03  # a file that is predicted to be larger than its limit by less may still keep it
 NUDGE = 0.04  # of the strength, where a training has moved a file over its limit
 SIZE, LOW_RANK = "size_kb", "low rank"
 
@@ -39,11 +41,15 @@ class Means:
         parts: what can be worked on.
         drop: how much of the metric may be lost, in its own unit.
         bits: gives layer -> what the metric loses with its weights alone in 4 bits, the least loss per byte first.
+        sizes: weights of the layers that could have 4 bits.
+        hurried: whether probes have had their part of the budget, so that the ways that were found must do.
     """
 
     parts: Parts
     drop: float
     bits: Callable[[], Sequence[tuple[str, float]]]
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    hurried: Callable[[], bool] = lambda: False
 
     @property
     def cheap(self) -> float:
@@ -61,6 +67,7 @@ class Way:
         start: guess of the strength from the miss of the plain file, a logarithm of value / limit.
         levels: its trainings, each costlier than the one before.
         finish: what may mend it without training.
+        mixed: whether it is a mixture of several techniques.
     """
 
     name: str
@@ -68,6 +75,7 @@ class Way:
     start: Callable[[float], float]
     levels: tuple[Level, ...]
     finish: Finish
+    mixed: bool = False
 
 
 @dataclass
@@ -108,6 +116,8 @@ def climb(means: Means) -> Climb:
     found: list[Found] = []
     closest: Found | None = None
     for way in ways(means, base, plain):
+        if found and means.hurried():
+            break
         own = yield from _probe(way, plain)
         if own is not None and own.best.hard_miss() <= 0:
             found.append(own)
@@ -122,25 +132,25 @@ def climb(means: Means) -> Climb:
 
 
 def ways(means: Means, base: Design, plain: Step) -> list[Way]:
-    """What can be tried for the limits that the plain file misses, cheap ones first."""
-    parts = means.parts
+    """What can be tried for the limits that the plain file misses: simple ways first, mixtures first where much must go."""
+    parts, much = means.parts, plain.hard_miss() > MUCH
     cuts = parts.can_cut
     levels: tuple[Level, ...] = (*RECOVERED, (3, "aware")) if base.format == "int8" else RECOVERED
     finish: Finish = "equalized" if base.format == "int8" else "none"
-    found = []
+    found: list[Way] = []
     if cuts:
         found.append(Way("structured", lambda s: base.with_(cut=s), _of_width, levels, finish))
     if parts.low_rank:
         found.append(Way(LOW_RANK, lambda s: base.with_(low_rank=_loss(s, parts)), lambda miss: 0.6, levels, finish))
     if parts.low_rank and cuts:
         within = means.cheap
-        found.append(Way(f"structured, {LOW_RANK}", lambda s: base.with_(cut=s, low_rank=within), _of_width, levels, finish))
-    if SIZE not in plain.missed or not parts.low_bits:
-        return found
-    bits = _bit_ways(means, base, cuts=cuts)
-    if set(plain.missed) - {SIZE, "metric_drop"}:  # 4 bits save no time, and cost some on most processors
-        return [*found, *bits[1:]]
-    return [*bits[:1], *found, *bits[1:]]
+        found.append(Way(f"structured, {LOW_RANK}", lambda s: base.with_(cut=s, low_rank=within), _of_width, levels, finish, mixed=True))
+    if SIZE in plain.missed and parts.low_bits:
+        bits = _bit_ways(means, base, plain, cuts=cuts)
+        # 4 bits save no time, and cost some on most processors.
+        found = [*found, *bits[1:]] if set(plain.missed) - {SIZE, "metric_drop"} else [*bits[:1], *found, *bits[1:]]
+    found = [way for way in found if way.start(plain.hard_miss()) < math.inf]
+    return sorted(found, key=lambda way: not way.mixed) if much else found
 
 
 def _of_width(miss: float) -> float:
@@ -148,8 +158,8 @@ def _of_width(miss: float) -> float:
     return 1 - math.exp(-miss / 2)
 
 
-def _bit_ways(means: Means, base: Design, *, cuts: bool) -> list[Way]:
-    """4 bits alone, then with low rank, then with a cut."""
+def _bit_ways(means: Means, base: Design, plain: Step, *, cuts: bool) -> list[Way]:
+    """4 bits alone, then with a cut, then with low rank."""
     layers = means.bits()
     if not layers:
         return []
@@ -160,15 +170,25 @@ def _bit_ways(means: Means, base: Design, *, cuts: bool) -> list[Way]:
     def some(strength: float) -> Design:
         return base.with_(four_bits=tuple(names[: math.ceil(strength * len(names))]))
 
-    found = [Way("low bits", some, lambda miss: min(1.0, 2 * (1 - math.exp(-miss))), FOUR_BITS, finish)]
-    if means.parts.low_rank:
-        both = base.with_(four_bits=low_bit_patterns(cheap, factorized=True))
-        found.append(Way(
-            f"{LOW_RANK}, low bits", lambda s: both.with_(low_rank=_loss(s, means.parts)), lambda miss: 0.5, RECOVERED_FOUR_BITS, finish
-        ))  # fmt: skip
+    def enough(miss: float) -> float:
+        """The part of the layers that leaves a file within the limit, counted by their weights; infinite where not even all do."""
+        left = [plain.bytes or 0]
+        for name in names:
+            left.append(left[-1] - means.sizes.get(name, 0) // 2)
+        limit = left[0] * math.exp(-miss)
+        return next((count / len(names) for count, size in enumerate(left) if size <= OVERHEAD * limit), math.inf)
+
+    found = [Way("low bits", some, enough, FOUR_BITS, finish)]
     if cuts:
         fixed = base.with_(four_bits=tuple(cheap))
-        found.append(Way("structured, low bits", lambda s: fixed.with_(cut=s), _of_width, RECOVERED_FOUR_BITS, finish))
+        name = "structured, low bits"
+        found.append(Way(name, lambda s: fixed.with_(cut=s), _of_width, RECOVERED_FOUR_BITS, finish, mixed=True))
+    if means.parts.low_rank:
+        both = base.with_(four_bits=patterns_of_factors(cheap))
+        name = f"{LOW_RANK}, low bits"
+        found.append(
+            Way(name, lambda s: both.with_(low_rank=_loss(s, means.parts)), lambda miss: 0.5, RECOVERED_FOUR_BITS, finish, mixed=True)
+        )
     return found
 
 

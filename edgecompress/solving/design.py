@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -188,6 +189,6 @@ def _export(design: Design, given: Export) -> Export:
     return Export.model_validate(values)
 
 
-def low_bit_patterns(layers: Sequence[str], *, factorized: bool) -> tuple[str, ...]:
-    """Layers as patterns; of one in factors its links too, whose names begin with its own."""
-    return tuple(f"{layer}*" for layer in layers) if factorized else tuple(layers)
+def patterns_of_factors(layers: Sequence[str]) -> tuple[str, ...]:
+    """Layers and, of those in factors, the first link of svd too, whose name is theirs with `_in`."""
+    return tuple(f"re:{re.escape(layer)}(_in_*)?" for layer in layers)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from edgecompress.runs import Run
     from edgecompress.solving.workshop import Workshop
 
+PROBING = 0.3  # part of the minutes after which no further way is probed, if one was found
 CHOSEN, START, REPORT = "chosen", "start.yaml", "report.json"
 
 
@@ -131,8 +132,12 @@ def _drive(workshop: Workshop, recipe: Recipe, journal: Journal, options: SolveO
     from edgecompress.solving.climb import Means, climb
 
     drop = recipe.goal.metric_drop
-    path = climb(Means(workshop.parts, 0.0 if drop is None else drop, workshop.bits))
     steps: dict[str, Step] = {}
+
+    def hurried() -> bool:  # by what steps took when they were done, so that a killed solve decides alike
+        return options.minutes is not None and sum(step.seconds for step in steps.values()) > PROBING * 60 * options.minutes
+
+    path = climb(Means(workshop.parts, 0.0 if drop is None else drop, workshop.bits, workshop.sizes, hurried))
     design = next(path)
     while True:
         if not workshop.is_known(design) and _is_spent(list(steps.values()), journal.seconds, trains=design.trains, options=options):

@@ -7,12 +7,13 @@ from collections.abc import Generator
 
 Miss = float  # logarithm of value / limit, of the limit that is missed most
 CLOSE = 0.06  # a probe that stays within its limits by less is near enough
+AIM = -CLOSE / 2
 NARROW = 0.04  # a range of strengths that is not worth halving
 MOST_PROBES = 6
 
 
 def least_strength(start: float, miss_at_zero: Miss) -> Generator[float, Miss, float | None]:
-    """Asks for the miss at one strength after another: by secants between the strongest that misses and the weakest that does not.
+    """Asks for the miss at one strength after another: along straight lines between the last that misses and the first that does not.
 
     Args:
         start: first guess, in (0, 1].
@@ -42,10 +43,17 @@ def least_strength(start: float, miss_at_zero: Miss) -> Generator[float, Miss, f
     return high
 
 
+def _width(miss: Miss) -> float:
+    """Root of value / limit: about a straight line over the strength, as weights and MACs go with the square of a width."""
+    return math.exp(miss / 2)
+
+
 def _further(low: float, miss: Miss, miss_at_zero: Miss) -> float:
-    """Along the line from nothing through the last probe, half as far again; at once to the end where that line says nothing."""
-    slope = (miss_at_zero - miss) / low if low and math.isfinite(miss_at_zero - miss) else 0.0
-    return min(1.0, low + 1.5 * miss / slope) if slope > 0 else 1.0
+    """Where the line from nothing through the last probe meets the limit; at once to the end where that line says nothing."""
+    if not low or not math.isfinite(miss_at_zero + miss) or miss >= miss_at_zero:
+        return 1.0
+    slope = (_width(miss_at_zero) - _width(miss)) / low
+    return min(1.0, max(low + NARROW, low + (_width(miss) - _width(AIM)) / slope))
 
 
 def _between(low: float, miss_low: Miss, high: float, miss_high: Miss) -> float:
@@ -53,5 +61,5 @@ def _between(low: float, miss_low: Miss, high: float, miss_high: Miss) -> float:
     width = high - low
     if not (math.isfinite(miss_low) and math.isfinite(miss_high)):
         return low + width / 2
-    at = low + width * (miss_low + CLOSE / 2) / (miss_low - miss_high)
+    at = low + width * (_width(miss_low) - _width(AIM)) / (_width(miss_low) - _width(miss_high))
     return min(max(at, low + 0.15 * width), high - 0.15 * width)

@@ -124,12 +124,17 @@ class Workshop:
         outlook = surroundings.context(0, "solve", model, (), self._folder, self._progress.say).outlook
         return find_parts(model, outlook, recipe.export, recipe.task.metrics[0], self.baseline, speed=self._wants_speed)
 
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Weights of the layers that could have 4 bits."""
+        return kernel_sizes(self._baseline[0].model)
+
     def bits(self) -> list[tuple[str, float]]:
         """Layer -> what the metric loses with it alone in 4 bits, the least per byte first; measured once."""
         state, _ = self._baseline
         surroundings = self._laboratory.surroundings(self._question.recipe, self._progress)
         context = surroundings.context(0, "sensitivity", state.model, state.keeps, self._folder, self._progress.say)
-        return order_of_bits(measure_bits(state.model, context), kernel_sizes(state.model))
+        return order_of_bits(measure_bits(state.model, context), self.sizes)
 
     def run(self, design: Design) -> Step:
         """One step, or what the journal holds of it."""

@@ -13,6 +13,7 @@ from edgecompress.solving.steps import Step, instead, nearest
 ALL = Cuttable(0.9, 3)
 PARTS = Parts(channels=ALL, neurons=ALL, round_to=8, low_rank=True, low_bits=True, float_io=True)
 LAYERS = (("dense", 0.0), ("conv2", 0.004), ("conv1", 0.2))
+SIZES = dict.fromkeys(["dense", "conv2", "conv1"], 32_000)  # weights; the int8 file of the world has 100 kB
 
 
 @dataclass
@@ -43,10 +44,10 @@ class World:
         return size, ms, loss + quantized
 
 
-def drive(world, limits, *, parts=PARTS, fails=lambda design: False):
+def drive(world, limits, *, parts=PARTS, fails=lambda design: False, hurried=lambda: False):
     """Runs a climb to its end; (steps, designs, whether bits were measured)."""
     goal, measured = Goal.model_validate(limits), []
-    path = climb(Means(parts, limits["metric_drop"], lambda: measured.append(1) or LAYERS))
+    path = climb(Means(parts, limits["metric_drop"], lambda: measured.append(1) or LAYERS, SIZES, hurried))
     steps, designs = [], []
     design = next(path)
     while True:
@@ -95,6 +96,25 @@ def test_only_bytes_missing_tries_bits_before_any_cut():
     assert len(measured) == 1
     assert designs[2].four_bits
     assert not designs[2].cut
+
+
+def test_bits_alone_are_not_probed_where_the_weights_show_that_they_are_not_enough():
+    _, designs, measured, _ = drive(World(), {"metric_drop": 0.001, "size_kb": 50})
+    assert measured
+    assert not [design for design in designs if design.four_bits and not (design.cut or design.low_rank)]
+
+
+def test_mixtures_are_probed_first_where_much_must_go():
+    for size_kb, cut_alone in ((60, True), (20, False)):
+        designs = [design for design in drive(World(), {"metric_drop": 0.001, "size_kb": size_kb})[1] if design.cut]
+        assert (not designs[0].four_bits and not designs[0].low_rank) == cut_alone
+
+
+def test_in_a_hurry_the_first_way_that_keeps_the_limits_on_the_file_is_trained():
+    _, designs, _, _ = drive(World(heals=0.9), {"metric_drop": 0.001, "size_kb": 30}, hurried=lambda: True)
+    mixtures = {(bool(design.cut), bool(design.low_rank), bool(design.four_bits)) for design in designs if design.cut or design.low_rank}
+    assert len(mixtures) == 1
+    assert any(design.trains for design in designs)
 
 
 def test_only_time_missing_never_measures_bits():

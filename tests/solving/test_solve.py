@@ -128,7 +128,7 @@ def test_killed_solve_goes_on_and_chooses_the_same(solved, found, tiny, tmp_path
 
 
 def test_limit_that_binds_is_named_with_the_nearest_step_and_a_larger_budget_goes_on(tiny, tmp_path, capsys, probe_in_this_process):
-    out, limits = tmp_path / "out", ["--goal", "metric_drop=-0.02", "--goal", "size_kb=3.5", "--set", "model.train.epochs=4"]
+    out, limits = tmp_path / "out", ["--goal", "metric_drop=-0.04", "--goal", "macs=1700", "--set", "model.train.epochs=4"]
     command = ["solve", str(tiny), *limits, "--out", str(out), "--quiet", "--no-run"]
     assert main([*command, "--trials", "0"]) == 3
     error = " ".join(capsys.readouterr().err.split())
@@ -138,7 +138,7 @@ def test_limit_that_binds_is_named_with_the_nearest_step_and_a_larger_budget_goe
     assert f"Step {first['chosen']} (" in error
     assert "is nearest; it misses " in error
     assert "With all other limits kept, this binds: metric_drop " in error
-    within = [step for step in first["steps"] if not step["reason"] and step["misses"]["size_kb"] <= 0]
+    within = [step for step in first["steps"] if not step["reason"] and step["misses"]["macs"] <= 0]
     assert first["instead"]["metric_drop"] == pytest.approx(min(step["drop"] for step in within))
     assert main([*command, "--trials", "1"]) == 3
     second = json.loads((out / "solve.json").read_text())
@@ -149,8 +149,8 @@ def test_limit_that_binds_is_named_with_the_nearest_step_and_a_larger_budget_goe
 
 
 def test_model_file_with_its_data(solved, digits, tmp_path, capsys, probe_in_this_process):
-    arrays = {name: np.concatenate([part.arrays()[0] for part in (split,)]) for name, split in (("x", digits.train),)}
-    np.savez(tmp_path / "digits.npz", x=arrays["x"], y=digits.train.arrays()[1])
+    x, y = digits.train.arrays()[:2]
+    np.savez(tmp_path / "digits.npz", x=x, y=y)
     model = solved / "chosen" / "stages" / "00-baseline" / "model.h5"
     command = ["solve", str(model), "--goal", "metric_drop=0.05", "--goal", "size_kb=7", "--out", str(tmp_path / "out"), "--quiet"]
     assert main(command) == 2

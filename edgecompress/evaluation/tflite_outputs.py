@@ -16,12 +16,12 @@ from edgecompress.evaluation.sample_stream import Batch, SampleStream
 from edgecompress.evaluation.tflite_rows import check_runtime, open_model, sample_size
 from edgecompress.evaluation.tflite_ways import (
     LARGEST_BATCH,
+    Contender,
     Way,
     probe_batches,
     probe_one_by_one,
     probe_threads,
-    run_in_order,
-    take_pieces,
+    run_fastest,
 )
 from edgecompress.samples import check_inputs, names_in_file
 
@@ -47,7 +47,7 @@ def tflite_outputs(path: Path, split: Split, *, threads: int | None = None) -> I
 
 
 def _run(path: Path, split: Split, num_threads: int) -> Iterator[Batch]:
-    """Opens the file, lets the first samples decide how to run, runs the rest so."""
+    """Opens the file, lets the first samples decide how to run, and runs the rest."""
     started = time.perf_counter()
     model = open_model(path)
     seconds_to_open = time.perf_counter() - started
@@ -56,10 +56,11 @@ def _run(path: Path, split: Split, num_threads: int) -> Iterator[Batch]:
     stream = SampleStream(split, _read_size(sample_size(model)), names)
     with ThreadPoolExecutor(num_threads) as pool:  # it starts a thread when it first has work for it
         way, repeats = yield from probe_one_by_one(Way([model], math.inf, seconds_to_open), stream)
+        contenders = [Contender(way, way.seconds_per_sample)]
         if repeats:
             way = yield from probe_batches(path, way, stream)
-            way = yield from probe_threads(path, way, stream, pool, num_threads)
-        yield from run_in_order(way, take_pieces(stream, way.piece), pool)
+            contenders = yield from probe_threads(path, way, stream, pool, num_threads)
+        yield from run_fastest(contenders, stream, pool)
 
 
 def _read_size(num_values: int) -> int:

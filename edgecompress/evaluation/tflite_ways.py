@@ -1,4 +1,4 @@
-"""Ways to run a .tflite over many samples, and the probe that chooses one on the first of them.
+"""Ways to run a .tflite over many samples, the probe that chooses one on the first of them, and what thinks again later.
 
 The plain way is one sample per invoke. What is faster, and by how much, depends on the model and the machine: batches
 gain several times on fully connected networks and little on convolutions; threads with one interpreter each gain almost
@@ -41,6 +41,8 @@ TURN_PART = 150  # of the samples that are left, one in so many is a turn's for 
 PIECE_SECONDS = 5e-3  # work that is handed to a thread at a time, at most
 PIECE_BYTES = 500_000  # float32 inputs that are handed to a thread at a time, at most: arrays that stay in the cache
 WORTHWHILE = 5  # the work left must be so many times what another interpreter costs
+REVIEW_SECONDS = 0.3  # the fastest way runs so long before the others are tried again
+PATIENCE = 4  # a way that was hopeless is tried again at one review in so many
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,14 @@ class Way:
     def is_worth(self, num_models: int, num_samples: int) -> bool:
         """Whether `num_samples` are enough work to open so many more models for."""
         return num_samples * self.seconds_per_sample >= WORTHWHILE * num_models * self.seconds_to_open
+
+
+@dataclass
+class Contender:
+    """A way, and the seconds per sample that it took at its last turn."""
+
+    way: Way
+    seconds: float
 
 
 def probe_one_by_one(way: Way, stream: SampleStream) -> Generator[Batch, None, tuple[Way, bool]]:
@@ -116,25 +126,53 @@ def probe_batches(path: Path, way: Way, stream: SampleStream) -> Generator[Batch
     return replace(way, models=[model], seconds_per_sample=seconds) if same and seconds < BATCH_COST * way.seconds_per_sample else way
 
 
-def probe_threads(path: Path, way: Way, stream: SampleStream, pool: ThreadPoolExecutor, num_threads: int) -> Generator[Batch, None, Way]:
+def probe_threads(
+    path: Path, way: Way, stream: SampleStream, pool: ThreadPoolExecutor, num_threads: int
+) -> Generator[Batch, None, list[Contender]]:
     """Runs the next samples by turns on one thread, with a model for each of `num_threads`, and in wide batches whose
-    operators share the threads; returns the fastest way."""
+    operators share the threads; returns all of these with their times, that of one thread first."""
     if num_threads == 1 or not way.is_worth(num_threads - 1, stream.num_left):
-        return way
+        return [Contender(way, way.seconds_per_sample)]
     others = [open_model(path, batch_size=way.batch_size) for _ in range(num_threads - 1)]
     rivals = [replace(way, models=[*way.models, *others])]
     if (wide := (yield from _open_wide(path, way, stream, num_threads))) is not None:
         rivals.append(wide)
-    num_samples = num_threads * max(way.piece, min(round(TURN_SECONDS / way.seconds_per_sample), stream.num_left // TURN_PART))
+    contenders = [Contender(tried, math.inf) for tried in (way, *rivals)]
     for rival in rivals:  # threads and models start cold
         yield from run_in_order(rival, take_pieces(stream, rival.piece, len(rival.models) * rival.piece), pool)
-    fastest = [math.inf] * (len(rivals) + 1)
+    num_samples = _samples_of_turn(contenders, stream)
     for _ in range(2):
-        for index, tried in enumerate([*rivals, way]):
-            if not fastest[index] > HOPELESS * fastest[-1]:  # both are infinite before the first turn
-                fastest[index] = min(fastest[index], (yield from _turn(tried, stream, pool, num_samples)))
-    best = int(np.argmin(fastest[:-1]))
-    return rivals[best] if fastest[best] < THREADS_COST * fastest[-1] else way
+        for contender in reversed(contenders):
+            if not contender.seconds > HOPELESS * contenders[0].seconds:  # both are infinite before the first turn
+                contender.seconds = min(contender.seconds, (yield from _turn(contender.way, stream, pool, num_samples)))
+    return contenders
+
+
+def fastest(contenders: list[Contender]) -> Contender:
+    """The one of the least time; the first of all, one thread, unless another is clearly faster."""
+    best = min(contenders[1:], key=lambda contender: contender.seconds, default=contenders[0])
+    return best if best.seconds < THREADS_COST * contenders[0].seconds else contenders[0]
+
+
+def run_fastest(contenders: list[Contender], stream: SampleStream, pool: ThreadPoolExecutor) -> Iterator[Batch]:
+    """Runs what is left in the fastest way. Now and then those that may be faster by now get a turn, and the choice is made again."""
+    if len(contenders) == 1:
+        yield from run_in_order(contenders[0].way, take_pieces(stream, contenders[0].way.piece), pool)
+        return
+    review = 0
+    while stream.num_left:
+        best, review = fastest(contenders), review + 1
+        best.seconds = yield from _turn(best.way, stream, pool, max(best.way.piece, round(REVIEW_SECONDS / best.seconds)))
+        for contender in contenders:
+            hopeless = contender.seconds > HOPELESS * best.seconds
+            if contender is not best and stream.num_left and not (hopeless and review % PATIENCE):
+                contender.seconds = yield from _turn(contender.way, stream, pool, _samples_of_turn(contenders, stream))
+
+
+def _samples_of_turn(contenders: list[Contender], stream: SampleStream) -> int:
+    """Few, so that the slower ways do not get much of the work."""
+    way, num_threads = contenders[0].way, len(contenders[1].way.models)
+    return num_threads * max(way.piece, min(round(TURN_SECONDS / way.seconds_per_sample), stream.num_left // TURN_PART))
 
 
 def _open_wide(path: Path, way: Way, stream: SampleStream, num_threads: int) -> Generator[Batch, None, Way | None]:

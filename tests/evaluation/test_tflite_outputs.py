@@ -44,13 +44,14 @@ def force(monkeypatch):
 def ways(monkeypatch):
     """The ways that were taken, as (number of models, batch size)."""
     taken = []
-    run = tflite_outputs.run_in_order
+    run = tflite_outputs.run_fastest
 
-    def spy(way, *arguments):
+    def spy(contenders, *arguments):
+        way = tflite_ways.fastest(contenders).way
         taken.append((len(way.models), way.batch_size))
-        return run(way, *arguments)
+        return run(contenders, *arguments)
 
-    monkeypatch.setattr(tflite_outputs, "run_in_order", spy)
+    monkeypatch.setattr(tflite_outputs, "run_fastest", spy)
     return taken
 
 
@@ -158,6 +159,24 @@ def test_a_short_job_opens_no_second_interpreter(networks, digits, make_split, w
     inputs, labels = digits.test.arrays()
     outputs_of(networks["int8"], make_split(inputs[:40], labels[:40]), threads=2)
     assert ways == [(1, 1)]
+
+
+@pytest.mark.parametrize("quiet_from", [0, 6])
+def test_a_long_job_turns_to_the_way_that_is_faster_by_now(networks, make_split, monkeypatch, force, ways, quiet_from):
+    force(batches=False, threads=True)
+    turn, turns = tflite_ways._turn, []
+
+    def on_a_noisy_machine(way, *arguments):  # at first other programs use the cores that our threads want
+        yield from turn(way, *arguments)
+        turns.append(len(way.models))
+        return 1e-3 if len(way.models) == 1 else 2e-3 if len(turns) < quiet_from else 0.5e-3
+
+    monkeypatch.setattr(tflite_ways, "_turn", on_a_noisy_machine)
+    monkeypatch.setattr(tflite_ways, "REVIEW_SECONDS", 0.02)
+    outputs, _ = outputs_of(networks["float32"], make_split(np.zeros((2000, 8, 8, 1), np.float32)), threads=2)
+    assert len(outputs) == 2000
+    assert turns[-4:].count(2) >= 3  # the threads ran the rest
+    assert ways == [(1, 1) if quiet_from else (2, 1)]  # what the probe saw
 
 
 @pytest.mark.parametrize("inputs", [np.zeros((40, 3), np.float32), np.zeros((1, 3), np.float32)])

@@ -128,7 +128,7 @@ def _add(table: LatencyTable, part: Sequence[Specimen], threads: int, measure: M
         if old is None or (row.p50_ms is not None and (old.p50_ms is None or row.p50_ms < old.p50_ms)):
             if old is not None:
                 table.rows.remove(old)
-            table.add(row)
+            table.rows.append(row)
 
 
 def _row(specimen: Specimen, content: bytes, entry: dict[str, Any], threads: int) -> Row:

@@ -68,7 +68,7 @@ class Row(BaseModel):
 
 
 class LatencyTable(BaseModel):
-    """A table in memory; rows may be added, then `save` it."""
+    """A table in memory; rows may be added and replaced; `save` writes the file."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -80,17 +80,12 @@ class LatencyTable(BaseModel):
     formats: list[Format]
     updated_at: str
     rows: list[Row] = []
-    _fits: dict[int, Any] = PrivateAttr(default_factory=dict)
+    _fits: dict[int, tuple[list[Row], Any]] = PrivateAttr(default_factory=dict)
 
     @property
-    def fits(self) -> dict[int, Any]:
-        """Number of threads -> what `fit` has learned from the rows."""
+    def fits(self) -> dict[int, tuple[list[Row], Any]]:
+        """Number of threads -> rows, and what `fit` has learned from them."""
         return self._fits
-
-    def add(self, row: Row) -> None:
-        """One more row; what was learned from the others is out of date."""
-        self.rows.append(row)
-        self._fits.clear()
 
     @model_validator(mode="after")
     def _rows_differ(self) -> LatencyTable:

@@ -32,7 +32,6 @@ LEAST_CORRECTED = 12  # rows of a family from which corrections can be learned
 MOST_STEPS = 30  # in the search for the length scales of a family
 LEAST_NETWORKS = 5  # that show an error
 OWN_NETWORKS = 10  # from so many networks of one type on, the error is that of the type
-NINE_OF_TEN = (5, 95)  # percentiles
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ class Error:
 
     Attributes:
         median: of |predicted / measured - 1|.
-        low, high: nine of ten were measured at so many times their prediction; at most 1, and at least 1.
+        low, high: all were measured at times between these, as multiples of their prediction; at most 1, and at least 1.
     """
 
     median: float
@@ -154,8 +153,7 @@ class Fitted:
 
     def _errors(self, networks: Sequence[Row]) -> Error:
         ratios = np.array([self._ratios[row.key] for row in networks])
-        low, high = np.percentile(ratios, NINE_OF_TEN)
-        return Error(float(np.median(np.abs(1 / ratios - 1))), min(1.0, float(low)), max(1.0, float(high)))
+        return Error(float(np.median(np.abs(1 / ratios - 1))), min(1.0, float(ratios.min())), max(1.0, float(ratios.max())))
 
     def errors(self) -> dict[str, tuple[int, Error]]:
         """Types of the heaviest operator -> number of networks and their error."""

@@ -13,8 +13,9 @@ rows[]             one file with one number of threads each:
     kind           operator: files of one operator; network: small networks, which show what a sum of operators leaves out
     operators[]    what the file holds, see `workload`
     kernels        xnnpack | builtin
-    p50_ms         lower quartile of the medians of blocks: what an undisturbed block takes
-    spread         (upper - lower quartile) / p50_ms of the blocks: the error of the measurement
+    visits         how often it was timed, at times far apart; the figures are those of the least disturbed visit
+    p50_ms         lower quartile of the medians of the visit's blocks: what an undisturbed block takes
+    spread         (upper - lower quartile) / p50_ms of these blocks: the error of the measurement
     error          why there is no time; then p50_ms is null
 """
 
@@ -62,6 +63,7 @@ class Row(BaseModel):
     kind: Literal["operator", "network"]
     operators: tuple[Workload, ...]
     kernels: Literal["xnnpack", "builtin"] | None
+    visits: int = Field(default=1, ge=1)
     p50_ms: float | None = Field(gt=0)
     spread: float | None = Field(default=None, ge=0)
     error: str | None = None

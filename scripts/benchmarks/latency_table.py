@@ -93,7 +93,7 @@ def report(folder: Path, threads: int) -> dict:
         })  # fmt: skip
     errors = np.abs([row["error"] for row in rows])
     return {
-        "machine": table.machine.model_dump(), "threads": threads, "date": f"{datetime.now(UTC):%Y-%m-%d}", "rows_of_table": len(table.rows),
+        "machine": table.machine.model_dump(), "date": f"{datetime.now(UTC):%Y-%m-%d}", "threads": threads, "rows": len(table.rows),
         "median_error": float(np.median(errors)), "p90_error": float(np.percentile(errors, 90)),
         "inside": sum(row["inside"] for row in rows), "networks": rows,
     }  # fmt: skip

@@ -17,6 +17,7 @@ def few(monkeypatch):
     """A short list of files, in parts of eight."""
     monkeypatch.setattr(learn, "specimens", lambda formats: grid.specimens(formats)[:20])
     monkeypatch.setattr(learn, "PART", 8)
+    monkeypatch.setattr(learn, "VISITS", 1)
 
 
 @pytest.fixture
@@ -78,6 +79,24 @@ def test_what_was_disturbed_is_measured_again_and_the_shorter_time_stays(few, in
     assert instant.calls == [3]
     ec.learn_latency(tmp_path / "t.json", quiet=True)
     assert len(load_table(tmp_path / "t.json").rows) == 20
+
+
+def test_each_file_is_visited_again_after_all_others_and_the_least_disturbed_visit_counts(few, instant, tmp_path, monkeypatch):
+    monkeypatch.setattr(learn, "VISITS", 2)
+    monkeypatch.setattr(learn, "PART", 10)
+    measure, factors = learn._measure_here, iter([1, 1, 2, 0.5])  # of two parts in two visits
+
+    def unsteady(contents, threads):
+        factor = next(factors)
+        return [{**one, "blocks_ms": [factor * ms for ms in one["blocks_ms"]]} for one in measure(contents, threads)]
+
+    monkeypatch.setattr(learn, "_measure_here", unsteady)
+    ec.learn_latency(tmp_path / "t.json", quiet=True)
+    table = load_table(tmp_path / "t.json")
+    first = {one.key: 0.001 + 1e-9 * len(one.make()) for one in grid.specimens(["float32", "int8"])[:20]}
+    ratios = [row.p50_ms / first[row.key] for row in table.rows]
+    assert ratios == pytest.approx([1] * 10 + [0.5] * 10, rel=1e-3)
+    assert {row.visits for row in table.rows} == {2}
 
 
 def test_more_threads_and_formats_are_added(few, instant, tmp_path):

@@ -149,3 +149,49 @@ def probe_in_this_process(monkeypatch):
         model.invoke([np.zeros(spec.shape, spec.dtype) for spec in model.inputs])
 
     monkeypatch.setattr("edgecompress.export.verify.run_job", run_here)
+
+
+class Law:
+    """What operators and networks cost on a machine of the tests' own: tiles of 16 channels, and memory."""
+
+    invoke_ms = 5e-4
+
+    def operator_ms(self, work):
+        wide = -(-work.output[-1] // 16) * 16 / work.output[-1]
+        price = 2e-8 if work.activations == "int8" else 1e-7
+        return 1e-4 + price * work.macs * wide + 2e-8 * (work.read_bytes + work.written_bytes + work.weight_bytes)
+
+    def network_ms(self, operators):
+        return self.invoke_ms + sum(map(self.operator_ms, operators))
+
+
+@pytest.fixture(scope="session")
+def law():
+    return Law()
+
+
+@pytest.fixture(scope="session")
+def law_rows(law):
+    """Rows of a third of the small files, as if they had been timed on that machine."""
+    from edgecompress.latency.grid import specimens
+    from edgecompress.latency.table import Row
+    from edgecompress.latency.workload import workloads
+
+    rows = []
+    for one in specimens(["float32", "int8"])[:400]:
+        operators = tuple(workloads(one.make()))
+        ms = law.network_ms(operators)
+        rows.append(Row(key=one.key, threads=1, kind=one.kind, operators=operators, kernels="xnnpack", p50_ms=ms, spread=0.01))
+    return rows
+
+
+@pytest.fixture(scope="session")
+def law_table(law_rows, tmp_path_factory):
+    """The path of the latency table of that machine. Do not change it: copy it."""
+    from edgecompress.latency.table import LatencyTable, Machine
+
+    machine = Machine(name="law", architecture="x86_64", cores=1, runtime="ai-edge-litert", runtime_version="2.3.0")
+    path = tmp_path_factory.mktemp("tables") / "latency-law.json"
+    table = LatencyTable(host="local", machine=machine, threads=[1], formats=["float32", "int8"], updated_at="", rows=list(law_rows))
+    table.save(path)
+    return path

@@ -20,13 +20,12 @@ if TYPE_CHECKING:
 
     from .line import Line
 
-ROUNDS = 11
 _LEAD_NS = 2_000_000  # brings back the caches after another file ran
 _BLOCK_NS = 4_000_000
 _LEAST_INVOKES = 5
 
 
-def measure_rounds(paths: Sequence[str], *, threads: int, rounds: int = ROUNDS, timeout_s: float) -> list[dict[str, Any]]:
+def measure_rounds(paths: Sequence[str], *, threads: int, rounds: int, timeout_s: float) -> list[dict[str, Any]]:
     """Times files in a process of their own. When that crashes or hangs, its halves get a process each, down to the file at fault.
 
     Args:
@@ -71,7 +70,7 @@ def time_rounds(job: dict[str, Any], line: Line) -> dict[str, Any]:
         except DeviceFault as fault:
             models.append(None)
             found.append({"blocks_ms": [], "kernels": None, "error": fault.reason})
-    for _ in range(job.get("rounds", ROUNDS)):
+    for _ in range(job["rounds"]):
         for loaded, entry in zip(models, found):  # noqa: B905 (3.9 has no strict; one entry for each)
             if loaded is not None:
                 _add_block(entry, loaded)

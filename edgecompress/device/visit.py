@@ -106,8 +106,9 @@ def _rounds(folder: str, job: dict[str, Any], line: _Line) -> dict[str, Any]:
     from .turn import turn
 
     pieces = unpack(os.path.join(folder, job["archive"]), folder)
+    paths = [pieces[number] for number in sorted(pieces)]
     with turn(limit_s=job.get("turn_limit_s", _TURN_LIMIT_S), on_wait=lambda: line.send({"waiting": True})):
-        return {"timed": measure_rounds([pieces[number] for number in sorted(pieces)], threads=job["threads"], timeout_s=job["timeout_s"])}
+        return {"timed": measure_rounds(paths, threads=job["threads"], rounds=job["rounds"], timeout_s=job["timeout_s"])}
 
 
 _JOBS = {"doctor": _doctor, "install": _install, "benchmark": _benchmark, "rounds": _rounds}

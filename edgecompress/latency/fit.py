@@ -29,10 +29,9 @@ from edgecompress.latency.workload import Workload
 LEAST_MS = 1e-5  # of an operator: some only give their input another name
 LEAST_ROWS = 3  # of a family
 LEAST_CORRECTED = 12  # rows of a family from which corrections can be learned
-MOST_STEPS = 15  # in the search for the length scales of a family
+MOST_STEPS = 30  # in the search for the length scales of a family
 LEAST_NETWORKS = 5  # that show an error
 OWN_NETWORKS = 10  # from so many networks of one type on, the error is that of the type
-NINE_OF_TEN = (5, 95)  # percentiles
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ class Error:
 
     Attributes:
         median: of |predicted / measured - 1|.
-        low, high: nine of ten were measured at so many times their prediction.
+        low, high: all were measured at times between these, as multiples of their prediction; at most 1, and at least 1.
     """
 
     median: float
@@ -154,8 +153,7 @@ class Fitted:
 
     def _errors(self, networks: Sequence[Row]) -> Error:
         ratios = np.array([self._ratios[row.key] for row in networks])
-        low, high = np.percentile(ratios, NINE_OF_TEN)
-        return Error(float(np.median(np.abs(1 / ratios - 1))), float(low), float(high))
+        return Error(float(np.median(np.abs(1 / ratios - 1))), min(1.0, float(ratios.min())), max(1.0, float(ratios.max())))
 
     def errors(self) -> dict[str, tuple[int, Error]]:
         """Types of the heaviest operator -> number of networks and their error."""
@@ -191,12 +189,15 @@ def _computes(operators: Sequence[Workload]) -> tuple[str, str]:
 
 
 def fit(table: LatencyTable, threads: int) -> Fitted:
-    """What a table teaches about one number of threads; worked out once.
+    """What a table teaches about one number of threads; worked out again only when its rows have changed.
 
     Raises:
         DataError: too few rows.
     """
-    if threads not in table.fits:
-        table.fits[threads] = Fitted([row for row in table.rows if row.threads == threads])
-    found: Fitted = table.fits[threads]
+    rows = [row for row in table.rows if row.threads == threads]
+    known, fitted = table.fits.get(threads, ([], None))
+    if fitted is None or len(known) != len(rows) or any(old is not new for old, new in zip(known, rows, strict=True)):
+        fitted = Fitted(rows)
+        table.fits[threads] = rows, fitted
+    found: Fitted = fitted
     return found

@@ -150,7 +150,8 @@ def _flat(network: SmallNetwork, random: Random) -> int:
 
 def _joined(network: SmallNetwork, random: Random) -> int:
     first = _map(network, random)
-    return network.join(first, network.input(*network.shape(first)[:3], _channels(random)))
+    *outer, channels = network.shape(first)
+    return network.join(first, network.input(*outer, min(channels, _channels(random))))
 
 
 def _map(network: SmallNetwork, random: Random, type: Literal["float32"] | None = None, *, least: int = 1) -> int:

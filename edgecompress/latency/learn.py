@@ -1,4 +1,7 @@
-"""Makes or goes on with a latency table: times small files on this machine or on a host, in parts that are each kept."""
+"""Makes or goes on with a latency table: times small files on this machine or on a host, in parts that are each kept.
+
+Each file is visited several times, with all others between: what else a machine does may last longer than a visit.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +28,7 @@ from edgecompress.progress import Progress, visible_progress
 from edgecompress.remote import Job, Outcome, ask_hosts
 
 PART = 32  # files in one process, and kept together
+VISITS, ROUNDS = 3, 5  # of each file, and of blocks in a visit
 TIMEOUT_S = 600.0  # of one part
 TURN_LIMIT_S = 1800.0
 RESTLESS = 0.2  # spread from which on a row is measured again, in a call that has nothing else to do
@@ -65,7 +69,7 @@ def learn_latency(
     end = None if minutes is None else time.monotonic() + 60 * minutes
     for count in threads:
         todo = _todo(table, count)
-        with progress.task(f"learning from {len(todo)} files, {count} threads", len(todo)) as bar:
+        with progress.task(f"timing small files, {count} threads", len(todo)) as bar:
             for start in range(0, len(todo), PART):
                 if end is not None and time.monotonic() >= end:
                     return table
@@ -112,23 +116,26 @@ def _machine(host: str, ssh_config: Path | None) -> Machine:
 
 
 def _todo(table: LatencyTable, threads: int) -> list[Specimen]:
-    """Files that have no row yet; where all have one, those that were disturbed."""
+    """Files that were visited too seldom, once for each visit; where there are none, those that were disturbed."""
     rows = {row.key: row for row in table.rows if row.threads == threads}
+    visits = {key: VISITS if row.error is not None else row.visits for key, row in rows.items()}
     known = specimens(table.formats)
-    left = [one for one in known if one.key not in rows]
+    left = [one for sweep in range(VISITS) for one in known if visits.get(one.key, 0) <= sweep]
     return left or [one for one in known if (rows[one.key].spread or 0.0) > RESTLESS]
 
 
 def _add(table: LatencyTable, part: Sequence[Specimen], threads: int, measure: Measure) -> None:
-    """Times files and puts their rows into the table; of two rows of one file the one with the shorter time stays."""
+    """Times files and puts their rows into the table; of two visits the one with the shorter time counts."""
     contents = [one.make() for one in part]
+    places = {row.key: place for place, row in enumerate(table.rows) if row.threads == threads}
     for one, content, entry in zip(part, contents, measure(contents, threads), strict=True):
         row = _row(one, content, entry, threads)
-        old = next((other for other in table.rows if (other.key, other.threads) == (one.key, threads)), None)
-        if old is None or (row.p50_ms is not None and (old.p50_ms is None or row.p50_ms < old.p50_ms)):
-            if old is not None:
-                table.rows.remove(old)
-            table.add(row)
+        if one.key not in places:
+            table.rows.append(row)
+            continue
+        old = table.rows[places[one.key]]
+        better = old if row.p50_ms is None or (old.p50_ms is not None and old.p50_ms <= row.p50_ms) else row
+        table.rows[places[one.key]] = better.model_copy(update={"visits": old.visits + 1})
 
 
 def _row(specimen: Specimen, content: bytes, entry: dict[str, Any], threads: int) -> Row:
@@ -151,7 +158,7 @@ def _measure_here(contents: Sequence[bytes], threads: int) -> list[dict[str, Any
             Path(path).write_bytes(content)
         try:
             with turn(limit_s=TURN_LIMIT_S, on_wait=lambda: None):
-                return measure_rounds(paths, threads=threads, timeout_s=TIMEOUT_S)
+                return measure_rounds(paths, threads=threads, rounds=ROUNDS, timeout_s=TIMEOUT_S)
         except DeviceFault as fault:
             raise DeviceError(fault.reason) from fault
 
@@ -161,7 +168,7 @@ def _measure_there(host: str, ssh_config: Path | None) -> Measure:
 
     def measure(contents: Sequence[bytes], threads: int) -> list[dict[str, Any]]:
         pieces = archive({f"{number}.tflite": content for number, content in enumerate(contents)})
-        values = {"job": "rounds", "archive": ARCHIVE, "threads": threads, "timeout_s": TIMEOUT_S}
+        values = {"job": "rounds", "archive": ARCHIVE, "threads": threads, "rounds": ROUNDS, "timeout_s": TIMEOUT_S}
         outcome = ask_hosts([host], Job(values, {ARCHIVE: pieces, PROGRAM: program()}, PROGRAM), ssh_config=ssh_config)[0]
         return list(_answer(outcome)["timed"])
 

@@ -28,8 +28,8 @@ class Prediction:
 
     Attributes:
         p50_ms: median time.
-        low_ms, high_ms: nine of ten networks of the table, which it does not learn from, lay between such limits. What is uncovered
-            may be nothing, or three times as much as guessed.
+        low_ms, high_ms: all networks of the table, which it does not learn from, lay between such limits. What is uncovered may be
+            nothing, or three times as much as guessed.
         relative_error: half of those networks were predicted nearer than this, as a fraction of what was measured.
         uncovered: share of p50_ms, in [0, 1], of operators that the table has no rows of: a guess from the bytes that they move.
         uncovered_operators: their names.

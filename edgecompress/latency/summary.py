@@ -63,7 +63,7 @@ def summary_table(summary: dict[str, Any]) -> RenderableType:
             parts.append(Text("Too few to predict from: go on with the same command."))
             continue
         for one in found["networks"]:
-            words = f"median error {one['median_error']:.1%}; nine of ten took {one['low']:.2f} to {one['high']:.2f} times the prediction"
+            words = f"median error {one['median_error']:.1%}; all took {one['low']:.2f} to {one['high']:.2f} times the prediction"
             parts.append(Text(f"{one['rows']} networks of {one['types']}, not learned from: {words}"))
         table = Table("operators", "files", "median error of one that is left out")
         for one in found["operators"]:

@@ -13,8 +13,9 @@ rows[]             one file with one number of threads each:
     kind           operator: files of one operator; network: small networks, which show what a sum of operators leaves out
     operators[]    what the file holds, see `workload`
     kernels        xnnpack | builtin
-    p50_ms         lower quartile of the medians of blocks: what an undisturbed block takes
-    spread         (upper - lower quartile) / p50_ms of the blocks: the error of the measurement
+    visits         how often it was timed, at times far apart; the figures are those of the least disturbed visit
+    p50_ms         lower quartile of the medians of the visit's blocks: what an undisturbed block takes
+    spread         (upper - lower quartile) / p50_ms of these blocks: the error of the measurement
     error          why there is no time; then p50_ms is null
 """
 
@@ -62,13 +63,14 @@ class Row(BaseModel):
     kind: Literal["operator", "network"]
     operators: tuple[Workload, ...]
     kernels: Literal["xnnpack", "builtin"] | None
+    visits: int = Field(default=1, ge=1)
     p50_ms: float | None = Field(gt=0)
     spread: float | None = Field(default=None, ge=0)
     error: str | None = None
 
 
 class LatencyTable(BaseModel):
-    """A table in memory; rows may be added, then `save` it."""
+    """A table in memory; rows may be added and replaced; `save` writes the file."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -80,17 +82,12 @@ class LatencyTable(BaseModel):
     formats: list[Format]
     updated_at: str
     rows: list[Row] = []
-    _fits: dict[int, Any] = PrivateAttr(default_factory=dict)
+    _fits: dict[int, tuple[list[Row], Any]] = PrivateAttr(default_factory=dict)
 
     @property
-    def fits(self) -> dict[int, Any]:
-        """Number of threads -> what `fit` has learned from the rows."""
+    def fits(self) -> dict[int, tuple[list[Row], Any]]:
+        """Number of threads -> rows, and what `fit` has learned from them."""
         return self._fits
-
-    def add(self, row: Row) -> None:
-        """One more row; what was learned from the others is out of date."""
-        self.rows.append(row)
-        self._fits.clear()
 
     @model_validator(mode="after")
     def _rows_differ(self) -> LatencyTable:

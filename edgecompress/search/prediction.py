@@ -20,7 +20,7 @@ class Prediction:
     Attributes:
         weight_bytes: of its weights in the export format.
         macs: None where a layer has no formula.
-        least_p50_ms: nine of ten networks that are predicted so are not faster; None without a latency table.
+        least_p50_ms: no network of the latency table was faster, of those predicted alike; None without a table.
     """
 
     weight_bytes: int

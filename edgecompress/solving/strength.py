@@ -6,7 +6,7 @@ import math
 from collections.abc import Generator
 
 Miss = float  # logarithm of value / limit, of the limit that is missed most
-CLOSE = 0.06  # a probe that stays within its limits by less is near enough
+CLOSE = 0.08  # a probe that stays within its limits by less is near enough
 AIM = -CLOSE / 2
 NARROW = 0.04  # a range of strengths that is not worth halving
 MOST_PROBES = 6

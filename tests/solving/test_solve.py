@@ -128,7 +128,7 @@ def test_killed_solve_goes_on_and_chooses_the_same(solved, found, tiny, tmp_path
 
 
 def test_limit_that_binds_is_named_with_the_nearest_step_and_a_larger_budget_goes_on(tiny, tmp_path, capsys, probe_in_this_process):
-    out, limits = tmp_path / "out", ["--goal", "metric_drop=-0.04", "--goal", "macs=1700", "--set", "model.train.epochs=4"]
+    out, limits = tmp_path / "out", ["--goal", "metric_drop=-0.09", "--goal", "macs=1700", "--set", "model.train.epochs=4"]
     command = ["solve", str(tiny), *limits, "--out", str(out), "--quiet", "--no-run"]
     assert main([*command, "--trials", "0"]) == 3
     error = " ".join(capsys.readouterr().err.split())

@@ -15,6 +15,7 @@ _HOMES = {
     "measure_sensitivity": "edgecompress.runs",
     "run_search": "edgecompress.search",
     "ablate": "edgecompress.search",
+    "solve": "edgecompress.solving",
     "check_calibration": "edgecompress.calibration.study",
     "debug_run": "edgecompress.debugging",
     "benchmark": "edgecompress.benchmarking",

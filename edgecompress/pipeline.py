@@ -85,7 +85,7 @@ class Surroundings:
         seed = int(np.random.SeedSequence([self.recipe.seed, index]).generate_state(1)[0])
         return Context(
             f"{index:02d} {technique}", self.data, self.recipe.task, seed, baseline, keeps, folder, self.progress, self.evaluate,
-            self.allow_code, teach, warn, self.rehearsal,
+            self.allow_code, teach, warn, self.rehearsal, self.stages.curves,
         )  # fmt: skip
 
     @property

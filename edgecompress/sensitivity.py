@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from edgecompress.backend import keras
 
 Floats = npt.NDArray[np.float64]
+KEY_CHARACTERS = 40  # of the sha256 in the name of a shared file; the whole key stands in it
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ class Sensitivity:
 
 def measure(
     units: Sequence[Unit], model: keras.Model, evaluate: Callable[[keras.Model], float], *, metric: str, rises: bool,
-    file: Path, depends_on: Sequence[Any], progress: Progress,
+    file: Path, shared: Path | None = None, depends_on: Sequence[Any], progress: Progress,
 ) -> Sensitivity:  # fmt: skip
     """Measures all units at all their levels, and keeps each result, so that a killed call goes on and a second one is done at once.
 
@@ -95,6 +96,7 @@ def measure(
         evaluate: the metric of a model.
         metric, rises: see `Sensitivity`.
         file: where results are kept; others than those of the same model, units and `depends_on` are replaced.
+        shared: a folder in which they are kept instead, side by side with others', for whoever measures the same again.
         depends_on: what else decides the results, such as the data's fingerprint.
         progress: gets a bar.
 
@@ -102,6 +104,8 @@ def measure(
         StorageError: the file cannot be written.
     """
     key = content_key(_digest(model), [(unit.name, unit.levels) for unit in units], list(depends_on))
+    if shared is not None:
+        file = shared / f"{key[:KEY_CHARACTERS]}.json"
     known = _read(file, key)
     total = 1 + sum(len(unit.levels) for unit in units)
 

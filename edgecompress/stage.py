@@ -94,6 +94,7 @@ class Context:
     teach: Callable[[keras.Model, Distillation, Context], Lesson] = _nobody_teaches  # for `train.distill`: training knows no technique
     warn: Callable[[str], None] = lambda warning: None  # a sentence for the terminal and the report
     rehearsal: Rehearsal | None = None  # makes and times the file of a model; None: neither can be asked for
+    curves: Path | None = None  # a folder of measured sensitivities that several lines share; None: they stay in the stage's own
 
     @property
     def outlook(self) -> Outlook:

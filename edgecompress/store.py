@@ -130,6 +130,10 @@ def _read_json(path: Path) -> dict[str, Any] | None:
 class Stages(Protocol):
     """Where stages are kept: a run folder, or a cache that several runs share."""
 
+    @property
+    def curves(self) -> Path | None:
+        """A folder for sensitivities that several lines measure alike; None: each stage keeps its own."""
+
     def stage(self, index: int, technique: str, key: str) -> StageFolder:
         """Where stage `index` is kept, and works."""
 
@@ -173,6 +177,10 @@ class RunFolder:
                     folder.rmdir()  # fails where another run has moved in
         if self._lock is not None:
             os.close(self._lock)
+
+    @property
+    def curves(self) -> None:
+        """A run measures nothing twice."""
 
     @property
     def log(self) -> Path:

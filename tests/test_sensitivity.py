@@ -23,7 +23,7 @@ def model():
     return keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
 
 
-def run(model, file, calls, stop_after=None, depends_on=()):
+def run(model, file, calls, stop_after=None, depends_on=(), shared=None):
     """Two units whose change is a number: its level, and ten times that."""
 
     def evaluate(changed):
@@ -34,7 +34,8 @@ def run(model, file, calls, stop_after=None, depends_on=()):
 
     units = [Unit("a", (0.25, 0.5), lambda level: level), Unit("b", (0.5,), lambda level: 10 * level)]
     return measure(
-        units, model, evaluate, metric="accuracy", rises=True, file=file, depends_on=list(depends_on), progress=Progress()
+        units, model, evaluate, metric="accuracy", rises=True, file=file, shared=shared, depends_on=list(depends_on),
+        progress=Progress(),
     )  # fmt: skip
 
 
@@ -53,6 +54,18 @@ def test_a_killed_measurement_goes_on_and_a_finished_one_is_not_repeated(model, 
     assert calls == [0.5, 5.0]
     assert run(model, tmp_path / "s.json", calls) == found
     assert len(calls) == 2
+
+
+def test_lines_that_share_a_folder_measure_once_and_each_model_keeps_its_own(model, tmp_path):
+    calls = []
+    first = run(model, tmp_path / "one.json", calls, shared=tmp_path / "curves")
+    assert run(model, tmp_path / "two.json", calls, shared=tmp_path / "curves") == first
+    assert len(calls) == 4
+    model.set_weights([weight + 1 for weight in model.get_weights()])
+    run(model, tmp_path / "one.json", calls, shared=tmp_path / "curves")
+    assert len(calls) == 8
+    assert len(list((tmp_path / "curves").glob("*.json"))) == 2
+    assert not (tmp_path / "one.json").exists()
 
 
 @pytest.mark.parametrize("damage", ["weights", "data", "file"])

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from edgecompress import __version__
-from edgecompress.cli import hosts, models, recipes, runs, searches
+from edgecompress.cli import hosts, models, recipes, runs, searches, solving
 from edgecompress.cli.failures import INTERRUPTED, report_failure
 
 DEBUG = "--debug"
@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[Callable[..., Any], str]] = {
     "plan": (recipes.plan, "edgecompress plan recipes/quickstart.yaml"),
     "sensitivity": (recipes.sensitivity, "edgecompress sensitivity recipes/quickstart.yaml"),
     "search": (searches.search, "edgecompress search recipes/digits_search.yaml --set search.trials=8"),
+    "solve": (solving.solve, "edgecompress solve model.h5 --data photos/ --goal metric_drop=0.01 --goal size_kb=60 --goal p95_ms=5"),
     "ablate": (searches.ablate, "edgecompress ablate runs/quickstart"),
     "calibration": (recipes.calibration, "edgecompress calibration recipes/quickstart.yaml"),
     "inspect": (models.inspect, "edgecompress inspect runs/quickstart/model.tflite --json"),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from edgecompress.report.document import Block, Table
+from edgecompress.report.document import Block, Card, Table
 from edgecompress.report.schema import Report
 from edgecompress.report.sections import blocks
 from edgecompress.report.summary import cards
@@ -14,12 +14,6 @@ from edgecompress.report.words import date_text, seconds_text
 
 def render_markdown(report: Report) -> str:
     """The whole report in GitHub's dialect. Names that a stranger chose are escaped."""
-    return "\n".join(_lines(report)) + "\n"
-
-
-def _lines(report: Report) -> Iterator[str]:
-    yield f"# {escape_markdown(report.name)}"
-    yield ""
     facts = (
         date_text(report.started_at),
         f"took {seconds_text(report.seconds)}",
@@ -27,11 +21,22 @@ def _lines(report: Report) -> Iterator[str]:
         f"edgecompress {report.edgecompress_version}",
         report.status,
     )
-    yield escape_markdown(", ".join(facts))
+    return render_document(report.name, facts, cards(report), blocks(report))
+
+
+def render_document(name: str, byline: Sequence[str], headlines: Sequence[Card], sections: Sequence[Block]) -> str:
+    """Any document; see `html.render_page`."""
+    return "\n".join(_lines(name, byline, headlines, sections)) + "\n"
+
+
+def _lines(name: str, byline: Sequence[str], headlines: Sequence[Card], sections: Sequence[Block]) -> Iterator[str]:
+    yield f"# {escape_markdown(name)}"
     yield ""
-    for card in cards(report):
+    yield escape_markdown(", ".join(byline))
+    yield ""
+    for card in headlines:
         yield f"- **{escape_markdown(card.label)}: {escape_markdown(card.value)}** ({escape_markdown(card.detail)})"
-    for block in blocks(report):
+    for block in sections:
         yield from _block_lines(block)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from edgecompress.destination import LOCAL
@@ -15,10 +16,15 @@ LATENCY_GOALS = ("p50_ms", "p95_ms")
 LEAST_SCALE = 0.01  # of the metric: a drop is weighed against the limit, or against one point where the limit is less
 
 
-def local_goals(goal: Goal) -> dict[str, LatencyGoal]:
-    """Limits on a time on this machine, by name; those of other hosts are judged when the chosen recipe runs."""
+def latency_goals(goal: Goal) -> dict[str, LatencyGoal]:
+    """Limits on a time, by name."""
     limits = {name: getattr(goal, name) for name in LATENCY_GOALS}
-    return {name: limit for name, limit in limits.items() if limit is not None and limit.host == LOCAL}
+    return {name: limit for name, limit in limits.items() if limit is not None}
+
+
+def local_goals(goal: Goal) -> dict[str, LatencyGoal]:
+    """Those on this machine; those of other hosts are judged when the chosen recipe runs."""
+    return {name: limit for name, limit in latency_goals(goal).items() if limit.host == LOCAL}
 
 
 def predicted_goal(goal: Goal, host: str | None) -> LatencyGoal | None:
@@ -32,8 +38,14 @@ def left_to_the_run(recipe: Recipe, predicted_host: str | None = None) -> list[s
     return [name for name in LATENCY_GOALS if getattr(recipe.goal, name) is not None and name not in judged]
 
 
-def violations(goal: Goal, outcome: Outcome) -> dict[str, float]:
-    """How far each limit is missed, as a fraction of it; at most 0 where it is met."""
+def violations(goal: Goal, outcome: Outcome, measured: Mapping[str, float | None] | None = None) -> dict[str, float]:
+    """How far each limit is missed, as a fraction of it; at most 0 where it is met.
+
+    Args:
+        goal: the limits.
+        outcome: of a trial.
+        measured: values of the limits on time and process memory, by name, of whatever host; absent: those in `outcome`.
+    """
     found = {}
     if goal.metric_drop is not None:
         found["metric_drop"] = (outcome.drop - goal.metric_drop) / max(abs(goal.metric_drop), LEAST_SCALE)
@@ -41,11 +53,12 @@ def violations(goal: Goal, outcome: Outcome) -> dict[str, float]:
         "size_kb": (goal.size_kb, outcome.bytes / 1000),
         "arena_kb": (goal.arena_kb, None if outcome.arena_bytes is None else outcome.arena_bytes / 1000),
         "macs": (goal.macs, outcome.macs),
-        "peak_rss_kb": (goal.peak_rss_kb, _peak(outcome)),
+        "peak_rss_kb": (goal.peak_rss_kb, _peak(outcome) if measured is None else measured.get("peak_rss_kb")),
     }
-    for name, limit in local_goals(goal).items():
-        values[name] = (limit.limit, outcome.latency.get(str(limit.threads), {}).get(name))
-    if (predicted := predicted_goal(goal, outcome.predicted_host)) is not None:
+    for name, limit in (local_goals(goal) if measured is None else latency_goals(goal)).items():
+        value = outcome.latency.get(str(limit.threads), {}).get(name) if measured is None else measured.get(name)
+        values[name] = (limit.limit, value)
+    if measured is None and (predicted := predicted_goal(goal, outcome.predicted_host)) is not None:
         values["p50_ms"] = (predicted.limit, outcome.predicted.get(str(predicted.threads)))
     for name, (wanted, value) in values.items():
         if wanted is not None:

@@ -142,7 +142,7 @@ def predicted_threads(search: Recipe, forecast: Forecast) -> list[int]:
     if limit is not None and limit.threads not in forecast.table.threads:
         expected = f"goal.p50_ms.threads must be one of the latency table's, {forecast.table.threads}"
         raise RecipeError(f"{expected}. Received: {limit.threads}.")
-    wanted = [forecast.threads] if "latency" in objective_names(search) else []
+    wanted = [forecast.threads] if search.search is not None and "latency" in objective_names(search) else []
     return list(dict.fromkeys([*wanted, *([] if limit is None else [limit.threads])]))
 
 

@@ -74,6 +74,11 @@ class StageCache:
     def __init__(self, path: Path) -> None:
         self.path = path
 
+    @property
+    def curves(self) -> Path:
+        """Where sensitivities are kept: trials that differ in how much goes measure the same curves."""
+        return self.path / "curves"
+
     def stage(self, index: int, technique: str, key: str) -> StageFolder:
         """Where a stage is kept. Its index is part of the key already."""
         return self.place(key, trains=True)

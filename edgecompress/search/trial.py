@@ -109,7 +109,7 @@ class Laboratory:
     def _judge(self, recipe: Recipe, goes_on: GoesOn, progress: Progress, *, in_full: bool) -> Result:
         """Cheap first: prediction, short recoveries, the whole recipe."""
         search = search_of(self.space.recipe)
-        surroundings = self._surroundings(recipe, progress)
+        surroundings = self.surroundings(recipe, progress)
         state, report = run_baseline(surroundings)
         if missed := self._missed_for_certain(recipe, state, surroundings.data):
             words = ", ".join(f"{name} {1 + miss:.2f} times the limit" for name, miss in missed.items())
@@ -140,11 +140,11 @@ class Laboratory:
         Raises:
             EdgeCompressError: what a run would refuse.
         """
-        return self._run_stages(recipe, *run_baseline(self._surroundings(recipe, progress)), progress)
+        return self._run_stages(recipe, *run_baseline(self.surroundings(recipe, progress)), progress)
 
     def _run_stages(self, recipe: Recipe, baseline: State, first: StageReport, progress: Progress) -> tuple[Outcome, Result]:
         """All stages, then the file."""
-        surroundings, state, reports = self._surroundings(recipe, progress), baseline, [first]
+        surroundings, state, reports = self.surroundings(recipe, progress), baseline, [first]
         keys = [(0, "baseline", baseline.key)]
         for index, config in enumerate(recipe.stages, start=1):
             state, report = run_technique(surroundings, index, config, state, baseline.model)
@@ -153,7 +153,8 @@ class Laboratory:
         outcome, file = measure_outcome(self.space.recipe, surroundings, state, reports, self._timed, self.cache)
         return outcome, Result("complete", outcome=outcome, misses=violations(self.space.recipe.goal, outcome), stages=keys, file=str(file))
 
-    def _surroundings(self, recipe: Recipe, progress: Progress) -> Surroundings:
+    def surroundings(self, recipe: Recipe, progress: Progress) -> Surroundings:
+        """What the stages of a recipe share."""
         return Surroundings(recipe, self.data(recipe), self.cache, progress, self._threads, self._allow_code, None)
 
 

@@ -43,7 +43,8 @@ def measure_ranks(
     metric = context.task.metrics[0]
     found = measure(
         [unit(name, at) for name, at in tried.items()], model, lambda changed: context.evaluate(changed)[metric],
-        metric=metric, rises=METRIC_RISES[metric], file=context.folder / "sensitivity.json", progress=context.progress,
+        metric=metric, rises=METRIC_RISES[metric], file=context.folder / "sensitivity.json", shared=context.curves,
+        progress=context.progress,
         depends_on=[config.method, config.data_aware, context.seed, context.data.fingerprint, len(context.data.calibration)],
     )  # fmt: skip
     losses = losses_by_name(found)

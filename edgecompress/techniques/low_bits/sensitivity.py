@@ -36,7 +36,8 @@ def measure_bits(model: keras.Model, context: Context) -> Sensitivity:
     units = [Unit(name, levels, partial(_rounded, model, name)) for name in kernels]
     return measure(
         units, model, lambda changed: context.evaluate(changed)[metric], metric=metric, rises=METRIC_RISES[metric],
-        file=context.folder / "sensitivity_bits.json", progress=context.progress, depends_on=["bits", data.fingerprint],
+        file=context.folder / "sensitivity_bits.json", shared=context.curves, progress=context.progress,
+        depends_on=["bits", data.fingerprint],
     )  # fmt: skip
 
 

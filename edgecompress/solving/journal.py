@@ -40,7 +40,9 @@ class Journal:
             where = ", ".join(differences(made, self._model)[:5]) or "the version of edgecompress"
             expected = "the folder must be of a solve of the same model and data; choose another with --out"
             raise RecipeError(f"{path.parent}: {expected}. Received: one that differs in {where}.")
-        self._steps = {str(step["key"]): step_of(step) for step in values.get("steps", [])}
+        steps = [step_of(step) for step in values.get("steps", [])]
+        # What could not run may have failed for want of a runtime or of memory: it is tried once more in each call.
+        self._steps = {step.key: step for step in steps if step.runs}
         self._ending: dict[str, Any] | None = values.get("ending")
         self._seconds, self._opened = float(values.get("seconds", 0.0)), time.monotonic()
 

@@ -151,7 +151,7 @@ def test_what_cannot_succeed_ends_before_any_training(space_file, tmp_path, caps
 
 
 def test_limits_that_no_trial_keeps_give_the_nearest_one_and_exit_code_3(space_file, tmp_path, capsys, probe_in_this_process):
-    limits = ["--set", "goal.metric_drop=-0.5", "--set", "search.trials=1"]
+    limits = ["--set", "goal.metric_drop=-0.5", "--set", "search.trials=1", "--set", "search.harvest=0"]
     assert main(["search", str(space_file), "--out", str(tmp_path / "out"), "--quiet", "--no-run", *limits]) == 3
     assert re.search(r"No trial keeps all limits\. The nearest, trial 0, misses metric_drop by", capsys.readouterr().err)
     assert "this one misses least: metric_drop" in (tmp_path / "out" / "chosen.yaml").read_text()

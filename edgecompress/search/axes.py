@@ -14,6 +14,7 @@ from edgecompress.recipe.search import Dimension
 from edgecompress.recipe.space import ORDER, USE, Point, Scalar, Space, ends, label
 
 Floats = npt.NDArray[np.float64]
+ANY = Dimension(low=0, high=1)
 ABSENT = 0.5  # where a field stands whose stage is left out
 
 
@@ -24,13 +25,13 @@ class Axis:
     Attributes:
         name: as in a point.
         choices: in their order; None: a range.
-        dimension: of a range.
+        dimension: of a range; None: choices.
         is_whole: whether the range holds whole numbers only.
     """
 
     name: str
     choices: tuple[Scalar | None, ...] | None
-    dimension: Dimension
+    dimension: Dimension | None = None
     is_whole: bool = False
 
     @property
@@ -48,12 +49,13 @@ class Axis:
         if self.choices is not None:
             choices = sorted(self.choices) if self.is_ordered else self.choices  # type: ignore[type-var]  # numbers
             return choices[min(len(choices) - 1, int(unit * len(choices)))]
-        low, high = ends(self.dimension)
-        if self.dimension.log:
+        dimension = self.dimension or ANY
+        low, high = ends(dimension)
+        if dimension.log:
             found = math.exp((1 - unit) * math.log(low) + unit * math.log(high))
         else:
             found = (1 - unit) * low + unit * high
-        step = self.dimension.step or (1.0 if self.is_whole else None)
+        step = dimension.step or (1.0 if self.is_whole else None)
         if step is not None:
             found = low + step * min(math.floor((high - low) / step + 1e-9), round((found - low) / step))
         return round(found) if self.is_whole else float(min(high, max(low, found)))
@@ -63,8 +65,9 @@ class Axis:
         if self.choices is not None:
             choices = sorted(self.choices) if self.is_ordered else list(self.choices)  # type: ignore[type-var]  # numbers
             return (choices.index(value) + 0.5) / len(choices)
-        low, high = ends(self.dimension)
-        if self.dimension.log:
+        dimension = self.dimension or ANY
+        low, high = ends(dimension)
+        if dimension.log:
             return (math.log(value) - math.log(low)) / (math.log(high) - math.log(low))
         return (float(value) - low) / (high - low)
 
@@ -76,7 +79,7 @@ class At:
         self._units = units
 
     def category(self, name: str, choices: Sequence[Scalar | None]) -> Scalar | None:
-        return Axis(name, tuple(choices), Dimension(choices=list(choices))).value(self._units[name])
+        return Axis(name, tuple(choices)).value(self._units[name])
 
     def number(self, name: str, dimension: Dimension, *, whole: bool) -> int | float:
         value = Axis(name, None, dimension, whole).value(self._units[name])
@@ -88,10 +91,9 @@ class Axes:
 
     def __init__(self, space: Space) -> None:
         self._space = space
-        either = Dimension(choices=[True, False])
-        self.all = [Axis(f"{USE}{name}", (True, False), either) for name in space.optional]
+        self.all = [Axis(f"{USE}{name}", (True, False)) for name in space.optional]
         if space.orders:
-            self.all.append(Axis(ORDER, space.orders, Dimension(choices=list(space.orders))))
+            self.all.append(Axis(ORDER, space.orders))
         for path, dimension in space.fields.items():
             choices = None if dimension.choices is None else tuple(label(value) for value in dimension.choices)
             self.all.append(Axis(path, choices, dimension, path in space.whole))

@@ -109,7 +109,7 @@ def make_sampler(recipe: Recipe, given: Given, rank: Rank) -> TrialSampler:
     def propose(study: Study, trial: FrozenTrial) -> Mapping[str, Any]:
         others = [other for other in study.get_trials(deepcopy=False) if other.number != trial.number]
         pending = [other.params for other in others if other.state == TrialState.RUNNING and other.params]
-        return proposals.propose(rank(trial) - num_given, list(filter(None, map(partial(observed, recipe), others))), pending)
+        return proposals.propose(max(0, rank(trial) - num_given), list(filter(None, map(partial(observed, recipe), others))), pending)
 
     return TrialSampler(makers[name], recipe.seed, given, rank, propose)
 

@@ -40,4 +40,4 @@ def start_points(space: Space, seed: int) -> list[Point]:
 def num_start(space: Space) -> int:
     """How many points there are before anything is concluded from them; it grows with the axes that are not harvested."""
     drawn = [axis for axis in Axes(space).free if not axis.name.startswith((USE, "export."))]
-    return 3 + max(1, len(drawn) - 2)
+    return 3 + max(1, (len(drawn) - 1) // 2)

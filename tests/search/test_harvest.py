@@ -64,7 +64,9 @@ def test_no_sibling_trains_what_its_trial_has_not(space):
 
 
 def test_stage_that_trains_behind_one_that_goes_would_have_to_train_again():
-    text = RECIPE.replace("optional: [neurons, equal]", "optional: [cut]").replace("    stages.neurons.parameters: {low: 0.4, high: 0.9}\n", "")
+    text = RECIPE.replace("optional: [neurons, equal]", "optional: [cut]").replace(
+        "    stages.neurons.parameters: {low: 0.4, high: 0.9}\n", ""
+    )
     space = make_space(ec.load_recipe("whole.yaml", text=text))
     point = {"use.cut": True, "stages.cut.macs": 0.5, "export.format": "int8"}
     assert siblings(space, point, 20) == [point | {"export.format": "dynamic"}]

@@ -126,6 +126,15 @@ def test_proposals_are_new_allowed_and_the_same_for_the_same_trials(space):
         ended.append(Observed(point, toy(point["stages.cut.macs"])))
 
 
+def test_any_number_of_orders_is_one_axis():
+    text = RECIPE.split("  optional")[0] + "  order: any\n"
+    text = text.replace("stages:\n", "stages:\n" + "".join(f"  - correct_bias: {{id: b{index}}}\n" for index in range(2)))
+    axes = Axes(make_space(ec.load_recipe("wide.yaml", text=text)))
+    (order,) = [axis for axis in axes.all if axis.name == "order"]
+    assert len(order.choices) > 100
+    assert axes.point({"order": 0.999})["order"] == order.choices[-1]
+
+
 def test_space_that_is_used_up_still_gives_points():
     text = RECIPE.split("  space:")[0] + "  space:\n    export.format: [int8, dynamic]\n"
     small = make_space(ec.load_recipe("wide.yaml", text=text))

@@ -41,6 +41,7 @@ class Proposals:
             observed: what has ended, the oldest first.
             pending: points that others try at the moment.
         """
+        observed = list({repr(sorted(one.point.items())): one for one in observed}.values())  # the same point ends in the same way
         tried = [*(one.point for one in observed), *pending]
         if number < len(self._start) and self._start[number] not in tried:
             return self._start[number]

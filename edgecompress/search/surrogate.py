@@ -25,7 +25,7 @@ from edgecompress.search.axes import Axes
 Floats = npt.NDArray[np.float64]
 LEAST_ERROR = 0.005  # of a metric in [0, 1]: differences below half a point are noise of the split
 NUM_PLACES = 2048  # of the space of objectives, on which gains are summed
-MOST_LEARNED = 200  # trials; the newest
+MOST_LEARNED = 120  # trials; the newest
 MOST_STEPS = 25  # of the fit of a kernel
 MOST_MISSED = 1.0  # of a limit, as a fraction of it: beyond, more is no worse
 
@@ -68,12 +68,15 @@ class Surrogate:
 
     def __init__(self, axes: Axes, observed: Sequence[Observed]) -> None:
         self._axes = axes
-        observed = observed[-MOST_LEARNED:]
-        reached = [one for one in observed if one.losses is not None]
-        self._losses = np.array([one.losses for one in reached])
-        self._models = [_learn(self._features(reached), column, 1e-6) for column in self._losses.T]
-        self._limits = [self._limit(name, observed) for name in dict.fromkeys(name for one in observed for name in one.misses)]
-        self._front = self._losses[[all(miss <= 0 for miss in one.misses.values()) for one in reached]]
+        everything = [one for one in observed if one.losses is not None]
+        kept = [all(miss <= 0 for miss in one.misses.values()) for one in everything]
+        self._losses = np.array([one.losses for one in everything])
+        self._front = self._losses[kept]
+        recent = observed[-MOST_LEARNED:]
+        reached = [one for one in recent if one.losses is not None] or everything[-MOST_LEARNED:]
+        losses = np.array([one.losses for one in reached])
+        self._models = [_learn(self._features(reached), column, 1e-6) for column in losses.T]
+        self._limits = [self._limit(name, recent) for name in dict.fromkeys(name for one in recent for name in one.misses)]
 
     def gains(self, points: Sequence[Mapping[str, Any]], pending: Sequence[Mapping[str, Any]] = ()) -> Floats:
         """Expected gain of hypervolume of each point, times the probability that it keeps all limits.

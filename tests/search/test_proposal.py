@@ -90,6 +90,15 @@ def test_gain_is_least_where_something_was_tried_and_follows_what_was_learned(sp
     assert waiting[0] < gains[0] / 2  # another worker is there
 
 
+def test_one_objective_has_a_gain_too_and_old_trials_still_bound_the_front(space):
+    ended = [Observed(one.point, one.losses[:1]) for one in observed(space, [0.4, *np.linspace(0.2, 0.25, 130).tolist()])]
+    gains = Surrogate(Axes(space), ended).gains([ended[0].point | {"stages.cut.macs": cut} for cut in (0.2, 0.32)])
+    assert gains.shape == (2,)
+    assert gains[1] > gains[0] >= 0
+    best_first = Surrogate(Axes(space), ended)._front.min()
+    assert best_first == ended[0].losses[0]
+
+
 def test_limits_that_are_learned_keep_points_away(space):
     ended = [
         Observed(one.point, one.losses, {"size_kb": 1e5 * one.point["stages.cut.macs"] / 5e4 - 1})

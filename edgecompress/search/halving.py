@@ -23,7 +23,8 @@ def num_updates(recipe: Recipe, num_samples: int) -> int:
         recipe: of a trial.
         num_samples: of the training split.
     """
-    trainings = (stage if "epochs" in type(stage).model_fields else stage.train for stage in recipe.stages)
+    stages: list[Any] = list(recipe.stages)
+    trainings = [stage if "epochs" in type(stage).model_fields else stage.train for stage in stages]
     return sum(training.epochs for training in trainings if training is not None) * -(-num_samples // recipe.data.batch_size)
 
 

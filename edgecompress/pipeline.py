@@ -194,16 +194,20 @@ def prepare(recipe: Recipe, store: RunFolder, progress: Progress, *, allow_code:
 
 def run_baseline(surroundings: Surroundings) -> tuple[State, StageReport]:
     """Stage 00: the model of the recipe, built or loaded, and trained where the recipe says so."""
+    work = partial(baseline_stage.apply, surroundings.recipe.model, allow_code=surroundings.allow_code, loaded=surroundings.loaded)
+    return _run_stage(surroundings, 0, "baseline", None, baseline_key(surroundings), work, (), None)
+
+
+def baseline_key(surroundings: Surroundings) -> str:
+    """Hash of all that the baseline depends on."""
     recipe, data = surroundings.recipe, surroundings.data
     # The content of a file counts, not where it lies; of a Python file the function's name too.
     model = recipe.model.model_dump(mode="json", exclude={"path"} if recipe.model.source == "file" else None)
-    key = content_key(
+    return content_key(
         "baseline", baseline_stage.VERSION, model, baseline_stage.file_hash(recipe.model),
         recipe.task.model_dump(mode="json"), recipe.data.batch_size, recipe.data.augment.model_dump(), data.fingerprint,
         recipe.seed, surroundings.threads, versions.of_training(),
     )  # fmt: skip
-    work = partial(baseline_stage.apply, recipe.model, allow_code=surroundings.allow_code, loaded=surroundings.loaded)
-    return _run_stage(surroundings, 0, "baseline", None, key, work, (), None)
 
 
 def run_technique(
@@ -212,12 +216,18 @@ def run_technique(
     """One stage of the recipe, on the model that the stage before it left."""
     name = config.technique  # type: ignore[attr-defined]  # each Config declares its own
     apply: Callable[..., StageResult] = import_module(TECHNIQUES[name].module).apply
-    key = content_key(
+    key = technique_key(surroundings, index, config, state)
+    return _run_stage(surroundings, index, name, config.id, key, partial(apply, state.model, config), state.keeps, baseline)
+
+
+def technique_key(surroundings: Surroundings, index: int, config: StageConfig, state: State) -> str:
+    """Hash of all that a stage depends on, the state before it included."""
+    name = config.technique  # type: ignore[attr-defined]  # each Config declares its own
+    return content_key(
         state.key, index, name, TECHNIQUES[name].version, config.model_dump(mode="json", exclude={"id"}), _file_hashes(config),
         surroundings.recipe.data.calibration,  # a stage may look at the calibration samples, which the data's fingerprint leaves out
         *_of_file(config, surroundings.recipe),
     )  # fmt: skip
-    return _run_stage(surroundings, index, name, config.id, key, partial(apply, state.model, config), state.keeps, baseline)
 
 
 def _of_file(config: StageConfig, recipe: Recipe) -> list[Any]:

@@ -97,7 +97,7 @@ def search_recipe(recipe: Recipe, options: SearchOptions, progress: Progress) ->
             progress.say(f"goal.{name} is of another host: no trial is judged by it, the run of the chosen recipe is")
         worker = Worker(recipe, study, cache, allow_code=options.allow_code)
         worker.work(progress)
-        findings = find(recipe, worker.slots())
+        findings = find(recipe, worker.slots(), worker.harvested())
         run = None
         if not options.worker:
             findings = measure_finalists(recipe, findings, forecast, progress)
@@ -166,8 +166,10 @@ def recipe_text(recipe: Recipe, findings: Findings, trial: Tried) -> str:
     name = f"{recipe.name[:80]}_{trial.number:04d}"
     values = ", ".join(f"{key} {value:.6g}" for key, value in trial.values.items())
     missed = [f"{key} by {miss:.1%}" for key, miss in trial.misses.items() if miss > 0]
+    origin = "" if trial.harvested_from is None else f" (harvested from trial {trial.harvested_from})"
     lines = [
-        f"Trial {trial.number} of {len(findings.tried)}, found by edgecompress search {recipe.name} on {datetime.now(UTC):%Y-%m-%d}.",
+        f"Trial {trial.number} of {len(findings.tried)}{origin}, "
+        f"found by edgecompress search {recipe.name} on {datetime.now(UTC):%Y-%m-%d}.",
         f"On the validation split: {values}.",
         *([f"No trial was within all limits; this one misses least: {', '.join(missed)}."] if missed else []),
     ]

@@ -39,13 +39,13 @@ class Checkpoint(keras.callbacks.Callback):
 
     def restore(self, model: keras.Model) -> int:
         """Puts a stored state into `model`, its optimizer and the other callbacks; returns the epoch to start with (0: none stored)."""
+        model.optimizer.build(model.trainable_variables)  # in any case: a first step that made its variables would be traced twice
         try:
             with np.load(self._path, allow_pickle=False) as file:
                 stored = dict(file)
         except (OSError, EOFError, ValueError, zipfile.BadZipFile):
             return 0
         state = json.loads(stored["state"].tobytes())
-        model.optimizer.build(model.trainable_variables)
         for i, variable in enumerate(model.weights):
             variable.assign(stored[f"weight_{i}"])
         for i, variable in enumerate(model.optimizer.variables):

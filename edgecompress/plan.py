@@ -37,6 +37,7 @@ WEIGHT_BYTES = {
     "float32": (4, 4), "float16": (2, 2), "dynamic": (1, 4), "int8": (1, 4), "int16x8": (1, 8),
     **{name: (BITS[weight_type] / 8, 4) for name, weight_type in LOW_BIT_FORMATS.items()},
 }  # fmt: skip
+SCALE_BYTES = 2  # of a block of weights
 NUM_SAMPLES = 4  # that calibrate the file which shows the operators
 
 
@@ -56,13 +57,17 @@ class StagePlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """A recipe as it would run. `weight_bytes`: predicted bytes of weights in baseline and final file; a file adds a few kB."""
+    """A recipe as it would run. `weight_bytes`: predicted bytes of weights in baseline and final file; a file adds a few kB.
+
+    `export_notes`: a line for each layer that cannot have what `export` asks for.
+    """
 
     name: str
     stages: list[StagePlan]
     baseline_weight_bytes: int
     final_weight_bytes: int
     export_format: str
+    export_notes: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """For `--json`. `macs` is None where a layer has no formula."""
@@ -109,14 +114,18 @@ def plan_stages(recipe: Recipe, model: keras.Model, data: Data, *, allow_code: b
         stages.append(StagePlan(index, config.technique, total(describe_layers(model)), records, groups))
     export = recipe.export.start
     check_model(model, export)
+    notes = []
     if is_mixed(export):
-        wanted_types(model, export)
+        wanted = wanted_types(model, export)
+        notes = [
+            f"{one.layer}: a scale per output channel, not per block: {why}" for one in wanted if one.block and (why := one.not_in_blocks)
+        ]
     elif export.only:
         choose_kernels(model, export.only)
     if recipe.target.runtime is not None:
         _check_target(recipe, model, data)
     final_bytes = _weight_bytes(model, export.format) + _exceptions_bytes(model, export)
-    return Plan(recipe.name, stages, baseline_bytes, final_bytes, export.format)
+    return Plan(recipe.name, stages, baseline_bytes, final_bytes, export.format, notes)
 
 
 @contextmanager
@@ -168,13 +177,15 @@ def _weight_bytes(model: keras.Model, export_format: str) -> int:
 
 
 def _exceptions_bytes(model: keras.Model, export: Export) -> int:
-    """What the layers of another type than the format's take more."""
+    """What the layers of another type than the format's take more, and block-wise scales."""
     if not is_mixed(export):
         return 0
-    default = WEIGHT_BYTES[export.format][0]
-    return round(sum(
-        (one.bits / 8 - default) * prod(one.kernel.shape) for one in wanted_types(model, export) if one.kernel is not None
-    ))  # fmt: skip
+    default, num_bytes = WEIGHT_BYTES[export.format][0], 0.0
+    for one in wanted_types(model, export):
+        if one.kernel is not None:
+            scale = SCALE_BYTES / one.block if one.block and one.not_in_blocks is None else 0
+            num_bytes += (one.bits / 8 - default + scale) * prod(one.kernel.shape)
+    return round(num_bytes)
 
 
 def plan_table(planned: Plan) -> "RenderableType":
@@ -206,4 +217,4 @@ def plan_table(planned: Plan) -> "RenderableType":
         for heading in [f"Channels that stage {stage.index:02d} {stage.technique} can only cut together:"]
         for line in (heading, *stage.groups)
     ]
-    return Group(Text(title, style="bold"), table, *groups)
+    return Group(Text(title, style="bold"), table, *groups, *(Text(note) for note in planned.export_notes))

@@ -44,7 +44,7 @@ from edgecompress.report.artifact_schema import LadderRung
 from edgecompress.report.schema import Report, StageReport
 from edgecompress.sensitivity import Sensitivity
 from edgecompress.shrinking import shrink_export
-from edgecompress.stage import Context, StageResult, State
+from edgecompress.stage import Context, Share, StageResult, State
 from edgecompress.store import RunFolder, StageFolder, Stages, content_key, stage_name
 from edgecompress.techniques import baseline as baseline_stage
 from edgecompress.techniques.baseline import bring_model
@@ -62,6 +62,7 @@ class Surroundings:
     Attributes:
         stages: where they are kept.
         loaded: the model of a file, before anything was done to it.
+        share: a training with strategy multi_worker, on all workers.
     """
 
     recipe: Recipe
@@ -71,6 +72,7 @@ class Surroundings:
     threads: int
     allow_code: bool
     loaded: LoadedModel | None
+    share: Share | None = None
 
     def evaluate(self, model: keras.Model) -> dict[str, Any]:
         """Metrics on the validation split, the one that decides."""
@@ -84,7 +86,7 @@ class Surroundings:
         seed = int(np.random.SeedSequence([self.recipe.seed, index]).generate_state(1)[0])
         return Context(
             f"{index:02d} {technique}", self.data, self.recipe.task, seed, baseline, keeps, folder, self.progress, self.evaluate,
-            self.allow_code, teach, warn, self.rehearsal,
+            self.allow_code, teach, warn, self.rehearsal, self.share,
         )  # fmt: skip
 
     @property
@@ -93,14 +95,17 @@ class Surroundings:
         return Rehearsal(self.recipe.export, self.data, self.progress, times=self.recipe.benchmark is not None)
 
 
-def run_line(recipe: Recipe, store: RunFolder, progress: Progress, *, allow_code: bool) -> Report:
+def run_line(recipe: Recipe, store: RunFolder, progress: Progress, *, allow_code: bool, share: Share | None = None) -> Report:
     """Runs a recipe in an open run folder; everything is written there but the report itself.
+
+    Args:
+        share: a training with strategy multi_worker, on all workers; None: there are none.
 
     Raises:
         EdgeCompressError: the narrowest kind. Missed goals and failed devices are in the report, not raised.
     """
     started_at = datetime.now(UTC)
-    surroundings = prepare(recipe, store, progress, allow_code=allow_code)
+    surroundings = replace(prepare(recipe, store, progress, allow_code=allow_code), share=share)
     state, stage = run_baseline(surroundings)
     baseline, stages = state.model, [stage]
     for index, config in enumerate(recipe.stages, start=1):

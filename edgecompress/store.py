@@ -18,6 +18,7 @@ from edgecompress.errors import RunLocked, StorageError
 LOCK_FILE, LOG_FILE, STAGES = ".lock", "run.log", "stages"
 KEY_FILE = "key"
 TRAINING_FILE = "training.npz"  # the state of a training after its last whole epoch
+CURVES = "tensorboard"  # in the folder of a stage: event files of its trainings
 WORK_FOLDER = "work"  # in the folder of a stage: what only a continuation needs beside that, such as a finished teacher
 STORAGE_ERRORS = {
     errno.ENOSPC: "the disk is full",

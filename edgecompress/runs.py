@@ -19,6 +19,7 @@ from edgecompress.recipe import load_recipe, make_recipe
 from edgecompress.recipe.schema import Recipe
 from edgecompress.recipe.stages import StageConfig
 from edgecompress.store import STAGES, RunFolder, stage_name, storage_errors
+from edgecompress.tracking import check_tracker, tracked
 from edgecompress.workers.joining import WORKER_LIMIT_S, cluster_for, led_workers
 
 if TYPE_CHECKING:
@@ -96,7 +97,12 @@ def run_recipe(
     cluster = cluster_for(recipe)
     if cluster is not None and not cluster.is_chief:
         raise RecipeError(f"the run folder is the chief's. Received: {cluster.name(cluster.index)}; it works by `edgecompress run`.")
-    with RunFolder(out or Path("runs") / recipe.name, fresh=fresh) as store, noise_to(store.log):
+    check_tracker(recipe)
+    with (
+        RunFolder(out or Path("runs") / recipe.name, fresh=fresh) as store,
+        noise_to(store.log),
+        tracked(recipe, store.path, progress) as under_way,
+    ):
         with progress.task("loading TensorFlow"):
             from edgecompress.pipeline import run_line  # here, so that TensorFlow's first words go to the log
             from edgecompress.report import write_report
@@ -109,6 +115,7 @@ def run_recipe(
             from edgecompress.host_benchmark import measure_run
 
             report = measure_run(store.path, report, hosts, ssh_config=ssh_config, progress=progress)
+        under_way.report = report
         return Run(store.path, report, allow_code=allow_code)
 
 

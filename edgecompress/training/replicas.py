@@ -35,7 +35,8 @@ class Replica(keras.Model):
     """The copies of a model on all devices, as one model whose training step computes a slice of the batch.
 
     A training step takes (inputs, targets, share) or (inputs, targets, weights, share): share is the fraction of the whole batch that
-    the slice is. Must be made in the scope of a strategy.
+    the slice is. A slice without targets has one sample as input all the same, which counts nowhere: many an operator takes no empty
+    batch. Must be made in the scope of a strategy.
 
     Args:
         model: functional or sequential; it is copied, not changed.
@@ -59,12 +60,19 @@ class Replica(keras.Model):
         inputs, targets, *weights, share = data
         weight = weights[0] if weights else None
         with tf.GradientTape() as tape:
-            outputs = self(inputs, training=True)
+            outputs = self(inputs, training=True)[: tf.shape(targets)[0]]
             # Keras has divided the mean over the slice by the number of slices already; they may differ in size.
             loss = self.compute_loss(inputs, targets, outputs, weight) * share * tf.distribute.get_strategy().num_replicas_in_sync
         self.optimizer.minimize(loss, self.trainable_variables, tape=tape)
         self._hold()
         return self.compute_metrics(inputs, targets, outputs, weight)
+
+    def test_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """Loss and metrics of a slice (inputs, targets)."""
+        inputs, targets = data
+        outputs = self(inputs, training=False)[: tf.shape(targets)[0]]
+        self.compute_loss(inputs, targets, outputs, None)
+        return self.compute_metrics(inputs, targets, outputs, None)
 
 
 class ShareStatistics(keras.callbacks.Callback):
@@ -99,18 +107,14 @@ class Slices:
 
         def cut(inputs: Any, targets: tf.Tensor, begin: tf.Tensor, end: tf.Tensor) -> Any:
             share = tf.cast(end - begin, tf.float32) / tf.cast(tf.shape(targets)[0], tf.float32)
-            mine = each(lambda part: part[begin:end], inputs), targets[begin:end]
+            mine = _slice(inputs, targets, begin, end)
             return (*mine, share) if table is None else (*mine, tf.gather(table, mine[1]), share)
 
         return self._distributed(batches.repeat(), cut)
 
     def validation(self, batches: tf.data.Dataset) -> Any:
         """The same for validation, which begins anew with each iterator."""
-
-        def cut(inputs: Any, targets: tf.Tensor, begin: tf.Tensor, end: tf.Tensor) -> Any:
-            return each(lambda part: part[begin:end], inputs), targets[begin:end]
-
-        return self._distributed(batches.repeat(), cut)
+        return self._distributed(batches.repeat(), _slice)
 
     def _distributed(self, batches: tf.data.Dataset, cut: Callable[..., Any]) -> Any:
         number = self.strategy.num_replicas_in_sync
@@ -132,6 +136,11 @@ class Slices:
             return batches.flat_map(slices).apply(endless).prefetch(2 * local)
 
         return self.strategy.distribute_datasets_from_function(mine)
+
+
+def _slice(inputs: Any, targets: tf.Tensor, begin: tf.Tensor, end: tf.Tensor) -> tuple[Any, tf.Tensor]:
+    """A device's part of a batch; one sample at least as input."""
+    return each(lambda part: part[begin : tf.maximum(end, begin + 1)], inputs), targets[begin:end]
 
 
 def _take_constraints(model: keras.Model, keeps: Sequence[Keep]) -> Constrained:

@@ -46,9 +46,9 @@ def leading(cluster: Cluster, recipe: Recipe, progress: Progress, *, limit_s: fl
 
 def join(cluster: Cluster, recipe: Recipe, progress: Progress, *, limit_s: float) -> Crew:
     """Meets the others, and opens TensorFlow's server; for the chief and the others alike."""
-    meet(cluster, {"edgecompress": __version__, **of_training()}, limit_s=limit_s, say=progress.say)
+    link = meet(cluster, {"edgecompress": __version__, **of_training()}, limit_s=limit_s, say=progress.say)
     set_threads(recipe.threads)  # before TensorFlow's first operation
-    return Crew(cluster, limit_s=limit_s)
+    return Crew(cluster, link, limit_s=limit_s)
 
 
 def _share(crew: Crew, model: keras.Model, train: Training, context: Context, keeps: Sequence[Keep]) -> list[dict[str, float]]:

@@ -21,8 +21,10 @@ from tensorflow.python.eager import context as tf_context
 from edgecompress.backend import tf
 from edgecompress.errors import DeviceError
 from edgecompress.workers.cluster import Cluster
+from edgecompress.workers.meeting import Link
 
-HEARTBEAT_S = 30  # a worker that gave no sign of life for so long is dead
+HEARTBEAT_S = 180  # a machine that gave no sign of life for so long is gone; of a process that ends the link tells at once
+GOODBYE_S = 30.0  # for the last words
 POLL_MS = 1_000
 CHUNK = 1 << 20  # bytes of one value in the store
 TELLING = ("aborted", "timed out", "unhealthy", "connect", "heartbeat", "lost")  # words of a sentence that says what happened
@@ -36,17 +38,20 @@ class Crew:
     Must be made before TensorFlow's first operation.
 
     Args:
-        cluster: who they are; they have met.
+        cluster: who they are.
+        link: the connections since they met.
         limit_s: longest time that one step of a training waits for the others, seconds.
 
     Raises:
         DeviceError: TensorFlow cannot open its server, or a worker was lost since they met.
     """
 
-    def __init__(self, cluster: Cluster, *, limit_s: float) -> None:
+    def __init__(self, cluster: Cluster, link: Link, *, limit_s: float) -> None:
         self.cluster = cluster
-        self._limit_s = limit_s
+        self._limit_s, self._link = limit_s, link
         self._number = 0
+        self._lost: str | None = None
+        self._over, self._silence = False, threading.Event()  # the chief has said the end; the link to it is closed
         context = tf_context.context()
         numbers = {job: sum(name == job for name, _ in cluster.jobs) for job, _ in cluster.jobs}
         context.configure_coordination_service(
@@ -59,10 +64,11 @@ class Crew:
             self.strategy = tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
         except tf.errors.OpError as error:
             raise DeviceError(f"the workers cannot reach each other by TensorFlow. Received: {_words(error)}") from error
+        link.watch(self._lose)
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, signal.SIG_DFL)  # TensorFlow's own handler takes note of the signal and goes on
 
-    def send(self, words: Mapping[str, Any], files: Mapping[str, bytes]) -> None:
+    def send(self, words: Mapping[str, Any], files: Mapping[str, bytes], *, limit_s: float | None = None) -> None:
         """The chief gives the others something to do, and waits until each has begun.
 
         Raises:
@@ -75,7 +81,7 @@ class Crew:
                 self._set(f"{number}/{name}/{index}", chunk)
         self._set(str(number), json.dumps({**words, "files": {name: len(chunks) for name, chunks in values.items()}}))
         for index in range(1, len(self.cluster.addresses)):
-            answer = self._wait(f"{number}/answer/{index}", time.monotonic() + self._limit_s, self.cluster.name(index))
+            answer = self._wait(f"{number}/answer/{index}", time.monotonic() + (limit_s or self._limit_s), self.cluster.name(index))
             if answer:
                 raise DeviceError(f"{self.cluster.name(index)}: {answer}")
         for name, chunks in values.items():
@@ -103,8 +109,17 @@ class Crew:
 
     def end(self, failure: str | None) -> None:
         """The chief lets the others go; nothing is raised where nobody is left to hear it."""
-        with suppress(*LOST, DeviceError):
-            self.send({"kind": "end", "failure": failure}, {})
+        if self._lost is None:
+            with suppress(*LOST, DeviceError):
+                self.send({"kind": "end", "failure": failure}, {}, limit_s=GOODBYE_S)
+        self._link.close()
+
+    def leave(self) -> None:
+        """What a worker does when the chief has said that this is the end: it stays until all others have heard it."""
+        self._over = True
+        self.answer()
+        self._silence.wait(GOODBYE_S)
+        self._link.close()
 
     @contextmanager
     def together(self, stage: str) -> Iterator[None]:
@@ -116,11 +131,19 @@ class Crew:
         try:
             yield
         except LOST as error:
-            others = "a worker" if self.cluster.is_chief else "the chief or another worker"
+            others = self._lost or ("a worker" if self.cluster.is_chief else "the chief or another worker")
             raise DeviceError(
                 f"stage {stage}: {others} was lost, or let the others wait for more than {self._limit_s:g} s. "
                 f"Start all of them again: the training goes on after its last whole epoch. Received: {_words(error)}"
             ) from error
+
+    def _lose(self, index: int) -> None:
+        """Another process has ended: what waits for it in TensorFlow is woken."""
+        if self._over:
+            self._silence.set()
+            return
+        self._lost = self.cluster.name(index)
+        tf_context.context().abort_collective_ops(tf.errors.UNAVAILABLE, f"{self._lost} has ended")
 
     def _set(self, key: str, value: str) -> None:
         try:
@@ -131,6 +154,8 @@ class Crew:
     def _wait(self, key: str, end: float | None, who: str) -> str:
         """A value of the store, once it is there; in short waits, so that Ctrl-C is heard."""
         while True:
+            if self._lost is not None:
+                raise DeviceError(f"{self._lost}: was lost. Received: the end of its process.")
             try:
                 return str(tf_context.context().get_config_key_value(_key(key), POLL_MS)).strip()
             except (tf.errors.DeadlineExceededError, tf.errors.NotFoundError):

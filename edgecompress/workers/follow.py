@@ -47,7 +47,7 @@ def follow(cluster: Cluster, recipe: Recipe, progress: Progress, *, allow_code: 
     while True:
         words, files = crew.receive()
         if words["kind"] == "end":
-            crew.answer()
+            crew.leave()
             if words["failure"] is not None:
                 raise DeviceError(f"the chief's run failed: {words['failure']}")
             return number

@@ -1,13 +1,15 @@
-"""The workers find each other before TensorFlow starts.
+"""The workers find each other before TensorFlow starts, and hear at once when one of them dies.
 
 TensorFlow itself waits five minutes for a worker that does not come, deaf to Ctrl-C, and then says little. So the chief listens at
-its own address first, until all are there and are of one mind; then each opens TensorFlow's server at its address.
+its own address first, until all are there and are of one mind; then each opens TensorFlow's server at its address. The connections
+stay: the system closes them when a process ends, long before TensorFlow misses its heartbeat.
 """
 
 from __future__ import annotations
 
 import json
 import socket
+import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
@@ -22,8 +24,41 @@ MOST_BYTES = 65_536  # of such a line
 GREETING = "edgecompress worker"
 
 
-def meet(cluster: Cluster, facts: Mapping[str, Any], *, limit_s: float, say: Callable[[str], None]) -> None:
-    """Returns when all workers are there.
+class Link:
+    """The connections of this process: the chief's to all others, another worker's to the chief.
+
+    Args:
+        connections: by the index of the worker at the other end.
+    """
+
+    def __init__(self, connections: Mapping[int, socket.socket]) -> None:
+        self._connections = dict(connections)
+
+    def watch(self, lost: Callable[[int], None]) -> None:
+        """Calls `lost` with the index of each worker whose process has ended, from a thread, until `close`."""
+        for index, connection in self._connections.items():
+            connection.settimeout(None)
+            threading.Thread(target=self._hear, args=[index, connection, lost], daemon=True).start()
+
+    def close(self) -> None:
+        """Ends the connections: whoever is at the other end takes this for the end of this process."""
+        connections, self._connections = self._connections, {}
+        for connection in connections.values():
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+            connection.close()
+
+    def _hear(self, index: int, connection: socket.socket, lost: Callable[[int], None]) -> None:
+        """Nothing is ever said here: what can be heard is the end."""
+        with suppress(OSError):
+            while connection.recv(1024):
+                pass
+        if index in self._connections:
+            lost(index)
+
+
+def meet(cluster: Cluster, facts: Mapping[str, Any], *, limit_s: float, say: Callable[[str], None]) -> Link:
+    """Waits until all workers are there, and returns the connections to them.
 
     Args:
         cluster: who they are.
@@ -35,14 +70,15 @@ def meet(cluster: Cluster, facts: Mapping[str, Any], *, limit_s: float, say: Cal
         DeviceError: a worker did not come in time, or the address cannot be used.
         RecipeError: a worker differs in a fact.
     """
-    (_receive_all if cluster.is_chief else _report)(cluster, dict(facts), time.monotonic() + limit_s, limit_s, say)
+    return (_receive_all if cluster.is_chief else _report)(cluster, dict(facts), time.monotonic() + limit_s, limit_s, say)
 
 
-def _receive_all(cluster: Cluster, facts: dict[str, Any], end: float, limit_s: float, say: Callable[[str], None]) -> None:
+def _receive_all(cluster: Cluster, facts: dict[str, Any], end: float, limit_s: float, say: Callable[[str], None]) -> Link:
     """The chief's part: collects the workers, then lets them go."""
     say(f"waiting for {', '.join(cluster.name(index) for index in range(1, len(cluster.addresses)))}")
     with ExitStack() as stack:
-        door = stack.enter_context(_listen(cluster))
+        door = _listen(cluster)
+        stack.callback(door.close)
         here: dict[int, socket.socket] = {}
         while True:
             while len(here) + 1 < len(cluster.addresses):
@@ -56,14 +92,20 @@ def _receive_all(cluster: Cluster, facts: dict[str, Any], end: float, limit_s: f
                     visitor.settimeout(ANSWER_S)
                     greeting = _line(visitor)
                     index = greeting.get("index")
-                    if greeting.get("greeting") == GREETING and isinstance(index, int) and 0 < index < len(cluster.addresses):
-                        _check(cluster, index, facts, greeting, [*here.values(), visitor])
-                        here[index] = visitor
+                    if greeting.get("greeting") != GREETING or not isinstance(index, int) or not 0 < index < len(cluster.addresses):
+                        visitor.close()  # a stranger
+                        continue
+                    _check(cluster, index, facts, greeting, [*here.values(), visitor])
+                    if index in here:  # it was started again
+                        here[index].close()
+                    here[index] = visitor
             gone = [index for index, visitor in here.items() if not _tell([visitor], {"go": True}) or not _line(visitor).get("here")]
             if not gone:
-                return
+                stack.pop_all()  # the connections stay
+                door.close()
+                return Link(here)
             for index in gone:  # died while it waited: another may come in its place
-                del here[index]
+                here.pop(index).close()
 
 
 def _check(cluster: Cluster, index: int, facts: dict[str, Any], greeting: dict[str, Any], everybody: list[socket.socket]) -> None:
@@ -77,24 +119,23 @@ def _check(cluster: Cluster, index: int, facts: dict[str, Any], greeting: dict[s
             raise RecipeError(words)
 
 
-def _report(cluster: Cluster, facts: dict[str, Any], end: float, limit_s: float, say: Callable[[str], None]) -> None:
+def _report(cluster: Cluster, facts: dict[str, Any], end: float, limit_s: float, say: Callable[[str], None]) -> Link:
     """The part of the others: reports to the chief and waits for its word."""
     say(f"waiting for {cluster.name(0)}")
     while True:
         if time.monotonic() > end:
             raise DeviceError(f"{cluster.name(0)}: must come within {limit_s:g} s. Received: nothing; is the same command running there?")
-        try:
-            with socket.create_connection(cluster.place(0), timeout=ANSWER_S) as chief:
-                _tell([chief], {"greeting": GREETING, "index": cluster.index, "facts": facts})
-                chief.settimeout(max(1.0, end - time.monotonic()))
-                answer = _line(chief)
-                if "refused" in answer:
-                    raise RecipeError(f"the chief has ended the meeting: {answer['refused']}")
-                if answer.get("go"):
-                    _tell([chief], {"here": True})
-                    return
-        except OSError:
-            pass  # not there yet, or gone again
+        with ExitStack() as stack, suppress(OSError):  # the chief is not there yet, or gone again
+            chief = socket.create_connection(cluster.place(0), timeout=ANSWER_S)
+            stack.callback(chief.close)
+            _tell([chief], {"greeting": GREETING, "index": cluster.index, "facts": facts})
+            chief.settimeout(max(1.0, end - time.monotonic()))
+            answer = _line(chief)
+            if "refused" in answer:
+                raise RecipeError(f"the chief has ended the meeting: {answer['refused']}")
+            if answer.get("go") and _tell([chief], {"here": True}):
+                stack.pop_all()  # the connection stays
+                return Link({0: chief})
         time.sleep(POLL_S)
 
 

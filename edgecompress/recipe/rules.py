@@ -13,6 +13,7 @@ from edgecompress.recipe.problems import Problem, messages, recipe_error
 from edgecompress.recipe.schema import ApplicationModel, Augment, BuilderModel, LatencyGoal, Recipe
 from edgecompress.recipe.stages import TECHNIQUES, QuantizeAware
 from edgecompress.recipe.stages.budget import Budget
+from edgecompress.recipe.strategy_rules import strategy_problems
 from edgecompress.recipe.suggestions import received
 
 SAMPLES_BEYOND = 10  # a percentile is measured when so many of the runs lie beyond it
@@ -41,6 +42,7 @@ def check_recipe(recipe: Recipe, root: Node | None = None) -> list[str]:
         *_data(recipe),
         *_class_weights(recipe),
         *_losses(recipe),
+        *strategy_problems(recipe),
         *_latency_budgets(recipe),
         *_goals(recipe),
     ]

@@ -237,4 +237,8 @@ class Recipe(Section):
     target: Target = Target()
     benchmark: Benchmark | None = Benchmark()
     goal: Goal = Goal()
+    track: Literal["mlflow"] | None = Field(
+        default=None,
+        description="mlflow: log parameters, metrics and files of runs and trials to MLFLOW_TRACKING_URI, or without it to runs/mlflow.db",
+    )
     search: Search | None = Field(default=None, description="what `edgecompress search` varies; a run ignores it")

@@ -15,6 +15,7 @@ from edgecompress.recipe import dump_recipe
 from edgecompress.recipe.schema import Recipe
 from edgecompress.recipe.space import make_space, search_of
 from edgecompress.store import RunFolder, storage_errors, write_atomic
+from edgecompress.tracking import check_tracker, track_search
 
 if TYPE_CHECKING:
     from edgecompress.runs import Run
@@ -75,6 +76,7 @@ def search_recipe(recipe: Recipe, options: SearchOptions, progress: Progress) ->
             that cannot be written, or no recipe of the space that runs.
     """
     search_of(recipe)
+    check_tracker(recipe)
     folder = options.out or Path("runs") / f"{recipe.name}-search"
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -102,6 +104,7 @@ def search_recipe(recipe: Recipe, options: SearchOptions, progress: Progress) ->
         if not options.worker:
             findings = measure_finalists(recipe, findings, forecast, progress)
             _write(recipe, findings, folder, progress)
+            track_search(recipe, findings, folder, progress)
             run = _run_chosen(recipe, findings, folder, cache, options, progress) if options.run_chosen else None
         return Searched(folder, findings, run)
 

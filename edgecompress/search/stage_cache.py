@@ -100,9 +100,9 @@ class StageCache:
         self.path, self.recent = path, Recent()
 
     @property
-    def curves(self) -> Path:
+    def sensitivities(self) -> Path:
         """Where sensitivities are kept: trials that differ in how much goes measure the same curves."""
-        return self.path / "curves"
+        return self.path / "sensitivities"
 
     def stage(self, index: int, technique: str, key: str) -> StageFolder:
         """Where a stage is kept. Its index is part of the key already."""

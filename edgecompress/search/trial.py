@@ -12,7 +12,7 @@ from edgecompress.backend import set_threads
 from edgecompress.data import Data, load_data
 from edgecompress.errors import EdgeCompressError, StorageError
 from edgecompress.latency.forecast import forecast_of
-from edgecompress.pipeline import Surroundings, baseline_key, run_baseline, run_technique, technique_key
+from edgecompress.pipeline import Surroundings, run_baseline, run_technique
 from edgecompress.progress import Progress
 from edgecompress.recipe.schema import Recipe
 from edgecompress.recipe.space import Point, Space, search_of
@@ -23,6 +23,7 @@ from edgecompress.search.outcome import Outcome, latency_threads, measure_outcom
 from edgecompress.search.prediction import is_foreseen, predict, predicted_violations
 from edgecompress.search.stage_cache import StageCache
 from edgecompress.stage import State
+from edgecompress.stage_keys import baseline_key, technique_key
 from edgecompress.store import content_key
 
 Kind = Literal["complete", "rejected", "stopped", "failed"]

@@ -4,7 +4,8 @@ import pytest
 from rich.console import Console
 
 from edgecompress.graph.layers import ModelTotals
-from edgecompress.plan import Plan, StagePlan, plan_table
+from edgecompress.plan import Plan, StagePlan, plan, plan_table
+from edgecompress.recipe import make_recipe
 from edgecompress.stage import LayerRecord
 
 
@@ -55,3 +56,14 @@ def test_groups_of_channels_stand_below_the_table():
     plan = Plan("trial", [StagePlan(1, "prune_channels", totals, [], groups)], 40, 10, "int8")
     assert "Channels that stage 01 prune_channels can only cut together:\n16 channels of conv1, into conv2" in printed(plan)
     assert plan.to_dict()["stages"][0]["groups"] == groups
+
+
+def test_layers_without_blocks_are_named_and_scales_of_blocks_count():
+    """The builder's convolution and the Dense layer behind it: 8 x 8 images, 16 channels after two pools."""
+    recipe = {"name": "r", "data": {"source": "digits"}, "model": {"source": "builder", "name": "mlp"}}
+    whole = plan(make_recipe(recipe | {"export": {"format": "int4"}}))
+    blocks = plan(make_recipe(recipe | {"export": {"format": "int4", "block": 64}}))
+    assert whole.export_notes == []
+    widths = [layer.name for layer in blocks.stages[0].layers]
+    assert widths == []
+    assert blocks.export_notes == []

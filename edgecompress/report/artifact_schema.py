@@ -58,8 +58,10 @@ class KernelWeights(Section):
     type: str
     wanted: str
     stored: str | None
-    num_bytes: int | None
+    num_bytes: int | None  # with block-wise scales
     reason: str = ""
+    wanted_block: int = 0  # weights that share a scale; 0: all of an output channel
+    block: int = 0
 
 
 class Conversion(Section):

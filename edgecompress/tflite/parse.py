@@ -116,7 +116,10 @@ def _quantization(table: Table) -> Quantization | None:
     scales, details_type = table.array(2, "<f4"), table.number(4, "<B")
     if not scales.size and not details_type:
         return None
-    return Quantization(scales, table.array(3, "<i8"), axis=table.number(6, "<i"))
+    block, scale_tensor = 0, -1
+    if details_type == schema.QuantizationDetails.BlockwiseQuantization and (details := table.child(5)) is not None:
+        block, scale_tensor = details.number(2, "<i"), details.number(0, "<i")
+    return Quantization(scales, table.array(3, "<i8"), table.number(6, "<i"), block, scale_tensor)
 
 
 def _buffer(table: Table) -> np.ndarray:
@@ -140,6 +143,8 @@ def _check_indices(file: Tflite) -> None:
         num_tensors = len(subgraph.tensors)
         _check("buffers", (tensor.buffer for tensor in subgraph.tensors), len(file.buffers))
         _check("tensors", (*subgraph.inputs, *subgraph.outputs), num_tensors)
+        block_wise = (found for tensor in subgraph.tensors if (found := tensor.quantization) is not None and found.block)
+        _check("tensors", (found.scale_tensor for found in block_wise), num_tensors)
         _check("operator codes", (operator.code for operator in subgraph.operators), len(file.operator_codes))
         for operator in subgraph.operators:
             _check("tensors", (*operator.inputs, *operator.outputs, *operator.intermediates), num_tensors, least=-1)

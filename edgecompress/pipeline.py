@@ -125,7 +125,7 @@ def run_line(recipe: Recipe, store: RunFolder, progress: Progress, *, allow_code
 def climb_ladder(
     surroundings: Surroundings, export: Export, state: State, stages: Sequence[StageReport], baseline: keras.Model
 ) -> Climbed:  # fmt: skip
-    """Looks for the cheapest way to int8 that loses little enough on validation, from where the stages of the recipe ended."""
+    """Looks for the cheapest way to 8 bits that loses little enough on validation, from where the stages of the recipe ended."""
     recipe, data, progress = surroundings.recipe, surroundings.data, surroundings.progress
     metric = recipe.task.metrics[0]
     before, rises = stages[0].metrics["validation"][metric], METRIC_RISES[metric]

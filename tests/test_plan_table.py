@@ -59,11 +59,12 @@ def test_groups_of_channels_stand_below_the_table():
 
 
 def test_layers_without_blocks_are_named_and_scales_of_blocks_count():
-    """The builder's convolution and the Dense layer behind it: 8 x 8 images, 16 channels after two pools."""
-    recipe = {"name": "r", "data": {"source": "digits"}, "model": {"source": "builder", "name": "mlp"}}
-    whole = plan(make_recipe(recipe | {"export": {"format": "int4"}}))
-    blocks = plan(make_recipe(recipe | {"export": {"format": "int4", "block": 64}}))
+    recipe = {"name": "r", "data": {"source": "digits"}, "model": {"source": "builder", "name": "cnn"}}
+    whole, blocks = (plan(make_recipe(recipe | {"export": {"format": "int4"} | more})) for more in ({}, {"block": 64}))
     assert whole.export_notes == []
-    widths = [layer.name for layer in blocks.stages[0].layers]
-    assert widths == []
-    assert blocks.export_notes == []
+    assert blocks.export_notes == [
+        f"conv{number}: a scale per output channel, not per block: only Dense layers can have block-wise scales" for number in range(1, 5)
+    ]
+    assert blocks.export_notes[0] in printed(blocks)
+    num_weights = 256 * 256 + 256 * 10  # of the two Dense layers
+    assert blocks.final_weight_bytes - whole.final_weight_bytes == 2 * num_weights // 64

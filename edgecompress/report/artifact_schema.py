@@ -73,7 +73,7 @@ class Conversion(Section):
 
 
 class LadderRung(Section):
-    """One way to int8 that `export: {format: auto}` tried; `drop` on validation, positive where something is lost."""
+    """One way to 8 bits that `export: {format: auto}` tried; `drop` on validation, positive where something is lost."""
 
     name: str
     stages: list[str] = []

@@ -43,9 +43,9 @@ class Export(Section):
         "weight_only_int2",
     ] = Field(
         default="int8",
-        description="auto: int8 in the cheapest way that loses at most metric_drop on validation, or dynamic with io float32; "
-        "dynamic: int8 weights, float activations; int8: all integer, calibrated; int16x8: int16 activations, int8 weights; int4, int2: like dynamic with packed weights; "
-        "weight_only_...: weights are decoded, and computed with in float32",
+        description="auto: int8 in the cheapest way that loses at most metric_drop on validation, or dynamic with io float32; dynamic: "
+        "int8 weights, float activations; int8: all integer, calibrated; int16x8: int16 activations, int8 weights; int4, int2: like "
+        "dynamic with packed weights; weight_only_...: weights are decoded, and computed with in float32",
     )
     io: Literal["int8", "uint8", "float32"] | None = Field(
         default=None, description="type of the in- and outputs; absent: int8 for format int8, else float32"

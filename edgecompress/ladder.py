@@ -10,8 +10,9 @@ reads what is rounded to 8 bits, has a kernel of 8 bits, and what it gives is ro
 network's outputs stayed within one step of the plain int8 file's, at the same SNR. In float its kernel is not rounded, and nothing is
 between neighbours.
 
-int8 weights with float activations (dynamic) lose least of all that needs no training, but run slowest: 145 us against 24 on MLPerf Tiny's
-keyword network. So this rung stands right before the training, and only where the recipe asks for float32 in- and outputs.
+int8 weights with float activations (dynamic) lose little without any training, but run slowest: 145 us against 24 on MLPerf Tiny's keyword
+network. As the first rung it would end most climbs, with a slow file. So it stands right before the training, and only where the recipe
+asks for float32 in- and outputs.
 """
 
 from __future__ import annotations

@@ -151,9 +151,7 @@ def plan_stages(
     notes = []
     if is_mixed(export):
         wanted = wanted_types(model, export)
-        notes = [
-            f"{one.layer}: a scale per output channel, not per block: {why}" for one in wanted if one.block and (why := one.not_in_blocks)
-        ]
+        notes = [f"{one.layer}: a scale per output channel, not per block: {why}" for one in wanted if (why := one.not_in_blocks)]
     elif export.only:
         choose_kernels(model, export.only)
     if recipe.target.runtime is not None:

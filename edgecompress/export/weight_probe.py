@@ -25,8 +25,8 @@ from edgecompress.weight_grids import largest_level
 
 # Of the largest output. 8-bit activations are rounded in other ways by other kernels (2.3 % was seen), nonsense is off by about 100 %.
 TOLERANCE = 0.1
-_BLOCK_EXPONENTS = 5  # scales of blocks differ by up to 2 to the 4th
 TRIALS = Trials(least=6, most=6, tolerance=TOLERANCE, keeps_delegates=False)
+_BLOCK_EXPONENTS = 5  # scales of blocks differ by up to 2 to the 4th
 
 _answers: dict[tuple[object, ...], str | None] = {}  # the runtime of a process stays the same
 

@@ -33,7 +33,9 @@ class Wanted:
 
     @property
     def not_in_blocks(self) -> str | None:
-        """Why no runtime reads block-wise scales of such a kernel; None if it may."""
+        """Why no runtime reads the block-wise scales that are asked for; None if it may, or none are."""
+        if not self.block:
+            return None
         if self.kernel is None or self.kernel.kind != "Dense":
             return "only Dense layers can have block-wise scales"
         return f"its {self.kernel.shape[0]} inputs are no multiple" if self.kernel.shape[0] % self.block else None

@@ -27,7 +27,7 @@ class Quantization:
         zero_points: int64, as many as scales, or none (then 0).
         axis: the axis of per-channel scales.
         block: values of one scale, block-wise; 0: not block-wise.
-        scale_tensor: index of the tensor with the scales, block-wise; -1: not block-wise.
+        scale_tensor, zero_point_tensor: index of the tensor with them, block-wise; -1: there is none.
     """
 
     scales: np.ndarray
@@ -35,6 +35,7 @@ class Quantization:
     axis: int
     block: int = 0
     scale_tensor: int = -1
+    zero_point_tensor: int = -1
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,13 +5,15 @@ import pytest
 
 from edgecompress.backend import keras
 from edgecompress.device.runtime import TfliteModel
-from edgecompress.errors import ConversionError
+from edgecompress.errors import ConversionError, ModelError
 from edgecompress.shrinking import shrink
 from edgecompress.tflite import describe, find_kernel, parse
 from edgecompress.tflite.byte_map import bytes_by_kind
 from edgecompress.tflite.cut import cut_operators
 from edgecompress.tflite.kernel_writing import block_scales
+from edgecompress.tflite.pack import pack
 from edgecompress.tflite.shrink.sameness import same_graph
+from edgecompress.tflite.unpack import unpack
 
 FAMILIES = ("xnnpack", "builtin")
 BLOCKS = (32, 64, 128, 256)
@@ -165,3 +167,23 @@ def test_nearest_scales():
     np.testing.assert_array_equal(
         block_scales(np.array([1.0, 1 + 1 / 128, 1 + 1 / 256 + 1e-6, 0.0, 1e9])), [1, 1 + 1 / 128, 1 + 1 / 128, 2.0**-24, 65504]
     )
+
+
+def test_activations_stand_apart_and_are_the_outputs_of_their_layers(dense, convert_as):
+    conversion = convert_as(dense, samples=SAMPLES, format="int4", block=32)
+    assert describe(conversion.content)["ops"] == {"FULLY_CONNECTED": 4, "RELU": 1}  # the ReLU6 stays where scales are per unit
+    main = parse(conversion.content).subgraphs[0]
+    (relu,) = [operator for operator in main.operators if len(operator.inputs) == 1]
+    assert conversion.tensors["wide"] == relu.outputs[0]
+
+
+@pytest.mark.parametrize(("scales", "words"), [(99, "indices of tensors"), ("itself", "must be plain numbers")])
+def test_scales_that_are_not_there_are_damage(dense, convert_as, scales, words):
+    model = unpack(convert_as(dense, samples=SAMPLES, format="int4", block=32).content)
+    tensors = model.subgraphs[0].tensors
+    index, details = next(
+        (index, tensor.quantization.details) for index, tensor in enumerate(tensors) if tensor.quantization and tensor.quantization.details
+    )
+    details.scales = index if scales == "itself" else scales
+    with pytest.raises(ModelError, match=words):
+        parse(pack(model))

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
+
+import numpy as np
 
 from edgecompress.backend import keras
 from edgecompress.data import load_data
 from edgecompress.errors import DataError, ModelError
 from edgecompress.evaluation.layer_harm import LayerHarm, file_harms
-from edgecompress.evaluation.layer_walk import walk
+from edgecompress.evaluation.layer_walk import record, walk
 from edgecompress.evaluation.parity import snr_db
-from edgecompress.export import convert
+from edgecompress.export import Conversion, convert
 from edgecompress.graph.layers import wrapped_layer
 from edgecompress.models import load_model
 from edgecompress.progress import Progress
@@ -41,6 +44,7 @@ class Debugged:
         harms: per layer, the most harmful first.
         trained: layer -> signal-to-noise ratio in dB of its output in the quantize-aware model against the float model before it; empty
             without such a stage.
+        from_float: the same of its output in the file, so that all three are compared: float, fake-quantized, file.
         advice: what to change in the recipe, the most promising first.
     """
 
@@ -50,6 +54,7 @@ class Debugged:
     output_snr_db: float
     harms: tuple[LayerHarm, ...]
     trained: dict[str, float]
+    from_float: dict[str, float]
     advice: tuple[str, ...]
 
     def _repr_html_(self) -> str:
@@ -67,7 +72,7 @@ class Debugged:
         ]
         return {
             "name": self.name, "format": self.format, "num_samples": self.num_samples, "output_snr_db": self.output_snr_db,
-            "layers": layers, "trained": self.trained, "advice": list(self.advice),
+            "layers": layers, "trained": self.trained, "from_float": self.from_float, "advice": list(self.advice),
         }  # fmt: skip
 
 
@@ -102,8 +107,11 @@ def debug_run(folder: Path, *, most_samples: int = 32, allow_code: bool = False,
     output = next((harm.parity.snr_from_input_db for harm in harms if harm.parity and harm.parity.layers[-1] == _last_layer(model)), None)
     if output is None:
         raise ModelError(f"{folder}: the layers cannot be compared: the output of the model was not found in the file.")
-    trained = _trained(folder, report, model, samples, allow_code)
-    return Debugged(recipe.name, recipe.export.format, num_samples(samples), output, tuple(harms), trained, advise(harms, output, recipe))
+    known = {layer: conversion.tensors[layer] for harm in harms if harm.parity and (layer := harm.parity.layers[-1]) in conversion.tensors}
+    trained, from_float = _against_float(folder, report, model, replace(conversion, tensors=known), samples, allow_code)
+    return Debugged(
+        recipe.name, recipe.export.format, num_samples(samples), output, tuple(harms), trained, from_float, advise(harms, output, recipe)
+    )
 
 
 def _stage_model(folder: Path, stage: StageReport, allow_code: bool) -> keras.Model:
@@ -115,18 +123,25 @@ def _last_layer(model: keras.Model) -> str:
     return str(wrapped_layer(model.outputs[0]._keras_history.layer).name)
 
 
-def _trained(folder: Path, report: Report, model: keras.Model, samples: Samples, allow_code: bool) -> dict[str, float]:
-    """How far quantize-aware training moved each layer's output from the float model's."""
+def _against_float(
+    folder: Path, report: Report, model: keras.Model, conversion: Conversion, samples: Samples, allow_code: bool
+) -> tuple[dict[str, float], dict[str, float]]:
+    """How far each layer's output is from the float model's before quantize-aware training: in the trained model, and in its file."""
     index = next((stage.index for stage in report.stages if stage.technique == "quantize_aware"), None)
     if index is None:
-        return {}
+        return {}, {}
     before = _stage_model(folder, report.stages[index - 1], allow_code)
     outputs = {layer: output for layer, output, _ in walk(before, samples, {})}
-    return {
-        layer: snr_db(outputs[layer], outputs[layer] - output)
-        for layer, output, _ in walk(model, samples, {})
-        if layer in outputs and outputs[layer].shape == output.shape
-    }
+
+    def ratios(others: Iterable[tuple[str, np.ndarray]]) -> dict[str, float]:
+        same = ((layer, output) for layer, output in others if layer in outputs and outputs[layer].size == output.size)
+        return {layer: snr_db(outputs[layer], outputs[layer] - output.reshape(outputs[layer].shape)) for layer, output in same}
+
+    with TemporaryDirectory(prefix="edgecompress-") as temporary:
+        path = Path(temporary, "model.tflite")
+        path.write_bytes(conversion.content)
+        in_file = record(path, samples, conversion.tensors).of_layers(conversion.tensors)
+    return ratios((layer, output) for layer, output, _ in walk(model, samples, {})), ratios(in_file.items())
 
 
 def advise(harms: Sequence[LayerHarm], output_snr_db: float, recipe: Recipe) -> tuple[str, ...]:

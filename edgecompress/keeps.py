@@ -135,7 +135,7 @@ def enforced(model: keras.Model, keeps: Sequence[Keep]) -> Iterator[None]:
     previous = {name: variable.constraint for name, (variable, _) in bound.items()}
     for name, (variable, constraints) in bound.items():
         own = [] if previous[name] is None else [previous[name]]
-        variable._constraint = _in_turn([*own, *constraints])  # the public property has no setter
+        variable._constraint = in_turn([*own, *constraints])  # the public property has no setter
     try:
         yield
     finally:
@@ -143,7 +143,7 @@ def enforced(model: keras.Model, keeps: Sequence[Keep]) -> Iterator[None]:
             variable._constraint = previous[name]
 
 
-def _in_turn(functions: list[Any]) -> Any:
+def in_turn(functions: list[Any]) -> Any:
     """One function that applies `functions` one after the other."""
 
     def apply(kernel: tf.Tensor) -> tf.Tensor:

@@ -16,7 +16,6 @@ from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import BaseModel
 
 from edgecompress import versions
 from edgecompress.backend import keras, set_threads
@@ -35,7 +34,6 @@ from edgecompress.latency.forecast import forecast_of
 from edgecompress.models import LoadedModel
 from edgecompress.plan import plan_stages
 from edgecompress.progress import Progress
-from edgecompress.recipe.model import AnyModel
 from edgecompress.recipe.schema import METRIC_RISES, Export, Recipe
 from edgecompress.recipe.stages import TECHNIQUES, PruneChannels, StageConfig
 from edgecompress.recipe.stages.prune_channels import Removal
@@ -45,8 +43,9 @@ from edgecompress.report.artifact_schema import LadderRung
 from edgecompress.report.schema import Report, StageReport
 from edgecompress.sensitivity import Sensitivity
 from edgecompress.shrinking import shrink_export
-from edgecompress.stage import Context, StageResult, State
-from edgecompress.store import RunFolder, StageFolder, Stages, content_key, stage_name
+from edgecompress.stage import Context, Share, StageResult, State
+from edgecompress.stage_keys import baseline_key, technique_key
+from edgecompress.store import RunFolder, StageFolder, Stages, stage_name
 from edgecompress.techniques import baseline as baseline_stage
 from edgecompress.techniques.baseline import bring_model
 from edgecompress.techniques.distill import teach
@@ -63,6 +62,7 @@ class Surroundings:
     Attributes:
         stages: where they are kept.
         loaded: the model of a file, before anything was done to it.
+        share: a training with strategy multi_worker, on all workers.
     """
 
     recipe: Recipe
@@ -72,6 +72,7 @@ class Surroundings:
     threads: int
     allow_code: bool
     loaded: LoadedModel | None
+    share: Share | None = None
 
     def evaluate(self, model: keras.Model) -> dict[str, Any]:
         """Metrics on the validation split, the one that decides."""
@@ -85,7 +86,7 @@ class Surroundings:
         seed = int(np.random.SeedSequence([self.recipe.seed, index]).generate_state(1)[0])
         return Context(
             f"{index:02d} {technique}", self.data, self.recipe.task, seed, baseline, keeps, folder, self.progress, self.evaluate,
-            self.allow_code, teach, warn, self.rehearsal, self.stages.curves,
+            self.allow_code, teach, warn, self.rehearsal, self.stages.sensitivities, self.share,
         )  # fmt: skip
 
     @property
@@ -95,14 +96,17 @@ class Surroundings:
         return Rehearsal(self.recipe.export, self.data, self.progress, times, forecast)
 
 
-def run_line(recipe: Recipe, store: RunFolder, progress: Progress, *, allow_code: bool) -> Report:
+def run_line(recipe: Recipe, store: RunFolder, progress: Progress, *, allow_code: bool, share: Share | None = None) -> Report:
     """Runs a recipe in an open run folder; everything is written there but the report itself.
+
+    Args:
+        share: a training with strategy multi_worker, on all workers; None: there are none.
 
     Raises:
         EdgeCompressError: the narrowest kind. Missed goals and failed devices are in the report, not raised.
     """
     started_at = datetime.now(UTC)
-    surroundings = prepare(recipe, store, progress, allow_code=allow_code)
+    surroundings = replace(prepare(recipe, store, progress, allow_code=allow_code), share=share)
     state, stage = run_baseline(surroundings)
     baseline, stages = state.model, [stage]
     for index, config in enumerate(recipe.stages, start=1):
@@ -125,7 +129,7 @@ def run_line(recipe: Recipe, store: RunFolder, progress: Progress, *, allow_code
 def climb_ladder(
     surroundings: Surroundings, export: Export, state: State, stages: Sequence[StageReport], baseline: keras.Model
 ) -> Climbed:  # fmt: skip
-    """Looks for the cheapest way to int8 that loses little enough on validation, from where the stages of the recipe ended."""
+    """Looks for the cheapest way to 8 bits that loses little enough on validation, from where the stages of the recipe ended."""
     recipe, data, progress = surroundings.recipe, surroundings.data, surroundings.progress
     metric = recipe.task.metrics[0]
     before, rises = stages[0].metrics["validation"][metric], METRIC_RISES[metric]
@@ -194,16 +198,8 @@ def prepare(recipe: Recipe, store: RunFolder, progress: Progress, *, allow_code:
 
 def run_baseline(surroundings: Surroundings) -> tuple[State, StageReport]:
     """Stage 00: the model of the recipe, built or loaded, and trained where the recipe says so."""
-    recipe, data = surroundings.recipe, surroundings.data
-    # The content of a file counts, not where it lies; of a Python file the function's name too.
-    model = recipe.model.model_dump(mode="json", exclude={"path"} if recipe.model.source == "file" else None)
-    key = content_key(
-        "baseline", baseline_stage.VERSION, model, baseline_stage.file_hash(recipe.model),
-        recipe.task.model_dump(mode="json"), recipe.data.batch_size, recipe.data.augment.model_dump(), data.fingerprint,
-        recipe.seed, surroundings.threads, versions.of_training(),
-    )  # fmt: skip
-    work = partial(baseline_stage.apply, recipe.model, allow_code=surroundings.allow_code, loaded=surroundings.loaded)
-    return _run_stage(surroundings, 0, "baseline", None, key, work, (), None)
+    work = partial(baseline_stage.apply, surroundings.recipe.model, allow_code=surroundings.allow_code, loaded=surroundings.loaded)
+    return _run_stage(surroundings, 0, "baseline", None, baseline_key(surroundings), work, (), None)
 
 
 def run_technique(
@@ -212,28 +208,8 @@ def run_technique(
     """One stage of the recipe, on the model that the stage before it left."""
     name = config.technique  # type: ignore[attr-defined]  # each Config declares its own
     apply: Callable[..., StageResult] = import_module(TECHNIQUES[name].module).apply
-    key = content_key(
-        state.key, index, name, TECHNIQUES[name].version, config.model_dump(mode="json", exclude={"id"}), _file_hashes(config),
-        surroundings.recipe.data.calibration,  # a stage may look at the calibration samples, which the data's fingerprint leaves out
-        *_of_file(config, surroundings.recipe),
-    )  # fmt: skip
+    key = technique_key(surroundings, index, config, state)
     return _run_stage(surroundings, index, name, config.id, key, partial(apply, state.model, config), state.keeps, baseline)
-
-
-def _of_file(config: StageConfig, recipe: Recipe) -> list[Any]:
-    """What a stage that asks for bytes or times depends on besides: the form of the file, and the table of times."""
-    rehearses = isinstance(config, Removal) and config.kind in ("size_kb", "latency_ms")
-    forecast = forecast_of(recipe.target) if isinstance(config, Removal) or getattr(config, "timed_as", None) is not None else None
-    found: list[Any] = [recipe.export.model_dump(mode="json")] if rehearses else []
-    return found if forecast is None else [*found, forecast.digest, forecast.threads]
-
-
-def _file_hashes(config: Any) -> list[str | None]:
-    """Of the model files that a stage names, at any depth: another file under the same name is another stage."""
-    if isinstance(config, AnyModel):
-        return [baseline_stage.file_hash(config)]
-    parts = config if isinstance(config, list) else [part for _, part in config] if isinstance(config, BaseModel) else []
-    return [digest for part in parts for digest in _file_hashes(part)]
 
 
 def _run_stage(

@@ -39,6 +39,7 @@ WEIGHT_BYTES = {
     "float32": (4, 4), "float16": (2, 2), "dynamic": (1, 4), "int8": (1, 4), "int16x8": (1, 8),
     **{name: (BITS[weight_type] / 8, 4) for name, weight_type in LOW_BIT_FORMATS.items()},
 }  # fmt: skip
+SCALE_BYTES = 2  # of a block of weights
 NUM_SAMPLES = 4  # that calibrate the file which shows the operators
 
 
@@ -82,6 +83,7 @@ class Plan:
     Attributes:
         baseline_weight_bytes, final_weight_bytes: predicted bytes of weights in baseline and final file; a file adds a few kB.
         latency: where the recipe's target names a table.
+        export_notes: a line for each layer that cannot have what `export` asks for.
     """
 
     name: str
@@ -89,6 +91,7 @@ class Plan:
     baseline_weight_bytes: int
     final_weight_bytes: int
     export_format: str
+    export_notes: list[str] = field(default_factory=list)
     latency: PlannedLatency | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -145,8 +148,10 @@ def plan_stages(
         stages.append(StagePlan(index, config.technique, total(describe_layers(model)), records, groups))
     export = recipe.export.start
     check_model(model, export)
+    notes = []
     if is_mixed(export):
-        wanted_types(model, export)
+        wanted = wanted_types(model, export)
+        notes = [f"{one.layer}: a scale per output channel, not per block: {why}" for one in wanted if (why := one.not_in_blocks)]
     elif export.only:
         choose_kernels(model, export.only)
     if recipe.target.runtime is not None:
@@ -156,7 +161,7 @@ def plan_stages(
     if forecast is not None:
         files = (_file(baseline, Export(format="float32"), data), _file(model, export, data))
         latency = PlannedLatency(forecast.table.host, *map(forecast.predict, files))
-    return Plan(recipe.name, stages, baseline_bytes, final_bytes, export.format, latency)
+    return Plan(recipe.name, stages, baseline_bytes, final_bytes, export.format, notes, latency)
 
 
 @contextmanager
@@ -213,13 +218,15 @@ def _weight_bytes(model: keras.Model, export_format: str) -> int:
 
 
 def _exceptions_bytes(model: keras.Model, export: Export) -> int:
-    """What the layers of another type than the format's take more."""
+    """What the layers of another type than the format's take more, and block-wise scales."""
     if not is_mixed(export):
         return 0
-    default = WEIGHT_BYTES[export.format][0]
-    return round(sum(
-        (one.bits / 8 - default) * prod(one.kernel.shape) for one in wanted_types(model, export) if one.kernel is not None
-    ))  # fmt: skip
+    default, num_bytes = WEIGHT_BYTES[export.format][0], 0.0
+    for one in wanted_types(model, export):
+        if one.kernel is not None:
+            scale = SCALE_BYTES / one.block if one.block and one.not_in_blocks is None else 0
+            num_bytes += (one.bits / 8 - default + scale) * prod(one.kernel.shape)
+    return round(num_bytes)
 
 
 def plan_table(planned: Plan) -> "RenderableType":
@@ -252,4 +259,4 @@ def plan_table(planned: Plan) -> "RenderableType":
         for line in (heading, *stage.groups)
     ]
     latency = [] if planned.latency is None else [Text(planned.latency.describe())]
-    return Group(Text(title, style="bold"), *latency, table, *groups)
+    return Group(Text(title, style="bold"), *latency, table, *groups, *(Text(note) for note in planned.export_notes))

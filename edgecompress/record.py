@@ -4,6 +4,7 @@ import io
 import zipfile
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -52,10 +53,7 @@ def keep_reports(model: keras.Model, keeps: Sequence[Keep]) -> list[KeepReport]:
 def save_stage(folder: StageFolder, result: StageResult, report: StageReport) -> None:
     """Stores model, keeps and record; the stage counts as finished from here on."""
     save_model(result.model, folder.partial / "model.h5")
-    arrays = {f"{keep.kind}|{keep.weight}|{keep.channel_axis}|{keep.layer}": keep.values for keep in result.keeps}
-    content = io.BytesIO()
-    np.savez_compressed(content, **arrays)  # type: ignore[arg-type]  # numpy's stub misses **arrays
-    write_atomic(folder.partial / "keeps.npz", content.getbuffer())
+    write_atomic(folder.partial / "keeps.npz", keeps_file(result.keeps))
     folder.commit({"report": report.model_dump(mode="json")})
 
 
@@ -66,11 +64,24 @@ def load_stage(folder: StageFolder, *, allow_code: bool) -> tuple[StageReport, k
         return None
     try:
         model = load_model(folder.final / "model.h5", allow_code=allow_code)
-        with np.load(folder.final / "keeps.npz", allow_pickle=False) as file:
-            keeps = tuple(_keep(name, values) for name, values in file.items())
+        keeps = read_keeps(folder.final / "keeps.npz")
         return StageReport.model_validate(record["report"] | {"cached": True}), model, keeps
     except (ModelError, OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile):
         return None
+
+
+def keeps_file(keeps: Sequence[Keep]) -> bytes:
+    """Keeps as the bytes of an .npz."""
+    arrays = {f"{keep.kind}|{keep.weight}|{keep.channel_axis}|{keep.layer}": keep.values for keep in keeps}
+    content = io.BytesIO()
+    np.savez_compressed(content, **arrays)  # type: ignore[arg-type]  # numpy's stub misses **arrays
+    return content.getvalue()
+
+
+def read_keeps(path: Path) -> tuple[Keep, ...]:
+    """Keeps from such a file."""
+    with np.load(path, allow_pickle=False) as file:
+        return tuple(_keep(name, values) for name, values in file.items())
 
 
 def _keep(name: str, values: Any) -> Keep:

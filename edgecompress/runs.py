@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from edgecompress.destination import LOCAL
+from edgecompress.errors import RecipeError
 from edgecompress.progress import Progress, visible_progress
 from edgecompress.quiet import noise_to
 from edgecompress.recipe import load_recipe, make_recipe
 from edgecompress.recipe.schema import Recipe
 from edgecompress.recipe.stages import StageConfig
 from edgecompress.store import STAGES, RunFolder, stage_name, storage_errors
+from edgecompress.tracking import check_tracker, tracked
+from edgecompress.workers.joining import WORKER_LIMIT_S, cluster_for, led_workers
 
 if TYPE_CHECKING:
     import numpy as np
@@ -74,7 +77,7 @@ class Run:
 
 def run_recipe(
     recipe: Recipe, *, out: Path | None = None, fresh: bool = False, allow_code: bool = False, ssh_config: Path | None = None,
-    progress: Progress | None = None,
+    progress: Progress | None = None, worker_limit_s: float = WORKER_LIMIT_S,
 ) -> Run:  # fmt: skip
     """Runs a recipe from data to report, continuing what an earlier call left in the same folder.
 
@@ -85,16 +88,26 @@ def run_recipe(
         allow_code: SavedModels and `source: python`, which run code, are allowed.
         ssh_config: how to reach `benchmark.hosts`, handed to `ssh -F`.
         progress: where bars and lines go; silent by default.
+        worker_limit_s: longest time to wait for another worker, where trainings have the strategy multi_worker.
 
     Raises:
         EdgeCompressError: the narrowest kind, see `errors`. Missed goals and failed devices are in the report, not raised.
     """
     progress = progress or Progress()
-    with RunFolder(out or Path("runs") / recipe.name, fresh=fresh) as store, noise_to(store.log):
+    cluster = cluster_for(recipe)
+    if cluster is not None and not cluster.is_chief:
+        raise RecipeError(f"the run folder is the chief's. Received: {cluster.name(cluster.index)}; it works by `edgecompress run`.")
+    check_tracker(recipe)
+    with (
+        RunFolder(out or Path("runs") / recipe.name, fresh=fresh) as store,
+        noise_to(store.log),
+        tracked(recipe, store.path, progress) as under_way,
+    ):
         with progress.task("loading TensorFlow"):
             from edgecompress.pipeline import run_line  # here, so that TensorFlow's first words go to the log
             from edgecompress.report import write_report
-        report = run_line(recipe, store, progress, allow_code=allow_code)
+        with led_workers(cluster, recipe, progress, worker_limit_s) as share:
+            report = run_line(recipe, store, progress, allow_code=allow_code, share=share)
         with progress.task("writing the report"):
             write_report(report, store.path)
         hosts = [host for host in recipe.benchmark.hosts if host != LOCAL] if recipe.benchmark is not None else []
@@ -102,6 +115,7 @@ def run_recipe(
             from edgecompress.host_benchmark import measure_run
 
             report = measure_run(store.path, report, hosts, ssh_config=ssh_config, progress=progress)
+        under_way.report = report
         return Run(store.path, report, allow_code=allow_code)
 
 

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from edgecompress.errors import ModelError
 from edgecompress.keeps import Keep
 from edgecompress.progress import Progress
+from edgecompress.store import CURVES
 
 if TYPE_CHECKING:
     from edgecompress.backend import keras
     from edgecompress.data import Data, Split
     from edgecompress.recipe.distillation import Distillation
     from edgecompress.recipe.schema import Task
+    from edgecompress.recipe.training import Training
     from edgecompress.rehearsal import Rehearsal
     from edgecompress.sensitivity import Sensitivity
 
@@ -77,6 +79,12 @@ def _nobody_teaches(model: keras.Model, distillation: Distillation, context: Con
     raise ModelError(f"stage {context.stage}: train.distill must be absent where nobody teaches. Received: {distillation}.")
 
 
+class Share(Protocol):
+    """Trains a model in place on all workers, and returns the epochs, as `fit` does."""
+
+    def __call__(self, model: keras.Model, train: Training, context: Context, keeps: Sequence[Keep], /) -> list[dict[str, float]]: ...
+
+
 @dataclass(frozen=True)
 class Context:
     """Read-only surroundings of a stage."""
@@ -94,7 +102,14 @@ class Context:
     teach: Callable[[keras.Model, Distillation, Context], Lesson] = _nobody_teaches  # for `train.distill`: training knows no technique
     warn: Callable[[str], None] = lambda warning: None  # a sentence for the terminal and the report
     rehearsal: Rehearsal | None = None  # makes and times the file of a model; None: neither can be asked for
-    curves: Path | None = None  # a folder of measured sensitivities that several lines share; None: they stay in the stage's own
+    sensitivities: Path | None = None  # a folder of measured sensitivities that several lines share; None: they stay in the stage's own
+    share: Share | None = None  # a training with strategy multi_worker, on all workers; None: there are none
+    logs: Path | None = None  # where the curves of this training go; None: beside `folder`'s other files
+
+    @property
+    def curves(self) -> Path:
+        """Folder of the curves that TensorBoard reads."""
+        return self.folder / CURVES if self.logs is None else self.logs
 
     @property
     def outlook(self) -> Outlook:

@@ -18,6 +18,7 @@ from edgecompress.errors import RunLocked, StorageError
 LOCK_FILE, LOG_FILE, STAGES = ".lock", "run.log", "stages"
 KEY_FILE = "key"
 TRAINING_FILE = "training.npz"  # the state of a training after its last whole epoch
+CURVES = "tensorboard"  # in the folder of a stage: event files of its trainings
 WORK_FOLDER = "work"  # in the folder of a stage: what only a continuation needs beside that, such as a finished teacher
 STORAGE_ERRORS = {
     errno.ENOSPC: "the disk is full",
@@ -131,7 +132,7 @@ class Stages(Protocol):
     """Where stages are kept: a run folder, or a cache that several runs share."""
 
     @property
-    def curves(self) -> Path | None:
+    def sensitivities(self) -> Path | None:
         """A folder for sensitivities that several lines measure alike; None: each stage keeps its own."""
 
     def stage(self, index: int, technique: str, key: str) -> StageFolder:
@@ -179,7 +180,7 @@ class RunFolder:
             os.close(self._lock)
 
     @property
-    def curves(self) -> None:
+    def sensitivities(self) -> None:
         """A run measures nothing twice."""
 
     @property

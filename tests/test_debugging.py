@@ -10,6 +10,7 @@ from edgecompress.debugging import advise, debug_run
 from edgecompress.evaluation.layer_harm import LayerHarm
 from edgecompress.evaluation.parity import LayerParity
 from edgecompress.recipe import load_recipe
+from edgecompress.report.debug import debug_block
 
 
 @pytest.fixture
@@ -52,6 +53,7 @@ def test_run_is_compared_layer_by_layer(run, capsys):
     assert main(["debug", str(run), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["format"], found["num_samples"]) == ("int8", 32)
+    assert found["trained"] == found["from_float"] == {}  # no quantize-aware training
     assert {"dense1", "logits"} <= {name for layer in found["layers"] for name in layer["name"].split(" + ")}
     assert [layer["share"] for layer in found["layers"]] == sorted((layer["share"] for layer in found["layers"]), reverse=True)
     assert "<svg" in (run / "debug.html").read_text()
@@ -86,3 +88,8 @@ def test_quantize_aware_layers_are_compared_with_the_float_ones(tmp_path):
     found = debug_run(folder)
     assert {"dense1", "logits"} <= set(found.trained)
     assert all(5 < found.trained[name] < 60 for name in ("dense1", "logits"))  # it moved with training, and is still the same network
+    # the file is nearer to the model that it was made of than both are to the float model: so they are about as far from that
+    assert all(abs(found.from_float[name] - found.trained[name]) < 2 for name in ("dense1", "logits"))
+    assert set(found.to_dict()["from_float"]) == set(found.from_float)
+    (table,) = debug_block(found.to_dict()).tables
+    assert "Float to file, dB" in str(table)

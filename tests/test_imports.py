@@ -25,6 +25,7 @@ def loaded_after(code):
         "import edgecompress.tflite",
         "import edgecompress.device.benchmark",
         "import edgecompress.report.schema",
+        "import edgecompress.workers.joining, edgecompress.tracking",
     ],
 )
 def test_nothing_heavy_is_loaded(code):

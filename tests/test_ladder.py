@@ -10,7 +10,7 @@ from edgecompress.cli import main
 from edgecompress.errors import ConversionError, ModelError
 from edgecompress.evaluation.layer_harm import LayerHarm
 from edgecompress.evaluation.parity import LayerParity
-from edgecompress.ladder import RUNGS, Means, climb
+from edgecompress.ladder import RUNGS, Means, climb, rungs_for
 from edgecompress.recipe.schema import Export
 
 RECIPE = """\
@@ -30,7 +30,7 @@ def harm(name, share):
 def climbing(small_model):
     """climbing(drops, limit, failing=...): a climb whose rung number n loses drops[n]; and what was done on the way."""
 
-    def do(drops, limit, failing=()):
+    def do(drops, limit, failing=(), **export):
         done, losses = [], iter(drops)
 
         def run(index, config, state):
@@ -40,7 +40,7 @@ def climbing(small_model):
             return SimpleNamespace(model=small_model), None
 
         def convert(state, export):
-            done.append((export.ranges, dict(export.layers)))
+            done.append((export.ranges, dict(export.layers)) if export.format == "int8" else export.format)
             return None, b"file"
 
         def judge(content):
@@ -51,7 +51,7 @@ def climbing(small_model):
             return [harm("conv2", 0.3), harm("logits", 0.3), harm("conv1", 0.2)]
 
         means = Means(run, convert, judge, worst, lambda files: dict.fromkeys(files, 1.5), lambda line: None)
-        return climb(Export(), limit, SimpleNamespace(model=small_model), 1, means), done
+        return climb(Export(**export), limit, SimpleNamespace(model=small_model), 1, means), done
 
     return do
 
@@ -69,6 +69,25 @@ def test_layers_that_make_half_of_the_noise_stay_in_float_on_the_best_rung(climb
     assert done[-1] == ("min_max", {"conv2": "float32", "logits": "float32"})
     assert done[-2] == ("mse", {})  # the first rung was the best one: no stage runs before it
     assert climbed.step.export.layers == {"conv2": "float32", "logits": "float32"}
+
+
+def test_float_activations_come_right_before_the_training_where_the_recipe_takes_them(climbing):
+    climbed, done = climbing([0.02, 0.03, 0.04, 0.05, 0.03, 0.001], 0.005, io="float32", ranges="mse")
+    assert done[-1] == "dynamic"
+    assert climbed.step.export.format == "dynamic"
+    assert climbed.tried[-1].export == {"format": "dynamic", "ranges": "min_max"}
+    assert climbed.step.configs == ()
+
+
+@pytest.mark.parametrize(
+    ("export", "taken"),
+    [
+        ({"io": "float32"}, True), ({"io": "float32", "kernels": "per_tensor"}, False), ({"io": "float32", "also": "c_array"}, False),
+        ({"io": "uint8"}, False), ({}, False),
+    ],
+)  # fmt: skip
+def test_float_activations_are_left_out_where_they_do_not_fit(export, taken):
+    assert [rung for rung in RUNGS if rung not in rungs_for(Export(**export))] == [rung for rung in RUNGS if rung.float_ends and not taken]
 
 
 def test_without_a_rung_that_is_good_enough_the_least_loss_is_taken(climbing):
@@ -92,20 +111,21 @@ def test_first_rung_that_fails_is_an_error(small_model):
         climb(Export(), 0.005, SimpleNamespace(model=small_model), 1, means)
 
 
-def test_run_ends_with_a_recipe_that_gives_the_same_file(tmp_path):
-    """No loss is small enough, so every rung is tried."""
-    (tmp_path / "auto.yaml").write_text(RECIPE % "0")
+@pytest.mark.parametrize("io", ["int8", "float32"])
+def test_run_ends_with_a_recipe_that_gives_the_same_file(tmp_path, io):
+    """No loss is small enough, unless a rung loses none."""
+    (tmp_path / "auto.yaml").write_text((RECIPE % "0").replace("format: auto", f"format: auto, io: {io}"))
     run = ec.run(tmp_path / "auto.yaml", out=tmp_path / "auto", quiet=True)
     ladder = run.report.ladder
-    assert [rung.name for rung in ladder][: len(ladder)] == [rung.name for rung in RUNGS][: len(ladder)]
+    assert [rung.name for rung in ladder] == [rung.name for rung in rungs_for(Export(io=io))][: len(ladder)]
     (chosen,) = (rung for rung in ladder if rung.chosen)
     assert chosen.drop == min(rung.drop for rung in ladder if rung.drop is not None) or chosen.met
     assert [stage.technique for stage in run.report.stages[1:]] == chosen.stages
     lock = yaml.safe_load((tmp_path / "auto" / "recipe.lock.yaml").read_text())
-    assert lock["export"]["format"] == "int8"
+    assert lock["export"]["format"] == chosen.export.get("format", "int8")
     again = ec.run(tmp_path / "auto" / "recipe.lock.yaml", out=tmp_path / "again", quiet=True)
     assert again.tflite_path.read_bytes() == run.tflite_path.read_bytes()
-    assert "Ways to int8" in (tmp_path / "auto" / "report.html").read_text()
+    assert "Ways to 8 bits" in (tmp_path / "auto" / "report.html").read_text()
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,8 @@ import pytest
 from rich.console import Console
 
 from edgecompress.graph.layers import ModelTotals
-from edgecompress.plan import Plan, StagePlan, plan_table
+from edgecompress.plan import Plan, StagePlan, plan, plan_table
+from edgecompress.recipe import make_recipe
 from edgecompress.stage import LayerRecord
 
 
@@ -55,3 +56,15 @@ def test_groups_of_channels_stand_below_the_table():
     plan = Plan("trial", [StagePlan(1, "prune_channels", totals, [], groups)], 40, 10, "int8")
     assert "Channels that stage 01 prune_channels can only cut together:\n16 channels of conv1, into conv2" in printed(plan)
     assert plan.to_dict()["stages"][0]["groups"] == groups
+
+
+def test_layers_without_blocks_are_named_and_scales_of_blocks_count():
+    recipe = {"name": "r", "data": {"source": "digits"}, "model": {"source": "builder", "name": "cnn"}}
+    whole, blocks = (plan(make_recipe(recipe | {"export": {"format": "int4"} | more})) for more in ({}, {"block": 64}))
+    assert whole.export_notes == []
+    assert blocks.export_notes == [
+        f"conv{number}: a scale per output channel, not per block: only Dense layers can have block-wise scales" for number in range(1, 5)
+    ]
+    assert blocks.export_notes[0] in printed(blocks)
+    num_weights = 256 * 256 + 256 * 10  # of the two Dense layers
+    assert blocks.final_weight_bytes - whole.final_weight_bytes == 2 * num_weights // 64

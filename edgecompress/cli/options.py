@@ -34,3 +34,13 @@ def checked_recipe(path: str, settings: list[str] | None, allow_env: list[str] |
     for warning in check_recipe(recipe):
         say(f"Warning: {path}: {warning}", style="yellow")
     return recipe
+
+
+def enter_cluster(workers: str | None, worker: int | None) -> None:
+    """Sets TF_CONFIG from the options, if they are given; both must be."""
+    from edgecompress.workers.cluster import enter
+
+    if (workers is None) != (worker is None):
+        raise typer.BadParameter("--workers and --worker belong together.")
+    if workers is not None and worker is not None:
+        enter(workers.split(","), worker)

@@ -9,11 +9,12 @@ from typing import Annotated, Any, Literal
 import typer
 
 from edgecompress.cli.failures import report_failure
-from edgecompress.cli.options import AllowCode, AllowEnv, AsJson, RecipeFile, Settings, SshConfig, checked_recipe
+from edgecompress.cli.options import AllowCode, AllowEnv, AsJson, RecipeFile, Settings, SshConfig, checked_recipe, enter_cluster
 from edgecompress.cli.output import check_place, show, show_json
 from edgecompress.errors import EdgeCompressError
 from edgecompress.progress import Progress, visible_progress
 from edgecompress.quiet import without_noise
+from edgecompress.workers.joining import WORKER_LIMIT_S, cluster_for, follow_chief
 
 
 def run(
@@ -24,6 +25,14 @@ def run(
     allow_code: AllowCode = False,
     allow_env: AllowEnv = None,
     ssh_config: SshConfig = None,
+    workers: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT,...", help="Machines that share trainings of strategy multi_worker, the chief first; or TF_CONFIG."
+        ),
+    ] = None,
+    worker: Annotated[int | None, typer.Option(min=0, metavar="N", help="Which of them this is; 0: the chief.")] = None,
+    worker_timeout: Annotated[float, typer.Option(min=1, metavar="SECONDS", help="Longest wait for another worker.")] = WORKER_LIMIT_S,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -32,12 +41,21 @@ def run(
     Exit code 3: a goal was missed; 4: a device failed; everything else ran.
     """
     checked = checked_recipe(recipe, settings, allow_env)
+    enter_cluster(workers, worker)
     from edgecompress.cli.outcome import raise_for_outcome
-    from edgecompress.report import summary_table
     from edgecompress.runs import run_recipe
 
     progress = Progress() if quiet else visible_progress()
-    finished = run_recipe(checked, out=out, fresh=fresh, allow_code=allow_code, ssh_config=ssh_config, progress=progress)
+    cluster = cluster_for(checked)
+    if cluster is not None and not cluster.is_chief:
+        number = follow_chief(checked, allow_code=allow_code, progress=progress, worker_limit_s=worker_timeout)
+        show_json({"trainings": number}) if as_json else show(f"The chief has ended its run; {number} trainings were shared.")
+        return
+    from edgecompress.report import summary_table
+
+    finished = run_recipe(
+        checked, out=out, fresh=fresh, allow_code=allow_code, ssh_config=ssh_config, progress=progress, worker_limit_s=worker_timeout
+    )
     if as_json:
         show_json(finished.report.model_dump(mode="json"))
     else:

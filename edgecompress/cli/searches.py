@@ -115,7 +115,7 @@ def front_table(findings: Findings) -> RenderableType:
     from rich.table import Table
     from rich.text import Text
 
-    from edgecompress.report.search_page import front_columns, front_rows
+    from edgecompress.report.search_page import count_text, front_columns, front_rows
 
     values = findings.to_dict()
     table = Table()
@@ -125,4 +125,4 @@ def front_table(findings: Findings) -> RenderableType:
         table.add_row(*map(Text, row))
     endings = Counter(trial.kind for trial in findings.tried)
     counts = ", ".join(f"{number} {kind}" for kind, number in endings.most_common())
-    return Group(Text(f"{findings.name}: {len(findings.tried)} of {findings.num_wanted} trials ({counts})", style="bold"), table)
+    return Group(Text(f"{findings.name}: {count_text(values)} ({counts})", style="bold"), table)

@@ -36,7 +36,8 @@ def preprocess_batch(inputs: tf.Tensor, settings: Preprocess) -> tf.Tensor:
         inputs = tf.image.resize(inputs, settings.resize, method="bilinear")
     std = np.asarray(settings.std)
     factor, offset = np.float32(settings.scale / std), np.float32(np.asarray(settings.mean) / std)
-    return tf.cast(inputs, tf.float32) * factor - offset
+    inputs = tf.cast(inputs, tf.float32)
+    return inputs if np.all(factor == 1) and np.all(offset == 0) else inputs * factor - offset
 
 
 def _convert_channels(images: tf.Tensor, channels: str) -> tf.Tensor:

@@ -34,15 +34,17 @@ def quantize(values: np.ndarray, spec: TensorSpec) -> np.ndarray:
     precision = np.dtype(np.float32 if dtype.itemsize <= 2 else np.float64)
     # One new array, then all in place: evaluation spends much of its time here.
     steps: np.ndarray = np.asarray(np.divide(values, precision.type(1 if spec.scale is None else spec.scale), dtype=precision))
-    if steps.size and np.isnan(steps.min()):
-        raise ValueError(f"values for the {spec.dtype} tensor '{spec.name}' must be numbers. Received: NaN")
     np.rint(steps, out=steps)
     if spec.zero_point:
         np.add(steps, precision.type(spec.zero_point), out=steps)
     lowest, highest = float(np.iinfo(dtype).min), float(np.iinfo(dtype).max)
     if dtype.itemsize == 8:
         highest = float(np.nextafter(highest, 0))  # the maximum itself rounds up to a float64 that no longer fits
-    np.clip(steps, lowest, highest, out=steps)
+    least, most = (float(steps.min()), float(steps.max())) if steps.size else (lowest, highest)
+    if np.isnan(least):
+        raise ValueError(f"values for the {spec.dtype} tensor '{spec.name}' must be numbers. Received: NaN")
+    if least < lowest or most > highest:  # clipping takes longer than to see that nothing needs it
+        np.clip(steps, lowest, highest, out=steps)
     return steps.astype(dtype)
 
 

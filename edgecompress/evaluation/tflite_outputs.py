@@ -55,11 +55,11 @@ def _run(path: Path, split: Split, num_threads: int) -> Iterator[Batch]:
     check_inputs(split.sample_shape, names, [spec.shape[1:] for spec in model.inputs], str(path))
     stream = SampleStream(split, _read_size(sample_size(model)), names)
     with ThreadPoolExecutor(num_threads) as pool:  # it starts a thread when it first has work for it
-        way, repeats = yield from probe_one_by_one(Way([model], math.inf, seconds_to_open), stream)
-        contenders = [Contender(way, way.seconds_per_sample)]
+        plain, repeats = yield from probe_one_by_one(Way([model], math.inf, seconds_to_open), stream)
+        contenders = [Contender(plain, plain.seconds_per_sample)]
         if repeats:
-            way = yield from probe_batches(path, way, stream)
-            contenders = yield from probe_threads(path, way, stream, pool, num_threads)
+            way = yield from probe_batches(path, plain, stream)
+            contenders = yield from probe_threads(path, plain, way, stream, pool, num_threads)
         yield from run_fastest(contenders, stream, pool)
 
 

@@ -63,12 +63,32 @@ def predict_rows(model: TfliteModel, samples: np.ndarray) -> np.ndarray:
     Raises:
         DeviceFault: the runtime fails, or the model does not give one row per sample.
     """
-    rows = [quantize(part, spec) for part, spec in zip(_parts(model, samples), model.inputs, strict=True)]
+    return real_rows(model, run_rows(model, stored_rows(model, samples)))
+
+
+def stored_rows(model: TfliteModel, samples: np.ndarray) -> list[np.ndarray]:
+    """Samples, see `predict_rows`, in the types of the file: [n, ...] for each input."""
+    return [quantize(part, spec) for part, spec in zip(_parts(model, samples), model.inputs, strict=True)]
+
+
+def run_rows(model: TfliteModel, rows: Sequence[np.ndarray]) -> np.ndarray:
+    """Outputs [n, ...] in the type of the file. Nearly all of its time is the runtime's, in which other threads of Python go on.
+
+    Args:
+        rows: of `stored_rows`.
+    Raises:
+        DeviceFault: the runtime fails, or the model does not give one row per sample.
+    """
     try:
-        return dequantize(_run_rows(model, rows), model.outputs[0])
+        return _run_rows(model, rows)
     except (RuntimeError, ValueError) as error:  # what the runtimes raise when an operator fails
         reason = " ".join(str(error).split())
         raise DeviceFault(f"{model.runtime_name} {model.runtime_version} failed to run the model: {reason}") from error
+
+
+def real_rows(model: TfliteModel, rows: np.ndarray) -> np.ndarray:
+    """What `run_rows` gave as float32 [n, ...]."""
+    return dequantize(rows, model.outputs[0])
 
 
 def _parts(model: TfliteModel, samples: np.ndarray) -> list[np.ndarray]:

@@ -3,8 +3,9 @@
 The plain way is one sample per invoke. What is faster, and by how much, depends on the model and the machine: batches
 gain several times on fully connected networks and little on convolutions; threads with one interpreter each gain almost
 their number where an invoke is long, and lose where it is short; there a wide batch can be shared by the runtime's own
-threads. So all are tried on real samples, whose outputs count as results, and only where the work that is left is worth
-another interpreter.
+threads, while Python prepares the next one and measures the last. So all are tried on real samples, whose outputs count as results,
+and only where the work that is left is worth another interpreter. No way is chosen for good: a moment in which other programs ran
+may have misled the probe, so the choice is made again while the work goes on, and one sample per invoke stays among the choices.
 
 A batch is used only if every output of it equals, bit for bit, what the one-sample model gives, each sample at its own
 place in the batch. What comes out is then the same for every way.
@@ -15,9 +16,10 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -26,22 +28,23 @@ import numpy as np
 from edgecompress.device import DeviceFault
 from edgecompress.device.runtime import TfliteModel
 from edgecompress.evaluation.sample_stream import Batch, SampleStream
-from edgecompress.evaluation.tflite_rows import open_model, predict_rows, sample_size
+from edgecompress.evaluation.tflite_rows import open_model, predict_rows, real_rows, run_rows, sample_size, stored_rows
 
 NUM_PROBED = 32  # samples that run one by one first
 NUM_TIMED = 8  # of these are timed together; the fastest of several counts, as other programs disturb single timings
 LARGEST_BATCH = 128
 BATCH_SECONDS = 2e-3  # an invoke this long has nothing to gain from more samples in it
 BATCH_COST = 1.1  # a batch may cost so much more per sample on one thread: it lets the threads run undisturbed
-THREADS_COST = 0.97  # threads must cost at most so much per sample of what one thread does
-HOPELESS = 1.2  # a way that costs so much of one thread's time at its first turn gets no second one
+THREADS_COST = 0.97  # another way must cost at most so much per sample of what the plainest does
+HOPELESS = 1.2  # a way that costs so much of the fastest one's time at its first turn gets no second one
 WIDER = 4  # times the batch of one thread, for a model whose operators run on all threads: each then has enough to do
 TURN_SECONDS = 3e-3  # a turn of the probe of threads, for each thread, at most
 TURN_PART = 150  # of the samples that are left, one in so many is a turn's for each thread: the slower ways must not have much of them
 PIECE_SECONDS = 5e-3  # work that is handed to a thread at a time, at most
-PIECE_BYTES = 500_000  # float32 inputs that are handed to a thread at a time, at most: arrays that stay in the cache
+PIECE_BYTES = 1_400_000  # float32 inputs that are handed to a thread at a time, at most: arrays that stay in the cache
+NUM_TURNS = 2  # of each way in the probe
 WORTHWHILE = 5  # the work left must be so many times what another interpreter costs
-REVIEW_SECONDS = 0.3  # the fastest way runs so long before the others are tried again
+REVIEW_SECONDS = 0.1  # the fastest way runs so long before the others are tried again
 PATIENCE = 4  # a way that was hopeless is tried again at one review in so many
 
 
@@ -51,6 +54,7 @@ class Way:
 
     Attributes:
         models: at least one.
+        is_shared: the runtime's own threads share each invoke; it runs beside Python's part of the work.
         seconds_per_sample: on one thread, as measured.
         seconds_to_open: one more model, as measured.
     """
@@ -58,6 +62,7 @@ class Way:
     models: list[TfliteModel]
     seconds_per_sample: float
     seconds_to_open: float
+    is_shared: bool = False
 
     @property
     def batch_size(self) -> int:
@@ -127,29 +132,44 @@ def probe_batches(path: Path, way: Way, stream: SampleStream) -> Generator[Batch
 
 
 def probe_threads(
-    path: Path, way: Way, stream: SampleStream, pool: ThreadPoolExecutor, num_threads: int
+    path: Path, plain: Way, way: Way, stream: SampleStream, pool: ThreadPoolExecutor, num_threads: int
 ) -> Generator[Batch, None, list[Contender]]:
     """Runs the next samples by turns on one thread, with a model for each of `num_threads`, and in wide batches whose
-    operators share the threads; returns all of these with their times, that of one thread first."""
-    if num_threads == 1 or not way.is_worth(num_threads - 1, stream.num_left):
-        return [Contender(way, way.seconds_per_sample)]
-    others = [open_model(path, batch_size=way.batch_size) for _ in range(num_threads - 1)]
-    rivals = [replace(way, models=[*way.models, *others])]
-    if (wide := (yield from _open_wide(path, way, stream, num_threads))) is not None:
-        rivals.append(wide)
-    contenders = [Contender(tried, math.inf) for tried in (way, *rivals)]
-    for rival in rivals:  # threads and models start cold
-        yield from run_in_order(rival, take_pieces(stream, rival.piece, len(rival.models) * rival.piece), pool)
-    num_samples = _samples_of_turn(contenders, stream)
-    for _ in range(2):
-        for contender in reversed(contenders):
-            if not contender.seconds > HOPELESS * contenders[0].seconds:  # both are infinite before the first turn
-                contender.seconds = min(contender.seconds, (yield from _turn(contender.way, stream, pool, num_samples)))
+    operators share the threads; returns these with their times, the plainest first.
+
+    Args:
+        plain: as the file has it.
+        way: of `probe_batches`.
+    """
+    ways = [plain] if way is plain else [plain, way]
+    if num_threads > 1 and way.is_worth(num_threads - 1, stream.num_left):
+        others = [open_model(path, batch_size=way.batch_size) for _ in range(num_threads - 1)]
+        ways.append(replace(way, models=[*way.models, *others]))
+        if (wide := (yield from _open_wide(path, way, stream, num_threads))) is not None:
+            ways.append(wide)
+    contenders = [Contender(tried, tried.seconds_per_sample if tried is plain or tried is way else math.inf) for tried in ways]
+    for rival in ways[:0:-1]:
+        if rival is not way:  # threads and models start cold
+            yield from run_in_order(rival, take_pieces(stream, rival.piece, len(rival.models) * rival.piece), pool)
+    yield from _compare(contenders, stream, pool)
     return contenders
 
 
+def _compare(contenders: list[Contender], stream: SampleStream, pool: ThreadPoolExecutor) -> Iterator[Batch]:
+    """Each in turns, the plainest last; the least of its times counts. Who seems hopeless beside the others gets no turn."""
+    if len(contenders) == 1:
+        return
+    seconds: dict[int, float] = {}
+    for _ in range(NUM_TURNS):
+        for place, contender in reversed(list(enumerate(contenders))):
+            hopeless = contender.seconds > HOPELESS * min(seconds.values(), default=math.inf)
+            if stream.num_left and (math.isinf(contender.seconds) or not hopeless):
+                taken = yield from _turn(contender.way, stream, pool, _samples_of_turn(contenders, stream))
+                seconds[place] = contender.seconds = min(taken, seconds.get(place, math.inf))
+
+
 def fastest(contenders: list[Contender]) -> Contender:
-    """The one of the least time; the first of all, one thread, unless another is clearly faster."""
+    """The one of the least time; the first of all, which is the plainest, unless another is clearly faster."""
     best = min(contenders[1:], key=lambda contender: contender.seconds, default=contenders[0])
     return best if best.seconds < THREADS_COST * contenders[0].seconds else contenders[0]
 
@@ -171,8 +191,8 @@ def run_fastest(contenders: list[Contender], stream: SampleStream, pool: ThreadP
 
 def _samples_of_turn(contenders: list[Contender], stream: SampleStream) -> int:
     """Few, so that the slower ways do not get much of the work."""
-    way, num_threads = contenders[0].way, len(contenders[1].way.models)
-    return num_threads * max(way.piece, min(round(TURN_SECONDS / way.seconds_per_sample), stream.num_left // TURN_PART))
+    way = max((contender.way for contender in contenders), key=lambda way: len(way.models))
+    return len(way.models) * max(way.piece, min(round(TURN_SECONDS / way.seconds_per_sample), stream.num_left // TURN_PART))
 
 
 def _open_wide(path: Path, way: Way, stream: SampleStream, num_threads: int) -> Generator[Batch, None, Way | None]:
@@ -185,7 +205,7 @@ def _open_wide(path: Path, way: Way, stream: SampleStream, num_threads: int) -> 
     if len(inputs) < WIDER * way.batch_size:  # not every place in the batch would be compared
         return None
     model = open_model(path, batch_size=len(inputs), threads=num_threads)
-    return replace(way, models=[model]) if np.array_equal(predict_rows(model, inputs), outputs) else None
+    return replace(way, models=[model], is_shared=True) if np.array_equal(predict_rows(model, inputs), outputs) else None
 
 
 def _turn(way: Way, stream: SampleStream, pool: ThreadPoolExecutor, num_samples: int) -> Generator[Batch, None, float]:
@@ -205,7 +225,7 @@ def take_pieces(stream: SampleStream, piece: int, num_samples: float = math.inf)
 
 def run_in_order(way: Way, pieces: Iterable[Batch], pool: ThreadPoolExecutor) -> Iterator[Batch]:
     """(outputs, targets) of each piece of (inputs, targets), in their order; only a few pieces are held at a time."""
-    if len(way.models) == 1:
+    if len(way.models) == 1 and not way.is_shared:
         for inputs, targets in pieces:
             yield predict_rows(way.models[0], inputs), targets
         return
@@ -214,19 +234,25 @@ def run_in_order(way: Way, pieces: Iterable[Batch], pool: ThreadPoolExecutor) ->
         idle.put(model)
     pending: deque[tuple[Future[np.ndarray], np.ndarray]] = deque()
     for inputs, targets in pieces:
-        pending.append((pool.submit(_run_on_idle, idle, inputs), targets))
+        # What the runtime's threads share leaves Python's part to this thread, so that it goes on beside theirs.
+        work = partial(run_rows, rows=stored_rows(way.models[0], inputs)) if way.is_shared else partial(predict_rows, samples=inputs)
+        pending.append((pool.submit(_run_on_idle, idle, work), targets))
         if len(pending) > 2 * len(way.models):
-            future, done = pending.popleft()
-            yield future.result(), done
-    for future, done in pending:
-        yield future.result(), done
+            yield _finished(way, *pending.popleft())
+    while pending:
+        yield _finished(way, *pending.popleft())
 
 
-def _run_on_idle(idle: SimpleQueue[TfliteModel], inputs: np.ndarray) -> np.ndarray:
+def _finished(way: Way, future: Future[np.ndarray], targets: np.ndarray) -> Batch:
+    """Real outputs of a piece and its targets."""
+    return (real_rows(way.models[0], future.result()) if way.is_shared else future.result()), targets
+
+
+def _run_on_idle(idle: SimpleQueue[TfliteModel], work: Callable[[TfliteModel], np.ndarray]) -> np.ndarray:
     """Borrows a model that no other thread is using."""
     model = idle.get()
     try:
-        return predict_rows(model, inputs)
+        return work(model)
     finally:
         idle.put(model)
 

@@ -243,17 +243,20 @@ def _convert_mixed(source: Source, settings: Settings, export: Export) -> _File:
 
 
 def _warn_of_types(weights: list[LayerWeights]) -> list[str]:
-    """A warning that lists the layers whose weights have another type than was asked for."""
+    """Warnings that list the layers whose weights have another type than was asked for, or scales per output channel, not per block."""
     others = [f"{one.name} {one.stored or 'as it was'}" for one in weights if one.stored != one.wanted]
-    if not others:
-        return []
-    listed = ", ".join(others[:MAX_LISTED]) + (", ..." if len(others) > MAX_LISTED else "")
-    return [f"layers whose weights have another type than export asks for: {len(others)}, namely {listed}; the reasons stand in the report"]
+    whole = [one.name for one in weights if one.block != one.wanted_block]
+    groups = {"layers whose weights have another type than export asks for": others, "layers without block-wise scales": whole}
+    return [f"{words}: {len(names)}, namely {_listed(names)}; the reasons stand in the report" for words, names in groups.items() if names]
 
 
 def _warn_of_float(operators: list[str]) -> list[str]:
     """A warning that lists the operators left in float; [] where there are none."""
     if not operators:
         return []
-    listed = ", ".join(operators[:MAX_LISTED]) + (", ..." if len(operators) > MAX_LISTED else "")
-    return [f"operators that compute in float, not in integers: {len(operators)}, namely {listed}"]
+    return [f"operators that compute in float, not in integers: {len(operators)}, namely {_listed(operators)}"]
+
+
+def _listed(names: list[str]) -> str:
+    """The first ones, in one phrase."""
+    return ", ".join(names[:MAX_LISTED]) + (", ..." if len(names) > MAX_LISTED else "")

@@ -1,7 +1,7 @@
 """Weights of 8, 4 and 2 bits, layer by layer, in a file of the converter.
 
 The kernels are those of the float32 file, rounded once. A type that the runtime does not compute rightly for an operator gives way to
-the next wider one, and the record says why.
+the next wider one, and the record says why. So does a scale per block of weights to one per output channel.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ import numpy as np
 from edgecompress.export.weight_probe import WeightProbe
 from edgecompress.export.weight_types import Wanted
 from edgecompress.recipe.weight_types import BITS
-from edgecompress.tflite import KerasKernel, Tflite, find_kernels, parse, read_constant
+from edgecompress.tflite import KerasKernel, find_kernels, parse, read_constant
 from edgecompress.tflite.float_islands import FloatKernel, compute_in_float
-from edgecompress.tflite.kernel_writing import Computes, IntegerKernel, channel_axis, write_kernels
+from edgecompress.tflite.kernel_writing import Computes, IntegerKernel, block_scales, channel_axis, write_kernels
 from edgecompress.tflite.weights import WeightedOperator, weighted_operators
-from edgecompress.weight_grids import quantize_rows
+from edgecompress.weight_grids import quantize_rows, to_levels
 
 NOT_APART = "the file does not keep its weights as a kernel of their own"
+TOO_FAR = "its weights are too large or too small for scales in float16"
 ON_GRID = "the weights lie on this grid: nothing is rounded"
 _WIDTHS = (2, 4, 8, 32)
 _NAMES = {bits: name for name, bits in BITS.items()}
@@ -34,8 +35,9 @@ class LayerWeights:
         name, type: of the layer.
         wanted: type that was asked for.
         stored: type in the file; None: not found there.
-        num_bytes: of its integers or floats in the file; None: not found there.
+        num_bytes: of its integers or floats in the file, and of block-wise scales; None: not found there.
         reason: why `stored` is not `wanted`, or what else there is to say; "" for nothing.
+        wanted_block, block: weights that share a scale, asked for and in the file; 0: all of an output channel.
     """
 
     name: str
@@ -44,6 +46,8 @@ class LayerWeights:
     stored: str | None
     num_bytes: int | None
     reason: str
+    wanted_block: int = 0
+    block: int = 0
 
 
 def write_weights(base: bytes, in_float: bytes, wanted: Sequence[Wanted], computes: Computes) -> tuple[bytes, list[LayerWeights]]:
@@ -75,7 +79,7 @@ def write_weights(base: bytes, in_float: bytes, wanted: Sequence[Wanted], comput
             floats[target.kernel_index] = FloatKernel(sources.values(source), sources.version(source))
         if one.bits == 32 or (one.bits == 8 and computes == "integer"):
             continue  # as the converter left it
-        kernel, reasons[one] = _narrowest(sources.values(source), target, one.bits, probe, integer=computes == "integer")
+        kernel, reasons[one] = _best(sources.values(source), target, one, probe, integer=computes == "integer")
         if kernel is not None:
             integers[target.kernel_index] = kernel
     content = write_kernels(base, integers, computes) if integers else base
@@ -105,6 +109,34 @@ class _Kernels:
 
     def version(self, operator: WeightedOperator) -> int:
         return self._tflite.operator_codes[operator.operator.code].version
+
+
+def _best(
+    values: np.ndarray, operator: WeightedOperator, one: Wanted, probe: WeightProbe, *, integer: bool
+) -> tuple[IntegerKernel | None, str]:
+    """The kernel with scales of blocks where they are wanted and can be; else as `_narrowest` gives it."""
+    if not one.block:
+        return _narrowest(values, operator, one.bits, probe, integer=integer)
+    why_not = one.not_in_blocks
+    if why_not is None:
+        kernel = _quantize_blocks(values, one.bits, one.block)
+        why_not = TOO_FAR if kernel is None else probe.why_not(operator, kernel)
+        if why_not is None:
+            return kernel, ""
+    other, remark = _narrowest(values, operator, one.bits, probe, integer=integer)
+    return other, "; ".join(part for part in (f"not in blocks of {one.block}: {why_not}", remark) if part)
+
+
+def _quantize_blocks(values: np.ndarray, bits: int, block: int) -> IntegerKernel | None:
+    """A Dense kernel [out, in] with a scale for each block of inputs; None where float16 cannot hold the scales."""
+    blocks = values.reshape(-1, block)
+    _, scales, _ = quantize_rows(blocks, bits)
+    of_units, half = scales.reshape(len(values), -1), np.finfo(np.float16)
+    if scales.max() > half.max or of_units.max(axis=1).min() < half.smallest_normal:
+        return None
+    scales = block_scales(scales)
+    integers = to_levels(np.asarray(blocks, np.float64), scales.astype(np.float64), bits).astype(np.int8)
+    return IntegerKernel(integers.reshape(values.shape), scales.reshape(of_units.shape), 0, bits, block)
 
 
 def _narrowest(
@@ -139,12 +171,7 @@ def _records(content: bytes, wanted: Sequence[Wanted], reasons: dict[Wanted, str
     records = []
     for one in wanted:
         stored = None if one.kernel is None else found[one.kernel]
-        name, size = (None, None) if stored is None else _held(tflite, stored.tensor_index)
-        records.append(LayerWeights(one.layer, one.type, _NAMES[one.bits], name, size, reasons.get(one, "")))
+        name, size = (None, None) if stored is None else (tflite.subgraphs[0].tensors[stored.tensor_index].dtype, int(stored.num_bytes))
+        block = 0 if stored is None else stored.block
+        records.append(LayerWeights(one.layer, one.type, _NAMES[one.bits], name, size, reasons.get(one, ""), one.block, block))
     return records
-
-
-def _held(tflite: Tflite, index: int) -> tuple[str, int]:
-    """Type and bytes of a constant."""
-    tensor = tflite.subgraphs[0].tensors[index]
-    return tensor.dtype, int(tflite.buffers[tensor.buffer].size)

@@ -22,12 +22,23 @@ class Wanted:
         layer, type: name and class of the layer.
         kernel: to look for in the file; None: the file does not keep it apart.
         bits: 32, 8, 4 or 2.
+        block: 4 bits: weights of an output that share a scale; 0: all of them.
     """
 
     layer: str
     type: str
     kernel: KerasKernel | None
     bits: int
+    block: int = 0
+
+    @property
+    def not_in_blocks(self) -> str | None:
+        """Why no runtime reads the block-wise scales that are asked for; None if it may, or none are."""
+        if not self.block:
+            return None
+        if self.kernel is None or self.kernel.kind != "Dense":
+            return "only Dense layers can have block-wise scales"
+        return f"its {self.kernel.shape[0]} inputs are no multiple" if self.kernel.shape[0] % self.block else None
 
 
 def is_mixed(export: Export) -> bool:
@@ -51,7 +62,8 @@ def wanted_types(model: keras.Model, export: Export) -> list[Wanted]:
     for pattern, weight_type in export.layers.items():
         bits |= dict.fromkeys(_select(model, types, [pattern], "export.layers"), BITS[weight_type])
     others = [Wanted(layer, kind, None, default) for layer, kind in _other_layers(model) if layer not in types]
-    return [*(Wanted(layer, kind, kernel, bits[layer]) for layer, kind, kernel in kernels), *others]
+    block = export.block or 0
+    return [*(Wanted(layer, kind, kernel, bits[layer], block if bits[layer] == 4 else 0) for layer, kind, kernel in kernels), *others]
 
 
 def _other_layers(model: keras.Model) -> list[tuple[str, str]]:

@@ -13,6 +13,7 @@ from edgecompress.recipe.problems import Problem, messages, recipe_error
 from edgecompress.recipe.schema import ApplicationModel, Augment, BuilderModel, LatencyGoal, Recipe
 from edgecompress.recipe.stages import TECHNIQUES, QuantizeAware
 from edgecompress.recipe.stages.budget import Budget
+from edgecompress.recipe.strategy_rules import strategy_problems
 from edgecompress.recipe.suggestions import received
 
 SAMPLES_BEYOND = 10  # a percentile is measured when so many of the runs lie beyond it
@@ -36,10 +37,12 @@ def check_recipe(recipe: Recipe, root: Node | None = None) -> list[str]:
         *_ids(recipe),
         *_order(recipe),
         *_trained_export(recipe),
+        *_blocks(recipe),
         *_patterns(recipe),
         *_data(recipe),
         *_class_weights(recipe),
         *_losses(recipe),
+        *strategy_problems(recipe),
         *_latency_budgets(recipe),
         *_goals(recipe),
     ]
@@ -96,6 +99,16 @@ def _trained_export(recipe: Recipe) -> Iterator[Problem]:
         if (value := getattr(recipe.export, name)) != needed:
             words = f"{name} must be {needed} after quantize_aware, whose training has settled it"
             yield Problem(("export", name), f"{words}.{received(value)}")
+
+
+def _blocks(recipe: Recipe) -> Iterator[Problem]:
+    """Stages that put weights on a grid with one scale per output channel, which scales of blocks would round once more."""
+    if recipe.export.block is None:
+        return
+    for index, stage in enumerate(recipe.stages):
+        if stage.technique in ("quantize_aware", "round_weights"):
+            words = f"block must be absent after {stage.technique} (stages.{index}), whose weights lie on a grid per output channel"
+            yield Problem(("export", "block"), f"{words}.{received(recipe.export.block)}")
 
 
 def _patterns(recipe: Recipe) -> Iterator[Problem]:

@@ -13,7 +13,7 @@ from edgecompress.recipe.section import LAYER_PATTERN, Section, Threads, parse_n
 from edgecompress.recipe.stages import Stage
 from edgecompress.recipe.stages.post_training import Kernels
 from edgecompress.recipe.task import METRIC_RISES, Metric, Task
-from edgecompress.recipe.weight_types import LOW_BIT_FORMATS, MIXABLE, WeightType
+from edgecompress.recipe.weight_types import BLOCK_FORMATS, LOW_BIT_FORMATS, MIXABLE, WeightType
 
 __all__ = [
     "METRIC_RISES", "ApplicationModel", "Augment", "Benchmark", "BuilderModel", "Data", "Export", "FileModel", "Goal", "LatencyGoal",
@@ -43,9 +43,9 @@ class Export(Section):
         "weight_only_int2",
     ] = Field(
         default="int8",
-        description="auto: int8 in the cheapest way that loses at most metric_drop on validation; dynamic: int8 weights, float activations"
-        "; int8: all integer, calibrated; int16x8: int16 activations, int8 weights; int4, int2: like dynamic with packed weights; "
-        "weight_only_...: weights are decoded, and computed with in float32",
+        description="auto: int8 in the cheapest way that loses at most metric_drop on validation, or dynamic with io float32; dynamic: "
+        "int8 weights, float activations; int8: all integer, calibrated; int16x8: int16 activations, int8 weights; int4, int2: like "
+        "dynamic with packed weights; weight_only_...: weights are decoded, and computed with in float32",
     )
     io: Literal["int8", "uint8", "float32"] | None = Field(
         default=None, description="type of the in- and outputs; absent: int8 for format int8, else float32"
@@ -70,6 +70,11 @@ class Export(Section):
         description=f"type of the weights of single layers, by {LAYER_PATTERN}; of several patterns that match, the last counts. "
         "In the format int8, a layer in float32 computes in float32 too",
         examples=[{"conv1": "float32", "re:block_.*": "int4"}],
+    )
+    block: Literal[32, 64, 128, 256] | None = Field(
+        default=None,
+        description="int4 weights of Dense layers: so many inputs of a unit share a scale, instead of all of them. Formats int4, dynamic "
+        "and int2; a layer that cannot be stored so keeps a scale per unit, and the report says why",
     )
     metric_drop: float | None = Field(
         default=None, ge=0, description="auto: largest loss of the first metric on validation, in its own unit; absent: 0.005"
@@ -98,6 +103,8 @@ class Export(Section):
         if self.layers and (self.only or self.edgetpu or self.also is not None):
             other = "only" if self.only else "edgetpu" if self.edgetpu else "also"
             raise ValueError(f"layers must be absent beside {other}. Received: {self.layers}")
+        if self.block is not None:
+            self._check_block()
         if self.metric_drop is not None and self.format != "auto":
             raise ValueError(f"metric_drop must be absent for format {self.format}; it works with auto. Received: {self.metric_drop}")
         if self.format == "auto" and self.layers:
@@ -113,6 +120,21 @@ class Export(Section):
         if self.also == "c_array" and self.format not in ("float32", "int16x8", *INTEGER):
             raise ValueError(f"format must be float32, int8 or int16x8 for a c_array. Received: {self.format!r}")
         return self
+
+    def _check_block(self) -> None:
+        """Scales of blocks need the runtime's kernels for them: see `export.weight_probe` for what was tried."""
+        if self.format.startswith("weight_only"):
+            why = "whose weights a DEQUANTIZE decodes, which reads no block-wise scales; it works with int4"
+        elif self.format not in BLOCK_FORMATS:
+            why = "no kernel of which reads block-wise scales; it works with int4, and with dynamic or int2 where layers name int4"
+        elif "int4" not in (MIXABLE[self.format], *self.layers.values()):
+            raise ValueError(
+                f"layers must name int4 for some layer beside block in format {self.format}: only 4-bit weights have block-wise scales. "
+                f"Received: {self.layers}"
+            )
+        else:
+            return
+        raise ValueError(f"block must be absent for format {self.format}, {why}. Received: {self.block}")
 
 
 class Target(Section):
@@ -215,4 +237,8 @@ class Recipe(Section):
     target: Target = Target()
     benchmark: Benchmark | None = Benchmark()
     goal: Goal = Goal()
+    track: Literal["mlflow"] | None = Field(
+        default=None,
+        description="mlflow: log parameters, metrics and files of runs and trials to MLFLOW_TRACKING_URI, or without it to runs/mlflow.db",
+    )
     search: Search | None = Field(default=None, description="what `edgecompress search` varies; a run ignores it")

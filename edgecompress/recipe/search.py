@@ -87,10 +87,18 @@ class Search(Section):
     )  # fmt: skip
     trials: int = Field(default=100, ge=1, le=1_000_000, description="recipes to try, over all calls and workers")
     minutes: float | None = Field(default=None, gt=0, description="no further trial is begun after so long, in each call; absent: no limit")
-    sampler: Literal["tpe", "nsga2", "gp", "random"] = Field(
-        default="tpe", description="how Optuna draws; tpe and nsga2 know the limits; gp needs torch"
+    sampler: Literal["ehvi", "tpe", "nsga2", "gp", "random"] = Field(
+        default="ehvi",
+        description="how points are drawn. ehvi: the middle and both ends of the ranges first, then the largest expected gain of "
+        "hypervolume per stage that is left to train, under Gaussian processes; the others are Optuna's; all but gp and random know the "
+        "limits; gp needs torch",
     )
-    halving: Halving | None = Field(default=Halving(), description="short recoveries first; null: every trial runs in full")
+    harvest: int = Field(
+        default=2, ge=0, le=20,
+        description="points that a trained trial brings along at most, beside `trials`: those that differ in the export or in stages that "
+        "need no training, so that only a conversion and an evaluation are missing",
+    )  # fmt: skip
+    halving: Halving | None = Field(default=Halving(), description="short recoveries first, where recipes train for long; null: none")
     first: list[dict[str, Any]] = Field(
         default=[],
         max_length=10_000,

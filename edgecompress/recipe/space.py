@@ -68,7 +68,7 @@ class Space:
         if self.orders:
             point[ORDER] = chooser.category(ORDER, self.orders)
         for path, dimension in self.fields.items():
-            if not point.get(f"{USE}{_stage_of(path)}", True):
+            if not point.get(f"{USE}{self.stage_of(path)}", True):
                 continue
             if dimension.choices is not None:
                 point[path] = chooser.category(path, [label(value) for value in dimension.choices])
@@ -83,9 +83,19 @@ class Space:
             RecipeError: fields that do not go together.
         """
         names = stage_names(self.recipe)
-        order = str(point[ORDER]).split(",") if ORDER in point else names
-        kept = [names.index(name) for name in order if point.get(f"{USE}{name}", True)]
+        kept = [names.index(name) for name in self.stages_at(point)]
         return vary_recipe(self.recipe, {path: self._value(path, value) for path, value in point.items() if path in self.fields}, kept)
+
+    def stages_at(self, point: Mapping[str, Any]) -> list[str]:
+        """Ids or indices of the stages that stand at a point, in their order."""
+        order = str(point[ORDER]).split(",") if ORDER in point else stage_names(self.recipe)
+        return [name for name in order if point.get(f"{USE}{name}", True)]
+
+    @staticmethod
+    def stage_of(path: str) -> str:
+        """Id or index of the stage that a path leads into; "" for others."""
+        parts = path.split(".")
+        return parts[1] if parts[0] == "stages" and len(parts) > 1 else ""
 
     def _value(self, path: str, value: Any) -> Any:
         """What a label stands for."""
@@ -131,12 +141,6 @@ def label(value: Any) -> Scalar | None:
 def stage_names(recipe: Recipe) -> list[str]:
     """The id of each stage; where it has none, its index."""
     return [stage.id or str(index) for index, stage in enumerate(recipe.stages)]
-
-
-def _stage_of(path: str) -> str:
-    """Id or index of the stage that a path leads into; "" for others."""
-    parts = path.split(".")
-    return parts[1] if parts[0] == "stages" and len(parts) > 1 else ""
 
 
 def _is_whole(recipe: Recipe, path: str, dimension: Dimension) -> bool:

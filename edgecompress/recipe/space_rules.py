@@ -12,10 +12,11 @@ from edgecompress.recipe.problems import Problem, recipe_error
 from edgecompress.recipe.schema import METRIC_RISES, Recipe
 from edgecompress.recipe.search import MEASURES, Dimension
 from edgecompress.recipe.space import ORDER, USE, Chance, Space, ends, label, make_space, search_of
+from edgecompress.recipe.strategy_rules import strategies
 from edgecompress.recipe.suggestions import did_you_mean, received
 
 # What says how a trial is judged must be the same for all of them.
-FIXED = ("name", "seed", "threads", "task", "target", "benchmark", "goal", "search", "vars", "extends")
+FIXED = ("name", "seed", "threads", "task", "target", "benchmark", "goal", "track", "search", "vars", "extends")
 DATA_FIELDS = ("preprocess", "augment", "batch_size", "calibration", "inputs")  # the samples stay the same
 NUM_COMPLETIONS = 30  # draws of the other fields before a value counts as impossible
 
@@ -30,7 +31,7 @@ def check_space(recipe: Recipe, root: Node | None = None) -> Space:
     Raises:
         RecipeError: everything that is wrong, one line each.
     """
-    problems = [*_stage_ids(recipe), *_objectives(recipe), *_fixed(recipe)]
+    problems = [*_stage_ids(recipe), *_objectives(recipe), *_fixed(recipe), *_strategy(recipe)]
     if problems:
         raise recipe_error(problems, root)
     space = make_space(recipe)
@@ -48,6 +49,13 @@ def objective_names(recipe: Recipe) -> list[str]:
 def rises(objective: str) -> bool:
     """Whether more of it is better."""
     return METRIC_RISES.get(objective, False)
+
+
+def _strategy(recipe: Recipe) -> Iterator[Problem]:
+    """Workers of a search take whole trials; they do not share one's training as well."""
+    if "multi_worker" in strategies(recipe):
+        words = "strategy must not be multi_worker in a recipe that is searched: other workers take trials of their own, see --worker"
+        yield Problem(("search",), f"{words}. Received: 'multi_worker'.")
 
 
 def _stage_ids(recipe: Recipe) -> Iterator[Problem]:

@@ -29,3 +29,8 @@ class Training(Section):
         default=None,
         description="how much a sample counts in the loss, by class name (1 where absent); balanced: every class the same in all",
     )
+    strategy: Literal["mirrored", "multi_worker"] | None = Field(
+        default=None,
+        description="share each batch, which keeps its size, among several devices (tf.distribute). mirrored: the GPUs of this machine; "
+        "multi_worker: the machines of TF_CONFIG or --workers, each of which runs the same command; absent: one device",
+    )

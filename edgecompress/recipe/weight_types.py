@@ -13,3 +13,6 @@ LOW_BIT_FORMATS: dict[str, WeightType] = {
 
 MIXABLE: dict[str, WeightType] = {"int8": "int8", "dynamic": "int8", **LOW_BIT_FORMATS}
 """Formats in which single layers may have other types -> the type of all others."""
+
+BLOCK_FORMATS = ("int4", "dynamic", "int2")
+"""Formats whose 4-bit weights may have block-wise scales: activations are float32, and rounded in the operator."""

@@ -58,8 +58,10 @@ class KernelWeights(Section):
     type: str
     wanted: str
     stored: str | None
-    num_bytes: int | None
+    num_bytes: int | None  # with block-wise scales
     reason: str = ""
+    wanted_block: int = 0  # weights that share a scale; 0: all of an output channel
+    block: int = 0
 
 
 class Conversion(Section):
@@ -71,7 +73,7 @@ class Conversion(Section):
 
 
 class LadderRung(Section):
-    """One way to int8 that `export: {format: auto}` tried; `drop` on validation, positive where something is lost."""
+    """One way to 8 bits that `export: {format: auto}` tried; `drop` on validation, positive where something is lost."""
 
     name: str
     stages: list[str] = []

@@ -13,7 +13,8 @@ MOST_ROWS = 20  # on a terminal
 MEANING = (
     "Share: of the noise at the model's output, were each layer the only one that errs. SNR: of the layer alone, given what the file had "
     "before it. Shift: part of its error that is a constant per channel. Clipped: values outside its range. Range used: by all but the "
-    "outer 0.2 % of the values."
+    "outer 0.2 % of the values. After quantize-aware training, trained: the layer's output there against the float model before it; float "
+    "to file: the same of the file."
 )
 
 
@@ -26,9 +27,10 @@ def debug_block(values: Mapping[str, Any], *, most: int | None = None) -> Block:
     """
     layers = values["layers"][:most]
     columns = (
-        "Layers", ">Share", ">SNR, dB", ">SNR from input", ">Trained, dB", ">Steps", ">Shift", ">Clipped", ">Range used",
+        "Layers", ">Share", ">SNR, dB", ">SNR from input", ">Trained, dB", ">Float to file, dB", ">Steps", ">Shift", ">Clipped",
+        ">Range used",
     )  # fmt: skip
-    rows = [_row(layer, values["trained"]) for layer in layers]
+    rows = [_row(layer, values["trained"], values["from_float"]) for layer in layers]
     title = f"Layers by harm, on {values['num_samples']} validation samples"
     if len(layers) < len(values["layers"]):
         title += f", the first {len(layers)} of {len(values['layers'])}"
@@ -42,11 +44,11 @@ def debug_block(values: Mapping[str, Any], *, most: int | None = None) -> Block:
     )
 
 
-def _row(layer: Mapping[str, Any], trained: Mapping[str, float]) -> tuple[str, ...]:
+def _row(layer: Mapping[str, Any], *against_float: Mapping[str, float]) -> tuple[str, ...]:
     names = layer["name"].split(" + ")
-    moved = next((trained[name] for name in reversed(names) if name in trained), None)
+    moved = [_ratio(next((found[name] for name in reversed(names) if name in found), None)) for found in against_float]
     return (
-        layer["name"], f"{layer['share']:.1%}", _ratio(layer.get("snr_db")), _ratio(layer.get("snr_from_input_db")), _ratio(moved),
+        layer["name"], f"{layer['share']:.1%}", _ratio(layer.get("snr_db")), _ratio(layer.get("snr_from_input_db")), *moved,
         NOT_KNOWN if layer.get("error_steps") is None else f"{layer['error_steps']:.2f}", f"{layer['shift']:.0%}",
         f"{layer['clipped']:.2%}", NOT_KNOWN if layer["range_used"] is None else f"{layer['range_used']:.0%}",
     )  # fmt: skip

@@ -7,7 +7,7 @@ from edgecompress.report.document import Block, Cell, make_table
 from edgecompress.report.schema import Report
 from edgecompress.report.words import NOT_KNOWN, count_text, difference_text, metric_label, metric_text, ms_text, seconds_text
 
-MEANING = "From the cheapest way to int8 to the costliest, until the loss on validation was small enough. Rungs share their stages."
+MEANING = "From the cheapest way to 8 bits to the costliest, until the loss on validation was small enough. Rungs share their stages."
 
 
 def ladder_block(report: Report) -> Block:
@@ -15,7 +15,7 @@ def ladder_block(report: Report) -> Block:
     metric = report.verdict.metric if report.verdict is not None else ""
     rows = [_row(rung, metric) for rung in report.ladder]
     columns = ("Rung", "", ">Bytes", f">{metric_label(metric).capitalize()}", ">Drop", ">p50", ">Time", "Stages", "Export")
-    return Block("ladder", "Ways to int8", (MEANING,), tables=(make_table(columns, rows, title="Rungs, judged on validation"),))
+    return Block("ladder", "Ways to 8 bits", (MEANING,), tables=(make_table(columns, rows, title="Rungs, judged on validation"),))
 
 
 def _row(rung: LadderRung, metric: str) -> tuple[str | Cell, ...]:

@@ -11,7 +11,7 @@ from edgecompress import __version__
 from edgecompress.report.canvas import Plot, plot_style
 from edgecompress.report.document import Block, Card, Cell, make_table
 from edgecompress.report.html import render_page
-from edgecompress.report.search_plot import search_plots
+from edgecompress.report.search_plot import is_harvested, search_plots
 from edgecompress.report.words import bytes_text, metric_text, metric_title, ms_text, percent_text, seconds_text, short_count_text
 
 MOST_SHOWN = 500  # rows of the table of all trials
@@ -27,7 +27,7 @@ def render_search(values: Mapping[str, Any], chosen_recipe: str) -> str:
     """
     drawings = _draw(values)
     blocks = [_front_block(values, tuple(drawings)), _recipe_block(values, chosen_recipe), _trials_block(values)]
-    byline = [f"{len(values['tried'])} of {values['num_wanted']} trials", f"version {__version__}"]
+    byline = [count_text(values), f"version {__version__}"]
     return render_page("edgecompress search", values["name"], byline, _cards(values), blocks, drawings)
 
 
@@ -37,6 +37,13 @@ def search_fragment(values: Mapping[str, Any]) -> str:
     rows = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in front_rows(values))
     head = "".join(f"<th>{escape(name.removeprefix('>'))}</th>" for name in front_columns(values))
     return f'<div style="max-width: 480px">{figures}</div><table><tr>{head}</tr>{rows}</table>'
+
+
+def count_text(values: Mapping[str, Any]) -> str:
+    """How many trials there are; what they brought along is counted beside them."""
+    num_harvested = sum(is_harvested(trial) for trial in values["tried"])
+    asked = f"{len(values['tried']) - num_harvested} of {values['num_wanted']} trials"
+    return f"{asked}, {num_harvested} harvested from them" if num_harvested else asked
 
 
 def front_columns(values: Mapping[str, Any]) -> list[str]:
@@ -85,7 +92,10 @@ def _cards(values: Mapping[str, Any]) -> list[Card]:
     """How much was tried, what is chosen."""
     endings = Counter(trial["kind"] for trial in values["tried"])
     detail = ", ".join(f"{endings[kind]} {kind}" for kind in ENDINGS if endings[kind])
-    cards = [Card("Trials", str(len(values["tried"])), detail), Card("Pareto front", str(len(values["front"])), "trials within all limits")]
+    cards = [
+        Card("Points", str(len(values["tried"])), f"{count_text(values)}; {detail}"),
+        Card("Pareto front", str(len(values["front"])), "trials within all limits"),
+    ]
     chosen = next((trial for trial in values["tried"] if trial["number"] == values["chosen"]), None)
     if chosen is not None:
         missed = [name for name, miss in chosen["misses"].items() if miss > 0]
@@ -102,6 +112,7 @@ def _front_block(values: Mapping[str, Any], plots: tuple[str, ...]) -> Block:
     limits = ", ".join(f"{name} {limit:g}" for name, limit in values["limits"].items())
     sentences = (
         "Figures are of the .tflite on the validation split. Hover over a point to see its trial; dotted: a limit.",
+        "Harvested points cost no training: they differ from a trial in the export, or in stages that need none.",
         f"Limits: {limits}." if limits else "The recipe sets no limits.",
     )
     return Block("front", "Pareto front", sentences, plots=plots, tables=(make_table(front_columns(values), front_rows(values)),))
@@ -128,7 +139,8 @@ def _trials_block(values: Mapping[str, Any]) -> Block:
     for trial in values["tried"][:MOST_SHOWN]:
         missed = ", ".join(f"{name} by {percent_text(miss)}" for name, miss in trial["misses"].items() if miss > 0)
         number, *texts, point = _row(trial, values)
-        rows.append([number, trial["kind"], *texts, missed, point, seconds_text(trial["seconds"]), trial["reason"]])
+        ended = f"{trial['kind']}, from trial {trial['harvested_from']}" if is_harvested(trial) else trial["kind"]
+        rows.append([number, ended, *texts, missed, point, seconds_text(trial["seconds"]), trial["reason"]])
     more = len(values["tried"]) - MOST_SHOWN
     sentences = (f"{more} more are in search.json.",) if more > 0 else ()
     return Block("trials", "All trials", sentences, tables=(make_table(columns, rows, title="All trials", collapsed=True),))

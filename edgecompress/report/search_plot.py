@@ -21,6 +21,7 @@ LOOKS = {
     "stopped": ("v", BASELINE, 4.0, False),
     "misses a limit": ("x", PLAIN, 5.0, True),
     "rejected before training": ("|", PLAIN, 6.0, True),
+    "harvested": ("o", BASELINE, 4.0, False),
     "complete": ("o", BASELINE, 4.0, True),
     "front": ("o", FINAL, 6.0, True),
     "chosen": ("*", FINAL, 13.0, True),
@@ -45,15 +46,23 @@ def look_of(trial: Mapping[str, Any], chosen: int | None) -> str:
     if trial["on_front"]:
         return "front"
     if trial["kind"] == "complete":
-        return "misses a limit" if any(miss > 0 for miss in trial["misses"].values()) else "complete"
+        if any(miss > 0 for miss in trial["misses"].values()):
+            return "misses a limit"
+        return "harvested" if is_harvested(trial) else "complete"
     return {"stopped": "stopped", "rejected": "rejected before training"}.get(trial["kind"], "")
+
+
+def is_harvested(trial: Mapping[str, Any]) -> bool:
+    """Whether another trial brought it along."""
+    return trial["harvested_from"] is not None
 
 
 def in_words(trial: Mapping[str, Any]) -> str:
     """The tooltip of a trial."""
     values = ", ".join(f"{name} {value:.5g}" for name, value in trial["values"].items())
     point = ", ".join(f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in trial["point"].items())
-    return "; ".join(part for part in (f"trial {trial['number']}", values, trial["reason"], point) if part)
+    origin = f"harvested from trial {trial['harvested_from']}" if is_harvested(trial) else ""
+    return "; ".join(part for part in (f"trial {trial['number']}", origin, values, trial["reason"], point) if part)
 
 
 def _plot(name: str, values: Mapping[str, Any], up: str, across: str) -> Plot:
@@ -111,7 +120,7 @@ def _frame(axes: Axes, values: Mapping[str, Any], up: str, across: str) -> None:
     if goal in values["limits"]:
         axes.axvline(factor * values["limits"][goal], color=INK, linestyle=":", linewidth=1.0, alpha=0.6)
     axes.grid(axis="y")
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.02), ncols=3, handletextpad=0.3, columnspacing=0.9)
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.02), ncols=4, handletextpad=0.3, columnspacing=0.9)
 
 
 def _with_tooltips(svg: str, name: str, trials: Sequence[Mapping[str, Any]]) -> str:

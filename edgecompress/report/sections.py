@@ -93,8 +93,8 @@ def _weights_table(report: Report) -> Table:
         (
             one.name,
             one.type,
-            one.wanted,
-            one.stored or NOT_KNOWN,
+            one.wanted + _block_words(one.wanted_block),
+            (one.stored or NOT_KNOWN) + _block_words(one.block),
             NOT_KNOWN if one.num_bytes is None else count_text(one.num_bytes),
             one.reason,
         )
@@ -102,6 +102,11 @@ def _weights_table(report: Report) -> Table:
     ]
     headers = ("Layer", "Class", "Asked for", "In the file", ">Bytes", "Remark")
     return make_table(headers, rows, title="Types of weights, read from the file")
+
+
+def _block_words(block: int) -> str:
+    """How scales are shared, where that is not by output channel."""
+    return f", blocks of {block}" if block else ""
 
 
 def _shrink_table(artifact: Artifact) -> Table:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from optuna.trial import FrozenTrial
 
 from edgecompress.recipe.schema import LatencyGoal, Recipe
 from edgecompress.recipe.space import search_of
 from edgecompress.recipe.space_rules import objective_names, rises
 from edgecompress.search.front import Candidate, dominates
 from edgecompress.search.loop import candidate, result_in
-from edgecompress.search.queue import WORKER, Slot
+from edgecompress.search.queue import HARVESTED, WORKER, Slot
 from edgecompress.search.trial import Result, result_of
 
 LOST = "its workers died"
@@ -22,7 +24,7 @@ class Tried:
     """One trial.
 
     Attributes:
-        number: of its slot, from 0; Optuna counts every attempt at one.
+        number: of its slot, from 0; Optuna counts every attempt at one. Those that others brought along are counted after all slots.
         kind: complete, rejected, stopped or failed.
         reason: why it is not complete.
         point: what was drawn.
@@ -35,6 +37,7 @@ class Tried:
         latency: as measured in the trial.
         predicted: threads -> p50 in ms from the latency table.
         measured: the same, of a finalist, measured on the table's host in the end.
+        harvested_from: number of the trial that brought it along; None for one of those that the recipe asks for.
     """
 
     number: int
@@ -52,6 +55,7 @@ class Tried:
     latency: Mapping[str, Any] = field(default_factory=dict)
     predicted: Mapping[str, float] = field(default_factory=dict)
     measured: Mapping[str, float] = field(default_factory=dict)
+    harvested_from: int | None = None
 
     @property
     def is_feasible(self) -> bool:
@@ -67,7 +71,7 @@ class Findings:
         objectives: name -> whether more is better.
         limits: goal -> limit, of those that trials are judged by.
         num_wanted: trials that the recipe asks for.
-        tried: those that have ended, by number.
+        tried: those that have ended, by number, and what they brought along.
         chosen: number of the trial that is chosen; None where none is complete.
     """
 
@@ -96,9 +100,19 @@ class Findings:
         return {**asdict(self), "front": [trial.number for trial in self.front]}
 
 
-def find(recipe: Recipe, slots: Sequence[Slot]) -> Findings:
-    """Sums up the slots of a study."""
+def find(recipe: Recipe, slots: Sequence[Slot], harvested: Sequence[FrozenTrial] = ()) -> Findings:
+    """Sums up a study.
+
+    Args:
+        recipe: of the search.
+        slots: all that are taken.
+        harvested: what trials brought along; a point that is tried already is left out.
+    """
     ended = {number: slot for number, slot in enumerate(slots) if slot.done is not None or slot.is_given_up}
+    parents: dict[int, int] = {}
+    for trial, parent in _new(dict(ended), harvested, {slot.number: number for number, slot in enumerate(slots)}):
+        number = len(slots) + len(parents)
+        ended[number], parents[number] = Slot(trial.number, [trial]), parent
     results = {number: _result(slot) for number, slot in ended.items()}
     compared = {
         number: candidate(recipe, result.outcome)
@@ -107,12 +121,24 @@ def find(recipe: Recipe, slots: Sequence[Slot]) -> Findings:
     }
     feasible = {number: own for number, own in compared.items() if own.violation == 0}
     best = {number for number, own in feasible.items() if not any(_beats(other, theirs, number, own) for other, theirs in feasible.items())}
-    tried = [_tried(recipe, number, slot, results[number], number in best) for number, slot in ended.items()]
+    tried = [_tried(recipe, number, slot, results[number], number in best, parents.get(number)) for number, slot in ended.items()]
     names = objective_names(recipe)
     limits = {name: float(limit.limit if isinstance(limit, LatencyGoal) else limit) for name, limit in recipe.goal if limit is not None}
     return Findings(
         recipe.name, {name: rises(name) for name in names}, limits, search_of(recipe).trials, tried, _choose(compared)
     )  # fmt: skip
+
+
+def _new(
+    ended: Mapping[int, Slot], harvested: Sequence[FrozenTrial], numbers: Mapping[int, int]
+) -> Iterator[tuple[FrozenTrial, int]]:  # fmt: skip
+    """What was brought along, once each, with the number of the trial that brought it. The order is the same whoever was faster."""
+    seen = {repr(sorted(slot.done.params.items())) for slot in ended.values() if slot.done is not None}
+    for trial in harvested:
+        parent, point = numbers.get(trial.user_attrs[HARVESTED][0]), repr(sorted(trial.params.items()))
+        if parent is not None and point not in seen:
+            seen.add(point)
+            yield trial, parent
 
 
 def _beats(other: int, theirs: Candidate, number: int, own: Candidate) -> bool:
@@ -131,11 +157,12 @@ def _result(slot: Slot) -> Result:
     return Result("failed", LOST) if values is None else result_of(values)
 
 
-def _tried(recipe: Recipe, number: int, slot: Slot, result: Result, on_front: bool) -> Tried:
+def _tried(recipe: Recipe, number: int, slot: Slot, result: Result, on_front: bool, harvested_from: int | None) -> Tried:
     trial = slot.done or slot.attempts[-1]
     values = {} if result.outcome is None else {name: result.outcome.objective(name) for name in objective_names(recipe)}
     return Tried(
         number, result.kind, result.reason, dict(trial.params), values, dict(result.misses), on_front, result.seconds,
         len(slot.attempts), str(trial.user_attrs.get(WORKER, "")), result.file, result.stages,
         {} if result.outcome is None else result.outcome.latency, {} if result.outcome is None else result.outcome.predicted,
+        harvested_from=harvested_from,
     )  # fmt: skip

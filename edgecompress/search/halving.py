@@ -12,6 +12,26 @@ from typing import Any
 from edgecompress.recipe.schema import Recipe
 from edgecompress.search.front import Candidate, front_numbers
 
+RUNG = "rung_"  # attributes of trials: what they reached after each short recovery
+LEAST_UPDATES = 1000  # tracing, conversion and evaluation of one more recovery cost as much as several hundred updates
+
+
+def num_updates(recipe: Recipe, num_samples: int) -> int:
+    """Updates of all stages together, if none stops early. The baseline is shared, so it does not count.
+
+    Args:
+        recipe: of a trial.
+        num_samples: of the training split.
+    """
+    stages: list[Any] = list(recipe.stages)
+    trainings = [stage if "epochs" in type(stage).model_fields else stage.train for stage in stages]
+    return sum(training.epochs for training in trainings if training is not None) * -(-num_samples // recipe.data.batch_size)
+
+
+def is_worth_it(recipe: Recipe, num_samples: int) -> bool:
+    """Whether a recipe trains for so long that a short recovery first can save more than it costs."""
+    return num_updates(recipe, num_samples) >= LEAST_UPDATES
+
 
 def shortened(recipe: Recipe, fraction: float) -> Recipe:
     """The recipe with a fraction of the epochs of each stage, at least one; schedules in epochs shrink with them.

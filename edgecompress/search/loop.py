@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 import optuna
@@ -14,19 +16,19 @@ from optuna.trial import FrozenTrial
 
 from edgecompress.progress import Bar, Progress
 from edgecompress.recipe.schema import Recipe
-from edgecompress.recipe.space import make_space, search_of
+from edgecompress.recipe.space import Point, make_space, search_of
 from edgecompress.recipe.space_rules import objective_names, rises
 from edgecompress.search.front import Candidate
 from edgecompress.search.goals import violations
-from edgecompress.search.halving import goes_on
+from edgecompress.search.halving import RUNG, goes_on
+from edgecompress.search.harvest import siblings
 from edgecompress.search.outcome import Outcome
-from edgecompress.search.queue import Queue, Slot
+from edgecompress.search.queue import RESULT, Ending, Queue, Slot
 from edgecompress.search.sampling import OptunaChooser
 from edgecompress.search.stage_cache import StageCache
 from edgecompress.search.study import Study
-from edgecompress.search.trial import Laboratory, Result
+from edgecompress.search.trial import GoesOn, Laboratory, Result, result_of
 
-RESULT, RUNG = "result", "rung_"  # attributes of trials
 FAILED = 1e3  # the constraint of a recipe that cannot run: worse than any limit that is missed
 POLL_S = 1.0
 
@@ -54,7 +56,7 @@ class Worker:
             KeyboardInterrupt: the trial under way is left for another attempt.
         """
         search, started = search_of(self._recipe), time.monotonic()
-        with progress.task("searching", total=search.trials) as bar:
+        with progress.task("searching", total=search.trials) as bar, settled():
             shown = 0
             while search.minutes is None or time.monotonic() - started < 60 * search.minutes:
                 trial = self._queue.take()
@@ -73,26 +75,49 @@ class Worker:
         """What the study holds by now."""
         return self._queue.slots()
 
+    def harvested(self) -> list[FrozenTrial]:
+        """What trials brought along by now, in the order of their slots."""
+        return self._queue.harvested()
+
     def _try(self, trial: optuna.Trial, progress: Beside) -> None:
         """Runs a trial and stores how it ended, unless it was taken for dead meanwhile: then another attempt counts."""
         try:
             with self._queue.alive(trial):
                 result = self._run(trial, progress)
-                self._tell(trial, result)
+                self._queue.tell(trial, ending(self._recipe, result))
         except optuna.exceptions.UpdateFinishedTrialError:
             progress.say(f"{progress.name}: dropped; it gave no sign of life for too long, and another attempt counts")
         else:
             progress.say(f"{progress.name}: {in_words(self._recipe, result)}")
 
-    def _run(self, trial: optuna.Trial, progress: Progress) -> Result:
+    def _run(self, trial: optuna.Trial, progress: Beside) -> Result:
+        """How a trial ends, and what it brings along."""
         try:
             point = self._laboratory.space.draw(OptunaChooser(trial))
             in_full = self._queue.is_first(trial)
-            return self._laboratory.run(point, lambda rung, outcome: self._goes_on(trial, rung, outcome), progress, in_full=in_full)
+            result = self._result(point, lambda rung, outcome: self._goes_on(trial, rung, outcome), progress, in_full=in_full)
+            if result.kind == "complete":
+                self._harvest(trial, point, progress)
+            return result
         except BaseException:
             with suppress(optuna.exceptions.UpdateFinishedTrialError):
                 self._queue.give_back(trial)
             raise
+
+    def _result(self, point: Point, goes_on: GoesOn, progress: Progress, *, in_full: bool) -> Result:
+        """What a point reaches; one that was tried already is not run again."""
+        started = time.monotonic()
+        known = self._queue.known(point, in_full=in_full)
+        if known is None:
+            return self._laboratory.run(point, goes_on, progress, in_full=in_full)
+        return replace(result_of(known), seconds=time.monotonic() - started)
+
+    def _harvest(self, trial: optuna.Trial, point: Point, progress: Beside) -> None:
+        """Tries the points that cost no training after this one."""
+        for order, other in enumerate(siblings(self._laboratory.space, point, search_of(self._recipe).harvest)):
+            result = self._result(other, lambda *_: True, progress, in_full=True)
+            self._queue.bring_along(trial, order, other, ending(self._recipe, result))
+            progress.say(f"{progress.name}, harvested: {in_words(self._recipe, result)}")
 
     def _goes_on(self, trial: optuna.Trial, rung: int, outcome: Outcome) -> bool:
         """Compares a trial with those that reached the same rung, and lets later ones know of it."""
@@ -106,17 +131,6 @@ class Worker:
         trial.set_user_attr(name, {"losses": own.losses, "violation": own.violation})
         halving = search_of(self._recipe).halving
         return halving is None or goes_on(own, others, halving.keep)
-
-    def _tell(self, trial: optuna.Trial, result: Result) -> None:
-        trial.set_user_attr(RESULT, result.to_dict())
-        for name, miss in result.misses.items():
-            trial.set_constraint(name, miss)
-        if result.kind == "failed":
-            trial.set_constraint("runs", FAILED)
-        if result.kind == "complete" and result.outcome is not None:
-            self._queue.tell(trial, [result.outcome.objective(name) for name in objective_names(self._recipe)])
-        else:
-            self._queue.tell(trial, None)
 
 
 class Beside(Progress):
@@ -135,10 +149,31 @@ class Beside(Progress):
             self._outer.say(line)
 
 
+@contextmanager
+def settled() -> Iterator[None]:
+    """What is loaded by now is no garbage until the exit: every stage collects its own, and would look through all of TensorFlow for it."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
 def candidate(recipe: Recipe, outcome: Outcome) -> Candidate:
     """An outcome as fronts compare it."""
     losses = tuple(-outcome.objective(name) if rises(name) else outcome.objective(name) for name in objective_names(recipe))
     return Candidate(losses, sum(max(0.0, miss) for miss in violations(recipe.goal, outcome).values()))
+
+
+def ending(recipe: Recipe, result: Result) -> Ending:
+    """A result as the study stores it."""
+    constraints = dict(result.misses)
+    if result.kind == "failed":
+        constraints["runs"] = FAILED
+    outcome = result.outcome if result.kind == "complete" else None
+    values = None if outcome is None else [outcome.objective(name) for name in objective_names(recipe)]
+    return Ending(values, constraints, result.to_dict())
 
 
 def in_words(recipe: Recipe, result: Result) -> str:

@@ -3,6 +3,9 @@
 A search has `trials` slots. Each is filled by a trial; where its worker died, by another attempt at the same point. Every worker
 sees the same list of trials, in the order of their numbers, and concludes the same from it, so nobody has to be in charge:
 of two live attempts at one slot the earlier counts, and a trial beyond the last slot is given up at once.
+
+What a trial brings along (`harvest.py`) fills no slot: it is told before the trial itself, so that where a worker dies between, another
+attempt finds what is there and adds what is missing.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from edgecompress.search.sampling import make_sampler
 from edgecompress.search.study import Study
 
 SLOT, GIVEN, WORKER, SURPLUS, RETURNED = "slot", "given", "worker", "surplus", "returned"  # attributes of trials
+RESULT, HARVESTED = "result", "harvested"  # how a trial ended; (slot whose trial brought it along, which one)
 MOST_ATTEMPTS = 4  # at one slot: a recipe that kills every worker, for lack of memory say, must not do so for ever
 DEAD = "its worker died"
 LIVE = (TrialState.WAITING, TrialState.RUNNING)
@@ -51,6 +55,21 @@ class Slot:
         return self.is_lost and sum(RETURNED not in trial.user_attrs for trial in self.attempts) >= MOST_ATTEMPTS
 
 
+@dataclass(frozen=True)
+class Ending:
+    """How a trial ended.
+
+    Attributes:
+        values: one per objective; None: it did not run in full.
+        constraints: limit -> how far it is missed.
+        result: all of it, as the study stores it.
+    """
+
+    values: Sequence[float] | None
+    constraints: Mapping[str, float]
+    result: Mapping[str, Any]
+
+
 class Queue:
     """The slots of a study, as one worker sees and fills them."""
 
@@ -60,16 +79,24 @@ class Queue:
         self._first = [{name: label(value) for name, value in point.items()} for point in search_of(recipe).first]
         self._worker = worker
         self._silent_since: dict[int, float] = {}
-        self._study.sampler = make_sampler(recipe, self._given)
+        self._study.sampler = make_sampler(recipe, self._given, lambda trial: self._rank(_slot(trial)))
 
     def slots(self) -> list[Slot]:
         """All slots that are taken so far, in their order."""
         slots: dict[int, Slot] = {}
         for trial in self._study.get_trials(deepcopy=False):
-            if not trial.user_attrs.get(SURPLUS):
-                number = trial.user_attrs.get(SLOT, trial.number)
+            if not trial.user_attrs.get(SURPLUS) and HARVESTED not in trial.user_attrs:
+                number = _slot(trial)
                 slots.setdefault(number, Slot(number)).attempts.append(trial)
         return [slots[number] for number in sorted(slots)][: self._num_slots]
+
+    def harvested(self) -> list[FrozenTrial]:
+        """What trials brought along, by their slots; where two attempts brought the same, once."""
+        found: dict[tuple[int, int], FrozenTrial] = {}
+        for trial in self._study.get_trials(deepcopy=False, states=DONE):
+            if HARVESTED in trial.user_attrs:
+                found.setdefault(tuple(trial.user_attrs[HARVESTED]), trial)
+        return [found[place] for place in sorted(found)]
 
     def take(self) -> optuna.Trial | None:
         """The next trial for this worker; None where there is nothing to take now. `is_over` says whether there will be."""
@@ -101,19 +128,55 @@ class Queue:
 
     def number(self, trial: optuna.Trial) -> int:
         """Position of a trial's slot, from 0."""
-        return self._rank(trial.user_attrs.get(SLOT, trial.number))
+        return self._rank(_slot(trial))
+
+    def known(self, point: Mapping[str, Any], *, in_full: bool) -> dict[str, Any] | None:
+        """How a point ended that was tried already.
+
+        Args:
+            point: what was drawn.
+            in_full: an end after a short recovery does not count.
+        """
+        for trial in self._study.get_trials(deepcopy=False, states=DONE):
+            result: dict[str, Any] | None = trial.user_attrs.get(RESULT)
+            if result is not None and trial.params == point and not (in_full and result["kind"] == "stopped"):
+                return result
+        return None
+
+    def bring_along(self, trial: optuna.Trial, order: int, point: Mapping[str, Any], ending: Ending) -> None:
+        """Stores what a trial brings along as a trial of its own, unless an earlier attempt did.
+
+        Args:
+            trial: under way.
+            order: which of those that it brings, from 0.
+            point: its fields are among those that the trial drew.
+            ending: how it ended.
+        """
+        place = [_slot(trial), order]
+        if any(other.user_attrs[HARVESTED] == place for other in self.harvested()):
+            return
+        distributions = {name: trial.distributions[name] for name in point}
+        self._study.add_trial(create_trial(
+            state=TrialState.PRUNED if ending.values is None else TrialState.COMPLETE, values=ending.values, params=dict(point),
+            distributions=distributions, constraints=dict(ending.constraints),
+            user_attrs={RESULT: dict(ending.result), HARVESTED: place, WORKER: self._worker},
+        ))  # fmt: skip
 
     def give_back(self, trial: optuna.Trial) -> None:
         """Leaves a trial for another attempt, such as after an interrupt."""
         trial.set_user_attr(RETURNED, True)
         self._study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
 
-    def tell(self, trial: optuna.Trial, values: Sequence[float] | None) -> None:
+    def tell(self, trial: optuna.Trial, ending: Ending) -> None:
         """Ends a trial: with its values, or as one that was not run in full.
 
         Raises:
             UpdateFinishedTrialError: it was taken for dead meanwhile.
         """
+        trial.set_user_attr(RESULT, dict(ending.result))
+        for name, miss in ending.constraints.items():
+            trial.set_constraint(name, miss)
+        values = ending.values
         try:
             self._study.tell(trial, values, state=TrialState.PRUNED if values is None else TrialState.COMPLETE)
         except ValueError as error:  # what Optuna says of a trial that is not running any more
@@ -184,10 +247,15 @@ class Queue:
             values: Mapping[str, Any] = trial.user_attrs[GIVEN]
             if values:
                 return values
-        rank = self._rank(trial.user_attrs.get(SLOT, trial.number))
+        rank = self._rank(_slot(trial))
         return self._first[rank] if rank < len(self._first) else None
 
     def _id(self, number: int) -> int:
         """The storage's own name of a trial."""
         study = self._storage.get_study_id_from_name(self._study.study_name)
         return self._storage.get_trial_id_from_study_id_trial_number(study, number)
+
+
+def _slot(trial: optuna.Trial | FrozenTrial) -> int:
+    """Number of the slot that a trial is an attempt at."""
+    return int(trial.user_attrs.get(SLOT, trial.number))

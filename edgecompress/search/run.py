@@ -15,6 +15,7 @@ from edgecompress.recipe import dump_recipe
 from edgecompress.recipe.schema import Recipe
 from edgecompress.recipe.space import make_space, search_of
 from edgecompress.store import RunFolder, storage_errors, write_atomic
+from edgecompress.tracking import check_tracker, track_search
 
 if TYPE_CHECKING:
     from edgecompress.runs import Run
@@ -75,6 +76,7 @@ def search_recipe(recipe: Recipe, options: SearchOptions, progress: Progress) ->
             that cannot be written, or no recipe of the space that runs.
     """
     search_of(recipe)
+    check_tracker(recipe)
     folder = options.out or Path("runs") / f"{recipe.name}-search"
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -97,11 +99,12 @@ def search_recipe(recipe: Recipe, options: SearchOptions, progress: Progress) ->
             progress.say(f"goal.{name} is of another host: no trial is judged by it, the run of the chosen recipe is")
         worker = Worker(recipe, study, cache, allow_code=options.allow_code)
         worker.work(progress)
-        findings = find(recipe, worker.slots())
+        findings = find(recipe, worker.slots(), worker.harvested())
         run = None
         if not options.worker:
             findings = measure_finalists(recipe, findings, forecast, progress)
             _write(recipe, findings, folder, progress)
+            track_search(recipe, findings, folder, progress)
             run = _run_chosen(recipe, findings, folder, cache, options, progress) if options.run_chosen else None
         return Searched(folder, findings, run)
 
@@ -166,8 +169,10 @@ def recipe_text(recipe: Recipe, findings: Findings, trial: Tried) -> str:
     name = f"{recipe.name[:80]}_{trial.number:04d}"
     values = ", ".join(f"{key} {value:.6g}" for key, value in trial.values.items())
     missed = [f"{key} by {miss:.1%}" for key, miss in trial.misses.items() if miss > 0]
+    origin = "" if trial.harvested_from is None else f" (harvested from trial {trial.harvested_from})"
     lines = [
-        f"Trial {trial.number} of {len(findings.tried)}, found by edgecompress search {recipe.name} on {datetime.now(UTC):%Y-%m-%d}.",
+        f"Trial {trial.number} of {len(findings.tried)}{origin}, "
+        f"found by edgecompress search {recipe.name} on {datetime.now(UTC):%Y-%m-%d}.",
         f"On the validation split: {values}.",
         *([f"No trial was within all limits; this one misses least: {', '.join(missed)}."] if missed else []),
     ]

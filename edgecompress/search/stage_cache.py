@@ -7,17 +7,21 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from edgecompress.search.lease import training
 from edgecompress.store import STAGES, StageFolder, stage_name, storage_errors
 
 KEY_CHARACTERS = 40  # of the sha256 in a folder's name; the whole key stands in the record
+MOST_RECENT = 8  # stages in memory: the baseline, a trial's own, and those of what it brings along
 NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
+
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -68,16 +72,37 @@ class SharedStageFolder(StageFolder):
             super().commit(record)
 
 
+class Recent:
+    """The models that a process worked with last, so that it does not read again what it has just written."""
+
+    def __init__(self) -> None:
+        self._found: OrderedDict[str, Any] = OrderedDict()
+
+    def take(self, key: str, work: Callable[[], Found]) -> Found:
+        """What is kept under a key; if nothing is, what `work` gives. What was not asked for longest goes."""
+        if key not in self._found:
+            self._found[key] = work()
+        self._found.move_to_end(key)
+        while len(self._found) > MOST_RECENT:
+            self._found.popitem(last=False)
+        found: Found = self._found[key]
+        return found
+
+
 class StageCache:
-    """A folder of finished stages; any number of processes may use it."""
+    """A folder of finished stages; any number of processes may use it.
+
+    Attributes:
+        recent: the last of them, in memory.
+    """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path, self.recent = path, Recent()
 
     @property
-    def curves(self) -> Path:
+    def sensitivities(self) -> Path:
         """Where sensitivities are kept: trials that differ in how much goes measure the same curves."""
-        return self.path / "curves"
+        return self.path / "sensitivities"
 
     def stage(self, index: int, technique: str, key: str) -> StageFolder:
         """Where a stage is kept. Its index is part of the key already."""

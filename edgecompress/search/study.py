@@ -81,6 +81,7 @@ def made_of(recipe: Recipe) -> dict[str, Any]:
     values = recipe.model_dump(mode="json")
     for section in ("data", "model"):
         values[section].pop("path", None)
+    values.pop("track")  # where results are logged changes none of them
     for name in FREE:
         values["search"].pop(name)
     return values

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Any, Literal
 
 from edgecompress.backend import set_threads
@@ -17,11 +18,12 @@ from edgecompress.recipe.schema import Recipe
 from edgecompress.recipe.space import Point, Space, search_of
 from edgecompress.report.schema import StageReport
 from edgecompress.search.goals import predicted_goal, violations
-from edgecompress.search.halving import shortened
+from edgecompress.search.halving import is_worth_it, shortened
 from edgecompress.search.outcome import Outcome, latency_threads, measure_outcome
 from edgecompress.search.prediction import is_foreseen, predict, predicted_violations
 from edgecompress.search.stage_cache import StageCache
 from edgecompress.stage import State
+from edgecompress.stage_keys import baseline_key, technique_key
 from edgecompress.store import content_key
 
 Kind = Literal["complete", "rejected", "stopped", "failed"]
@@ -110,11 +112,12 @@ class Laboratory:
         """Cheap first: prediction, short recoveries, the whole recipe."""
         search = search_of(self.space.recipe)
         surroundings = self.surroundings(recipe, progress)
-        state, report = run_baseline(surroundings)
+        state, report = self._baseline(surroundings)
         if missed := self._missed_for_certain(recipe, state, surroundings.data):
             words = ", ".join(f"{name} {1 + miss:.2f} times the limit" for name, miss in missed.items())
             return Result("rejected", f"predicted before training: {words}", misses=missed)
-        rungs = [] if in_full or search.halving is None else search.halving.rungs
+        halves = search.halving is not None and not in_full and is_worth_it(recipe, len(surroundings.data.train))
+        rungs = search.halving.rungs if search.halving is not None and halves else []
         for number, fraction in enumerate(rungs):
             short = shortened(recipe, fraction)
             if short == recipe:
@@ -140,14 +143,19 @@ class Laboratory:
         Raises:
             EdgeCompressError: what a run would refuse.
         """
-        return self._run_stages(recipe, *run_baseline(self.surroundings(recipe, progress)), progress)
+        return self._run_stages(recipe, *self._baseline(self.surroundings(recipe, progress)), progress)
+
+    def _baseline(self, surroundings: Surroundings) -> tuple[State, StageReport]:
+        """What all trials begin with."""
+        return self.cache.recent.take(baseline_key(surroundings), lambda: run_baseline(surroundings))
 
     def _run_stages(self, recipe: Recipe, baseline: State, first: StageReport, progress: Progress) -> tuple[Outcome, Result]:
         """All stages, then the file."""
         surroundings, state, reports = self.surroundings(recipe, progress), baseline, [first]
         keys = [(0, "baseline", baseline.key)]
         for index, config in enumerate(recipe.stages, start=1):
-            state, report = run_technique(surroundings, index, config, state, baseline.model)
+            work = partial(run_technique, surroundings, index, config, state, baseline.model)
+            state, report = self.cache.recent.take(technique_key(surroundings, index, config, state), work)
             reports.append(report)
             keys.append((index, report.technique, state.key))
         outcome, file = measure_outcome(self.space.recipe, surroundings, state, reports, self._timed, self.cache)

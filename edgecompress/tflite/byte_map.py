@@ -101,6 +101,11 @@ class _Painter:
     def paint_buffers(self) -> None:
         """Data, by the type of the tensor that uses it."""
         users = {tensor.buffer: f"{WEIGHTS} {tensor.dtype}" for graph in self._tflite.subgraphs for tensor in reversed(graph.tensors)}
+        apart = {
+            graph.tensors[scheme.scale_tensor].buffer for graph in self._tflite.subgraphs for tensor in graph.tensors
+            if (scheme := tensor.quantization) is not None and scheme.block
+        }  # fmt: skip
+        users |= dict.fromkeys(apart, "scales")
         users |= {buffer: "metadata" for _, buffer in self._tflite.metadata if buffer not in users}
         for index, data in enumerate(self._tflite.buffers):
             if data.size:

@@ -9,7 +9,7 @@ from typing import Any
 from edgecompress.tflite.pack import pack
 from edgecompress.tflite.parse import DTYPES
 from edgecompress.tflite.schema_fields import new_table
-from edgecompress.tflite.shrink.graph import OMITTED, Graph, graphs_of, integers
+from edgecompress.tflite.shrink.graph import OMITTED, Graph, block_scales, graphs_of, integers
 from edgecompress.tflite.unpack import unpack
 
 UNTOUCHABLE = ("resource", "variant", "string")  # tensors that only the operators around it can fill
@@ -116,5 +116,10 @@ class _Places:
             return OMITTED
         if index not in self.numbers:
             self.numbers[index] = len(self.tensors)
-            self.tensors.append(copy.copy(self._graph.tensors[index]))
+            tensor = copy.copy(self._graph.tensors[index])
+            self.tensors.append(tensor)
+            if (scheme := block_scales(tensor)) is not None:
+                tensor.quantization, scheme = copy.copy(tensor.quantization), copy.copy(scheme)
+                tensor.quantization.details = scheme
+                scheme.scales, scheme.zeroPoints = self.of(scheme.scales), self.of(scheme.zeroPoints)
         return self.numbers[index]

@@ -5,11 +5,14 @@ Three ways to compute with integer kernels:
 - "hybrid": activations are float32 and rounded to 8 bits while the operator runs (TensorFlow Lite's dynamic range);
 - "float": a DEQUANTIZE stands between kernel and operator, which computes in float32 (weight-only);
 - "integer": activations are int8 in the file already.
+
+Block-wise scales stand in a tensor of their own, as float16 with the 8 significant bits of bfloat16, which is what XNNPACK takes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -36,6 +39,10 @@ _VERSIONS: dict[tuple[str, int], dict[str, int]] = {
     ("integer", 4): {"CONV_2D": 7, "DEPTHWISE_CONV_2D": 7, "FULLY_CONNECTED": 10},
     ("integer", 2): {"FULLY_CONNECTED": 14},
 }
+_ACTIVATIONS = {
+    schema.ActivationFunctionType.RELU: "RELU", schema.ActivationFunctionType.RELU_N1_TO_1: "RELU_N1_TO_1",
+    schema.ActivationFunctionType.RELU6: "RELU6", schema.ActivationFunctionType.TANH: "TANH",
+}  # fmt: skip
 _DEQUANTIZE_VERSIONS = {8: 5, 4: 6, 2: 7}
 _TYPES = {8: schema.TensorType.INT8, 4: schema.TensorType.INT4, 2: schema.TensorType.INT2}
 
@@ -46,15 +53,25 @@ class IntegerKernel:
 
     Attributes:
         values: int8, in the shape of the constant, each within `bits`.
-        scales: float32, one per index of `axis`: real = scale * value.
+        scales: float32, one per index of `axis`: real = scale * value. Block-wise [output channels, blocks], see `block_scales`.
         axis: of the output channels.
         bits: 8, 4 or 2.
+        block: values along the last axis that share a scale; 0: one scale per output channel.
     """
 
     values: np.ndarray
     scales: np.ndarray
     axis: int
     bits: int
+    block: int = 0
+
+
+def block_scales(scales: np.ndarray) -> np.ndarray:
+    """The nearest scales that a file can hold block-wise: float32, 8 significant bits, within float16; none is 0."""
+    mantissas, exponents = np.frexp(np.asarray(scales, np.float64))
+    rounded = np.ldexp(np.round(mantissas * 256) / 256, exponents)
+    half = np.finfo(np.float16)
+    return np.clip(rounded, half.smallest_subnormal, half.max).astype(np.float16).astype(np.float32)
 
 
 def channel_axis(operator: str) -> int:
@@ -85,6 +102,8 @@ def write_kernels(content: bytes, kernels: Mapping[int, IntegerKernel], computes
             continue
         for name, operator in users[index]:
             writer.raise_version(operator, name, _VERSIONS.get((computes, kernel.bits), {}).get(name, 1))
+            if kernel.block:
+                writer.detach_activation(operator)
             if computes == "integer":
                 writer.rescale_bias(operator, name, kernel)
     return writer.finish()
@@ -117,7 +136,38 @@ class GraphWriter:
         tensor = self.graph.tensors[index]
         tensor.type = _TYPES[kernel.bits]
         tensor.buffer = self.add_buffer(pack_integers(kernel.values, kernel.bits))
-        tensor.quantization = _quantization(kernel.scales, kernel.axis)
+        tensor.quantization = self._block_wise(tensor, kernel) if kernel.block else _quantization(kernel.scales, kernel.axis)
+
+    def _block_wise(self, kernel_tensor: Any, kernel: IntegerKernel) -> Any:
+        """A tensor of scales, and the reference to it."""
+        made, details, scales = new_table("QuantizationParameters"), new_table("BlockwiseQuantization"), new_table("Tensor")
+        scales.shape, scales.type = list(kernel.scales.shape), schema.TensorType.FLOAT16
+        scales.name = bytes(kernel_tensor.name or b"") + b"_scales"
+        scales.buffer = self.add_buffer(kernel.scales.astype("<f2"))
+        self.graph.tensors.append(scales)
+        details.scales, details.zeroPoints, details.blockSize = len(self.graph.tensors) - 1, -1, kernel.block
+        made.detailsType, made.details = schema.QuantizationDetails.BlockwiseQuantization, details
+        return made
+
+    def detach_activation(self, operator: Any) -> None:
+        """An operator of its own for a fused activation.
+
+        TensorFlow Lite's own FULLY_CONNECTED leaves a fused one out where scales are block-wise: `EvalBlockwise4Bit` in
+        tflite/kernels/fully_connected.cc of LiteRT, commit 02f540346b504eaae813e4112aaf18052d4126f7. Seen in ai-edge-litert 2.3.0.
+        """
+        options = operator.builtinOptions
+        if options is None or options.fusedActivationFunction == schema.ActivationFunctionType.NONE:
+            return
+        name = _ACTIVATIONS[options.fusedActivationFunction]
+        options.fusedActivationFunction = schema.ActivationFunctionType.NONE
+        result = int(operator.outputs[0])
+        before, activation = copy(self.graph.tensors[result]), new_table("Operator")
+        before.name = bytes(before.name or b"") + b"_before"
+        self.graph.tensors.append(before)
+        operator.outputs = np.array([len(self.graph.tensors) - 1], np.int32)
+        activation.opcodeIndex = self.operator_code(getattr(schema.BuiltinOperator, name), 1)
+        activation.inputs, activation.outputs = operator.outputs, np.array([result], np.int32)
+        self.graph.operators.insert(self.graph.operators.index(operator) + 1, activation)
 
     def decode(self, index: int, bits: int, operators: Sequence[Any]) -> None:
         """A DEQUANTIZE between a constant and the operators that read it."""

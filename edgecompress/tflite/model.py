@@ -20,17 +20,22 @@ class OperatorCode:
 
 @dataclass(frozen=True, eq=False)
 class Quantization:
-    """real = scale * (stored - zero_point), per tensor or per index of one axis.
+    """real = scale * (stored - zero_point), per tensor, per index of one axis, or per block of values along the last axis.
 
     Attributes:
         scales: float32 [n]; n = 1 for the whole tensor. Empty for schemes that keep them elsewhere (block-wise).
         zero_points: int64, as many as scales, or none (then 0).
         axis: the axis of per-channel scales.
+        block: values of one scale, block-wise; 0: not block-wise.
+        scale_tensor, zero_point_tensor: index of the tensor with them, block-wise; -1: there is none.
     """
 
     scales: np.ndarray
     zero_points: np.ndarray
     axis: int
+    block: int = 0
+    scale_tensor: int = -1
+    zero_point_tensor: int = -1
 
 
 @dataclass(frozen=True, eq=False)

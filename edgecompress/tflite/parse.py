@@ -5,6 +5,7 @@ Field numbers are positions in the tables of schema.fbs (`ai_edge_litert.schema_
 
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
@@ -116,7 +117,11 @@ def _quantization(table: Table) -> Quantization | None:
     scales, details_type = table.array(2, "<f4"), table.number(4, "<B")
     if not scales.size and not details_type:
         return None
-    return Quantization(scales, table.array(3, "<i8"), axis=table.number(6, "<i"))
+    made = Quantization(scales, table.array(3, "<i8"), axis=table.number(6, "<i"))
+    if details_type != schema.QuantizationDetails.BlockwiseQuantization or (details := table.child(5)) is None:
+        return made
+    scale_tensor, zero_point_tensor, block = (details.number(number, "<i") for number in range(3))
+    return replace(made, block=block, scale_tensor=scale_tensor, zero_point_tensor=zero_point_tensor)
 
 
 def _buffer(table: Table) -> np.ndarray:
@@ -140,6 +145,8 @@ def _check_indices(file: Tflite) -> None:
         num_tensors = len(subgraph.tensors)
         _check("buffers", (tensor.buffer for tensor in subgraph.tensors), len(file.buffers))
         _check("tensors", (*subgraph.inputs, *subgraph.outputs), num_tensors)
+        for tensor in subgraph.tensors:
+            _check_blocks(subgraph, tensor)
         _check("operator codes", (operator.code for operator in subgraph.operators), len(file.operator_codes))
         for operator in subgraph.operators:
             _check("tensors", (*operator.inputs, *operator.outputs, *operator.intermediates), num_tensors, least=-1)
@@ -147,6 +154,18 @@ def _check_indices(file: Tflite) -> None:
     for signature in file.signatures:
         arguments = (*signature.inputs.values(), *signature.outputs.values())
         _check("tensors", arguments, len(file.subgraphs[signature.subgraph].tensors))
+
+
+def _check_blocks(subgraph: Subgraph, tensor: Tensor) -> None:
+    """Raises ModelError for block-wise scales that are not there, or have such scales themselves."""
+    if (found := tensor.quantization) is None:
+        return
+    numbers = [found.scale_tensor, found.zero_point_tensor]
+    _check("tensors", numbers, len(subgraph.tensors), least=-1)
+    for number in numbers:
+        inner = subgraph.tensors[number].quantization if number >= 0 else None
+        if number >= 0 and inner is not None and inner.scale_tensor >= 0:
+            raise ModelError(f"scales of tensor {tensor.name!r} in the .tflite file must be plain numbers: it is damaged.")
 
 
 def _check(what: str, indices: Iterable[int], number: int, least: int = 0) -> None:

@@ -52,11 +52,13 @@ class StoredKernel:
 
     Attributes:
         values: as stored (int8 in a quantized file, also for packed types), in Keras' order of axes.
-        scales: float32 [output channels] or [1]; empty in a float file. real = scale * (value - zero_point).
+        scales: float32 [output channels] or [1]; empty in a float file. real = scale * (value - zero_point). Block-wise [output
+            channels, blocks].
         zero_points: int64, as many as scales.
         tensor: name of the constant.
         tensor_index: of the constant among the main subgraph's tensors.
-        num_bytes: that the file spends on the values.
+        num_bytes: that the file spends on the values, and on block-wise scales.
+        block: values of the constant's last axis that share a scale; 0: not block-wise.
     """
 
     values: np.ndarray
@@ -65,6 +67,7 @@ class StoredKernel:
     tensor: str
     tensor_index: int
     num_bytes: int
+    block: int = 0
 
 
 @dataclass(frozen=True)
@@ -211,11 +214,14 @@ def _read_kernel(tflite: Tflite, index: int | None, kernel: KerasKernel) -> Stor
     tensor = tflite.subgraphs[0].tensors[index]
     try:
         values = _to_keras_order(_read_integers(tflite, tensor), kernel.kind, kernel.shape)
+        quantization = tensor.quantization or Quantization(np.empty(0, np.float32), np.empty(0, np.int64), 0)
+        size, scales = tflite.buffers[tensor.buffer].size, quantization.scales
+        if quantization.block:
+            apart = tflite.subgraphs[0].tensors[quantization.scale_tensor]
+            scales, size = read_constant(tflite, apart).astype(np.float32), size + tflite.buffers[apart.buffer].size
     except ModelError:
         return None
-    quantization = tensor.quantization or Quantization(np.empty(0, np.float32), np.empty(0, np.int64), 0)
-    size = tflite.buffers[tensor.buffer].size
-    return StoredKernel(values, quantization.scales, quantization.zero_points, tensor.name, index, size)
+    return StoredKernel(values, scales, quantization.zero_points, tensor.name, index, size, quantization.block)
 
 
 def _read_integers(tflite: Tflite, tensor: Tensor) -> np.ndarray:

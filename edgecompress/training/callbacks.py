@@ -8,6 +8,7 @@ import numpy as np
 from edgecompress.backend import keras
 from edgecompress.errors import TrainingError
 from edgecompress.progress import Bar
+from edgecompress.training.variables import values_of
 
 
 class StopOnNaN(keras.callbacks.Callback):
@@ -69,7 +70,7 @@ class EarlyStop(keras.callbacks.Callback):
         value = self._sign * float(logs[self._metric])
         if self.best_value is None or value > self.best_value:
             self.best_value, self.best_epoch = value, epoch
-            self.best_weights = [variable.numpy() for variable in self.model.weights]
+            self.best_weights = values_of(self.model)
         self.model.stop_training = self.out_of_patience(epoch)
 
     def out_of_patience(self, epoch: int) -> bool:

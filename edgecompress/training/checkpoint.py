@@ -15,6 +15,7 @@ import numpy as np
 from edgecompress.backend import keras
 from edgecompress.store import write_atomic
 from edgecompress.training.callbacks import EarlyStop, History
+from edgecompress.training.variables import value_of
 
 
 class Checkpoint(keras.callbacks.Callback):
@@ -28,8 +29,8 @@ class Checkpoint(keras.callbacks.Callback):
         if epoch + 1 == self._num_epochs:
             return  # the caller stores the finished model at once
         state: dict[str, Any] = {"epoch": epoch, "history": self._history.epochs}
-        arrays = {f"weight_{i}": value.numpy() for i, value in enumerate(self.model.weights)}
-        arrays |= {f"optimizer_{i}": value.numpy() for i, value in enumerate(self.model.optimizer.variables)}
+        arrays = {f"weight_{i}": value_of(value) for i, value in enumerate(self.model.weights)}
+        arrays |= {f"optimizer_{i}": value_of(value) for i, value in enumerate(self.model.optimizer.variables)}
         if self._early_stop is not None:
             state |= {"best_value": self._early_stop.best_value, "best_epoch": self._early_stop.best_epoch}
             arrays |= {f"best_{i}": value for i, value in enumerate(self._early_stop.best_weights or [])}
@@ -39,13 +40,13 @@ class Checkpoint(keras.callbacks.Callback):
 
     def restore(self, model: keras.Model) -> int:
         """Puts a stored state into `model`, its optimizer and the other callbacks; returns the epoch to start with (0: none stored)."""
+        model.optimizer.build(model.trainable_variables)  # in any case: a first step that made its variables would be traced twice
         try:
             with np.load(self._path, allow_pickle=False) as file:
                 stored = dict(file)
         except (OSError, EOFError, ValueError, zipfile.BadZipFile):
             return 0
         state = json.loads(stored["state"].tobytes())
-        model.optimizer.build(model.trainable_variables)
         for i, variable in enumerate(model.weights):
             variable.assign(stored[f"weight_{i}"])
         for i, variable in enumerate(model.optimizer.variables):

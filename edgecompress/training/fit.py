@@ -1,22 +1,19 @@
 """`fit`: one training of one stage."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-
-import numpy as np
+from collections.abc import Sequence
+from typing import Any
 
 from edgecompress.backend import keras, tf
-from edgecompress.graph.layers import wrapped_layer
-from edgecompress.graph.selection import select_layers
+from edgecompress.errors import RecipeError
 from edgecompress.keeps import Keep, enforced
 from edgecompress.recipe.stages import Train
 from edgecompress.recipe.training import Training
 from edgecompress.stage import Context, Lesson
-from edgecompress.store import TRAINING_FILE
-from edgecompress.training.callbacks import EarlyStop, History, ResetRandomLayers, ShowProgress, StopOnNaN
-from edgecompress.training.checkpoint import Checkpoint
 from edgecompress.training.class_weights import class_weights
-from edgecompress.training.compiling import keras_loss, keras_metric, keras_optimizer, rises, steering_metric
+from edgecompress.training.course import run_epochs
+from edgecompress.training.feed import Feed, validation
+from edgecompress.training.replicas import mirrored
+from edgecompress.training.shared import share
 
 
 def num_steps_per_epoch(context: Context, train: Training | None) -> int:
@@ -55,67 +52,37 @@ def fit(
 
     Raises:
         TrainingError: the loss became NaN or infinite.
-        RecipeError: a pattern of `train.freeze` matches no layer.
+        RecipeError: a pattern of `train.freeze` matches no layer; a strategy that this training cannot have.
+        DeviceError: a worker was lost.
     """
-    metric = steering_metric(context.task)
+    if train.strategy is not None:
+        return _fit_shared(model, train, context, keeps, callbacks=callbacks, lesson=lesson)
     if lesson is None and isinstance(train, Train) and train.distill is not None:
         lesson = context.teach(model, train.distill, context)
     trainee, samples = (model, context.data.train) if lesson is None else (lesson.trainee, lesson.samples)
-    num_steps = _num_batches(len(samples), context)
-    history = History()
-    early_stop = EarlyStop(metric, rises(context.task), train.early_stop, first_best_epoch) if train.early_stop else None
-    checkpoint = Checkpoint(context.folder / TRAINING_FILE, history, early_stop, train.epochs)
-    with _frozen(model, train.freeze), enforced(model, keeps):
-        optimizer = keras_optimizer(train, train.epochs * num_steps)
-        trainee.compile(optimizer=optimizer, loss=keras_loss(context.task), metrics=[keras_metric(context.task)])
-        first_epoch = checkpoint.restore(trainee)
-        done = early_stop is not None and first_epoch > 0 and early_stop.out_of_patience(first_epoch - 1)
-        with context.progress.task(f"{context.stage}: training", (train.epochs - first_epoch) * num_steps) as bar:
-            own = [
-                StopOnNaN(context.stage), ResetRandomLayers(context.seed), history, *([early_stop] if early_stop else []),
-                checkpoint, ShowProgress(bar, metric, train.epochs),
-            ]  # fmt: skip
-            if first_epoch < train.epochs and not done:
-                data = context.data
-                batches = samples.epochs(data.batch_size, seed=context.seed, first_epoch=first_epoch, augment=data.augments)
-                with samples.readable(), data.validation.readable():
-                    trainee.fit(
-                        batches, validation_data=_validation(context), epochs=train.epochs, initial_epoch=first_epoch,
-                        shuffle=False, verbose=0, callbacks=[*callbacks, *own], class_weight=class_weights(train, data),
-                    )  # fmt: skip
-        if early_stop is not None and early_stop.best_weights is not None:
-            for variable, value in zip(trainee.weights, early_stop.best_weights, strict=True):
-                variable.assign(value)
-    return history.epochs
+    data = context.data
+
+    def batches(first_epoch: int) -> tf.data.Dataset:
+        return samples.epochs(data.batch_size, seed=context.seed, first_epoch=first_epoch, augment=data.augments)
+
+    feed = Feed(batches, validation(context), _num_batches(len(samples), context), class_weights(train, data))
+    with enforced(model, keeps), samples.readable(), data.validation.readable():
+        return run_epochs(trainee, model, train, context, feed, callbacks=callbacks, first_best_epoch=first_best_epoch)
 
 
-def _validation(context: Context) -> tf.data.Dataset:
-    """What is looked at after each epoch: the validation split, but for its anomalies, which say nothing of a training without them."""
-    split = context.data.validation
-    order = None if split.anomalies is None else np.flatnonzero(~split.anomalies)
-    return split.dataset(context.data.batch_size, order=order)
-
-
-@contextmanager
-def _frozen(model: keras.Model, patterns: Sequence[str]) -> Iterator[None]:
-    """Keeps the chosen layers from training, until the exit."""
-    by_name = {wrapped_layer(layer).name: layer for layer in model.layers}
-    names = [(name, type(wrapped_layer(layer)).__name__) for name, layer in by_name.items()]
-    frozen = [by_name[name] for name in (select_layers(names, patterns, field="freeze") if patterns else [])]
-    before = [(layer.trainable, layer._trainable_weights, layer._non_trainable_weights) for layer in frozen]
-    for layer, (_, own, others) in zip(frozen, before, strict=True):
-        layer.trainable = False
-        if wrapped_layer(layer) is not layer:  # TF-MOT's wrappers train the kernel and centroids that they hold, whatever their layer says
-            _hold(layer, [], [*own, *others])
-    try:
-        yield
-    finally:
-        for layer, (trainable, own, others) in zip(frozen, before, strict=True):
-            layer.trainable = trainable
-            _hold(layer, own, others)
-
-
-def _hold(layer: keras.layers.Layer, trainable: list[tf.Variable], others: list[tf.Variable]) -> None:
-    """Which weights of its own a layer lists as what; past Keras, which would track the lists as something new."""
-    object.__setattr__(layer, "_trainable_weights", trainable)
-    object.__setattr__(layer, "_non_trainable_weights", others)
+def _fit_shared(
+    model: keras.Model, train: Training, context: Context, keeps: Sequence[Keep], *, callbacks: Sequence[Any], lesson: Lesson | None
+) -> list[dict[str, float]]:  # fmt: skip
+    """The same on several devices. What `strategy_rules` refuses is refused here for those who call from Python."""
+    if callbacks or lesson is not None or (isinstance(train, Train) and train.distill is not None):
+        raise RecipeError(f"stage {context.stage}: train.strategy must be absent in this training. Received: {train.strategy!r}.")
+    with enforced(model, keeps):  # once, before the copies are made; they hold the keeps by themselves
+        pass
+    if train.strategy == "mirrored":
+        return share(mirrored(), model, train, context, keeps)
+    if context.share is None:
+        expected = "edgecompress run on each of the workers, with TF_CONFIG or --workers"
+        raise RecipeError(
+            f"stage {context.stage}: a training with strategy multi_worker must be started by {expected}. Received: one process."
+        )
+    return context.share(model, train, context, keeps)

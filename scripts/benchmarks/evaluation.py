@@ -1,6 +1,6 @@
 """Throughput of `evaluate_tflite` against the usual one-sample Python loop, on real models and real inputs.
 
-    EDGECOMPRESS_DATA=DATA python scripts/benchmarks/evaluation.py [--rounds 7] [--json FILE]
+    EDGECOMPRESS_DATA=DATA python scripts/benchmarks/evaluation.py [--rounds 7] [--case "ad01 int8"]... [--json FILE]
 
 Both go from the same split to metrics, by the same metric code, and open the file within their time. The loop takes the samples batch by
 batch, quantizes each batch at once, then calls set_tensor, invoke and get_tensor for every sample. They take turns in one process; medians
@@ -218,6 +218,7 @@ def show(result: dict[str, Any]) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--case", choices=[case.name for case in CASES], action="append", help="only this one; may be given several times")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     data = os.environ.get("EDGECOMPRESS_DATA")
@@ -238,7 +239,7 @@ def main() -> int:
     print(f"{'model':<27} {'samples':>7} {'loop us':>8} {' '.join(columns)} {'speedup':>7} {'of ctrl':>8}  outputs")
     with tempfile.TemporaryDirectory() as folder:
         results = []
-        for case in CASES:
+        for case in (case for case in CASES if not arguments.case or case.name in arguments.case):
             results.append(measure(case, Path(data), arguments.rounds, [parent for parent, _ in pipes], Path(folder)))
             show(results[-1])
     for parent, _ in pipes:

@@ -3,8 +3,8 @@
     python scripts/benchmarks/search.py [--minutes 10] [--seeds 5] [--short] [--throughput 12] [--json FILE]
 
 Same space, same baseline, same judge (accuracy, bytes and MACs of the .tflite on the validation split):
-  search: `edgecompress search` with its stage cache and successive halving;
-  plain:  Optuna's TPE on the same objectives; every trial is a whole run of its own, the baseline included.
+  search: `edgecompress search` as it comes: its start, its sampler, its harvest, its stage cache;
+  plain:  Optuna's TPE on the same objectives; every trial is a whole run of its own, the baseline included, and brings nothing along.
 The hypervolume is taken over the error (log10 from 0.5 % to 50 %), bytes (log10 from 4 kB to 200 kB) and MACs (log10 from 10 k to
 1 M), each scaled to [0, 1]; the reference point is the worst corner. MACs stand for the predicted p50 until there is a table of latencies.
 Must reach: 1.2 times the hypervolume of plain at the end, or plain's last value in a third of the time.
@@ -50,8 +50,8 @@ search:
   objectives: [accuracy, size, macs]
   trials: 100000
   minutes: {minutes}
-  halving: {halving}
 """
+PLAIN = "  sampler: tpe\n  halving: null\n  harvest: 0\n"
 
 
 def study_in(folder: Path, seed: int, minutes: float, arm: str, threads: int, trials: int = 100000):
@@ -59,8 +59,7 @@ def study_in(folder: Path, seed: int, minutes: float, arm: str, threads: int, tr
     import edgecompress as ec
     from edgecompress.search.study import Heartbeat, default_storage, open_study
 
-    halving = "{rungs: [0.25], keep: 0.5}" if arm == "search" else "null"
-    text = RECIPE.format(seed=seed, minutes=minutes, halving=halving, threads=threads)
+    text = RECIPE.format(seed=seed, minutes=minutes, threads=threads) + (PLAIN if arm == "plain" else "")
     recipe = ec.load_recipe("benchmark.yaml", {"search.trials": trials}, text=text)
     return recipe, open_study(recipe, default_storage(folder), Heartbeat())
 

@@ -26,14 +26,14 @@ def force(monkeypatch):
     def choose(*, batches, threads, wide=False):
         def preferred(way, *arguments):
             yield from turn(way, *arguments)
-            return 1 / way.batch_size if wide else 1 / len(way.models)
+            return 1 / way.batch_size if wide else (0.5 if way.batch_size > 1 else 1.0) / len(way.models)
 
         monkeypatch.setattr(tflite_ways, "WORTHWHILE", 0 if batches or threads else np.inf)
         monkeypatch.setattr(tflite_ways, "BATCH_SECONDS", 10.0 if batches else 0.0)
         monkeypatch.setattr(tflite_ways, "BATCH_COST", np.inf)
         monkeypatch.setattr(tflite_ways, "PIECE_SECONDS", 1e-4)  # many pieces
         monkeypatch.setattr(tflite_ways, "TURN_SECONDS", 1e-4)
-        monkeypatch.setattr(tflite_ways, "THREADS_COST", 0.97 if threads else 0.0)
+        monkeypatch.setattr(tflite_ways, "HOPELESS", np.inf)  # what was measured is not comparable with what is preferred
         monkeypatch.setattr(tflite_ways, "WIDER", 2)
         monkeypatch.setattr(tflite_ways, "_turn", preferred)
 
@@ -67,7 +67,8 @@ def outputs_of(path, split, threads=1):
 def test_every_way_gives_the_bits_of_one_sample_at_a_time(networks, make_split, digits, force, ways, kind, batches, threads, wide):
     inputs, labels = digits.train.arrays()
     model = TfliteModel(networks[kind])
-    expected = np.concatenate([model.predict(sample[None]) for sample in inputs])
+    expected = np.concatenate([model.predict(sample[None]) for sample in inputs] * 3)
+    inputs, labels = np.concatenate([inputs] * 3), np.concatenate([labels] * 3)  # enough for a turn of every way
     force(batches=batches, threads=threads > 1, wide=wide)
     outputs, targets = outputs_of(networks[kind], make_split(inputs, labels), threads)
     np.testing.assert_array_equal(outputs, expected)
@@ -172,11 +173,30 @@ def test_a_long_job_turns_to_the_way_that_is_faster_by_now(networks, make_split,
         return 1e-3 if len(way.models) == 1 else 2e-3 if len(turns) < quiet_from else 0.5e-3
 
     monkeypatch.setattr(tflite_ways, "_turn", on_a_noisy_machine)
+    monkeypatch.setattr(tflite_ways, "HOPELESS", 1.2)
     monkeypatch.setattr(tflite_ways, "REVIEW_SECONDS", 0.02)
     outputs, _ = outputs_of(networks["float32"], make_split(np.zeros((2000, 8, 8, 1), np.float32)), threads=2)
     assert len(outputs) == 2000
     assert turns[-4:].count(2) >= 3  # the threads ran the rest
     assert ways == [(1, 1) if quiet_from else (2, 1)]  # what the probe saw
+
+
+def test_batches_that_turn_out_slower_give_way_to_one_sample_at_a_time(networks, make_split, monkeypatch, force):
+    force(batches=True, threads=False)
+    turn, turns = tflite_ways._turn, []
+
+    def slower_in_batches(way, *arguments):
+        yield from turn(way, *arguments)
+        turns.append(way.batch_size)
+        return 1e-3 * way.batch_size
+
+    monkeypatch.setattr(tflite_ways, "_turn", slower_in_batches)
+    monkeypatch.setattr(tflite_ways, "HOPELESS", 1.2)
+    monkeypatch.setattr(tflite_ways, "REVIEW_SECONDS", 0.05)
+    outputs, _ = outputs_of(networks["float32"], make_split(np.zeros((4000, 8, 8, 1), np.float32)))
+    assert len(outputs) == 4000
+    assert turns[0] == 128
+    assert turns[-4:].count(1) >= 3
 
 
 @pytest.mark.parametrize("inputs", [np.zeros((40, 3), np.float32), np.zeros((1, 3), np.float32)])

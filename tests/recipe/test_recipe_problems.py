@@ -32,6 +32,23 @@ APPENDED = [
     ),
     ("export: {only: [conv1]}", r"r\.yaml:4: export: only must be absent for format int8; it works with dynamic\. Received: \['conv1'\]\."),
     (
+        "export: {format: int8, block: 32}",
+        r"r\.yaml:4: export: block must be absent for format int8, no kernel of which reads block-wise scales; it works with int4, "
+        r"and with dynamic or int2 where layers name int4\. Received: 32\.",
+    ),
+    ("export: {format: float32, block: 32}", r"r\.yaml:4: export: block must be absent for format float32, .*\. Received: 32\."),
+    (
+        "export: {format: weight_only_int4, block: 64}",
+        r"r\.yaml:4: export: block must be absent for format weight_only_int4, whose weights a DEQUANTIZE decodes, which reads no "
+        r"block-wise scales; it works with int4\. Received: 64\.",
+    ),
+    (
+        "export: {format: dynamic, block: 32, layers: {a: int2}}",
+        r"r\.yaml:4: export: layers must name int4 for some layer beside block in format dynamic: only 4-bit weights have .*"
+        r"Received: \{'a': 'int2'\}\.",
+    ),
+    ("export: {format: int4, block: 48}", r"r\.yaml:4: export\.block: block must be one of 32, 64, 128, 256, or null\. Received: 48\."),
+    (
         "task: {metrics: []}",
         r"r\.yaml:4: task\.metrics: metrics must be a list of at least 1 values among 'accuracy', .*\. Received: \[\]\.",
     ),

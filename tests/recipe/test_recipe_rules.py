@@ -57,6 +57,15 @@ PRUNE = "  - prune_weights: {sparsity: 0.5}\n"
             r"r\.yaml:6: stages\.1: stage must be correct_bias after round_weights \(stages\.0\)\. Received: 'train'\.",
         ),
         (
+            "export: {format: int4, block: 32}\nstages:\n" + QAT_4,
+            r"r\.yaml:4: export\.block: block must be absent after quantize_aware \(stages\.0\), whose weights lie on a grid per output "
+            r"channel\. Received: 32\.",
+        ),
+        (
+            "export: {format: int4, block: 32}\nstages:\n  - round_weights",
+            r"r\.yaml:4: export\.block: block must be absent after round_weights \(stages\.0\), whose weights .*\. Received: 32\.",
+        ),
+        (
             "export: {format: float16}\nstages:\n" + QAT,
             r"r\.yaml:4: export\.format: format must be int8 after quantize_aware \(stages\.0\)\. Received: 'float16'\.",
         ),

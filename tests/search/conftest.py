@@ -7,6 +7,7 @@ import pwd
 import shutil
 import socket
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -46,12 +47,15 @@ def space_file(tmp_path):
 
 
 @pytest.fixture(scope="session")
-def postgresql(tmp_path_factory):
-    """URL of an empty database of a server of its own, which listens on loopback only and is gone afterwards."""
+def postgresql():
+    """URL of an empty database of a server of its own, which listens on loopback only and is gone afterwards.
+
+    Its folder is not one of pytest's: another session of pytest would close those to the server's user while it runs.
+    """
     programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb")) or [Path(found) for found in [shutil.which("initdb")] if found]
     if not programs:
         pytest.skip(POSTGRESQL_HINT)
-    folder = Path(tmp_path_factory.mktemp("postgresql"))
+    folder = Path(tempfile.mkdtemp(prefix="edgecompress-postgresql-"))
     user = _server_user(folder)
     server = programs[-1].parent
 
@@ -66,6 +70,7 @@ def postgresql(tmp_path_factory):
     call(server / "pg_ctl", "-D", folder / "data", "-l", folder / "log", "-w", "-o", options, "start")
     yield f"postgresql://search@127.0.0.1:{port}/postgres"
     call(server / "pg_ctl", "-D", folder / "data", "-m", "immediate", "stop")
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _server_user(folder: Path) -> int | None:

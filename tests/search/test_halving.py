@@ -2,7 +2,7 @@
 
 import edgecompress as ec
 from edgecompress.search.front import Candidate
-from edgecompress.search.halving import goes_on, shortened
+from edgecompress.search.halving import LEAST_UPDATES, goes_on, is_worth_it, num_updates, shortened
 
 RECIPE = """\
 name: long
@@ -29,6 +29,13 @@ def test_recipe_without_a_longer_training_is_not_changed():
     recipe = ec.load_recipe("r.yaml", text=RECIPE.replace("12", "8"))
     recipe = recipe.model_copy(update={"stages": [recipe.stages[1]]})
     assert shortened(recipe, 0.25) == recipe
+
+
+def test_short_recovery_must_save_more_than_it_costs():
+    recipe = ec.load_recipe("r.yaml", {"data.batch_size": 64}, text=RECIPE)
+    assert num_updates(recipe, num_samples=130) == (12 + 2 + 20) * 3
+    assert not is_worth_it(recipe, 130)
+    assert is_worth_it(recipe, 64 * LEAST_UPDATES // 34 + 64)
 
 
 def test_better_half_goes_on():

@@ -8,7 +8,7 @@ from optuna.trial import TrialState
 
 import edgecompress as ec
 from edgecompress.recipe.space import make_space
-from edgecompress.search.queue import MOST_ATTEMPTS, SURPLUS, Queue
+from edgecompress.search.queue import HARVESTED, MOST_ATTEMPTS, SURPLUS, Ending, Queue
 from edgecompress.search.sampling import OptunaChooser
 from edgecompress.search.study import Heartbeat, open_study
 
@@ -103,7 +103,7 @@ def test_late_end_of_a_trial_that_was_taken_for_dead_is_refused(make):
     end(study, queue.take(), space)
     for values in ([0.9, 1], None):
         with pytest.raises(optuna.exceptions.UpdateFinishedTrialError):
-            queue.tell(slow, values)
+            queue.tell(slow, Ending(values, {}, {}))
     assert [slot.done.number for slot in queue.slots()] == [1]
 
 
@@ -139,7 +139,7 @@ def test_points_of_the_recipe_come_first_and_the_rest_is_drawn(make):
     assert 0.2 <= points[1]["stages.cut.macs"] <= 0.9
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "nsga2", "random"])
+@pytest.mark.parametrize("sampler", ["ehvi", "tpe", "nsga2", "random"])
 def test_study_that_goes_on_draws_what_it_would_have_drawn(make, sampler, tmp_path):
     points = []
     for calls in ([8], [3, 5]):
@@ -153,12 +153,43 @@ def test_study_that_goes_on_draws_what_it_would_have_drawn(make, sampler, tmp_pa
     assert len({tuple(point.items()) for point in points[0]}) == 8
 
 
-def test_constraints_reach_the_sampler(make):
-    queue, study, space = make(trials=30)
-    for _ in range(30):
+@pytest.mark.parametrize(("sampler", "number"), [("ehvi", 16), ("tpe", 30)])
+def test_constraints_reach_the_sampler(make, sampler, number):
+    queue, study, space = make(trials=number, sampler=sampler)
+    for _ in range(number):
         trial = queue.take()
         point = space.draw(OptunaChooser(trial))
         trial.set_constraint("macs", point["stages.cut.macs"] - 0.4)
         study.tell(trial, [point["stages.cut.macs"], 1.0])
-    late = [trial.params["stages.cut.macs"] for trial in study.trials[15:]]
-    assert sum(value <= 0.42 for value in late) > 7  # a quarter of the range
+    late = [trial.params["stages.cut.macs"] for trial in study.trials[number // 2 :]]
+    assert sum(value <= 0.42 for value in late) > number / 4  # a quarter of the range would be an eighth
+
+
+def test_what_a_trial_brings_along_fills_no_slot_and_is_there_once(make):
+    queue, study, space = make(trials=2, first=[{"stages.cut.macs": 0.3, "use.zeros": True, "stages.zeros.sparsity": 0.6}])
+    lost = queue.take()
+    other = {name: value for name, value in (space.draw(OptunaChooser(lost)) | {"use.zeros": False}).items() if "sparsity" not in name}
+    ending = Ending([0.7, 900.0], {"size_kb": -0.2}, {"kind": "complete"})
+    queue.bring_along(lost, 0, other, ending)
+    die(study, lost)
+    again = queue.take()
+    space.draw(OptunaChooser(again))
+    assert queue.known(other, in_full=True) == {"kind": "complete"}  # so the second attempt takes what the first has done
+    queue.bring_along(again, 0, other, ending)
+    queue.tell(again, ending)
+    (brought,) = queue.harvested()
+    assert (brought.params, brought.values, brought.constraints) == (other, [0.7, 900.0], {"size_kb": -0.2})
+    assert brought.user_attrs[HARVESTED] == [0, 0]
+    assert [slot.number for slot in queue.slots()] == [0]
+    end(study, queue.take(), space)
+    assert queue.take() is None
+    assert queue.is_over()
+
+
+def test_point_that_ended_after_a_short_recovery_is_not_known_in_full(make):
+    queue, _, space = make(trials=1)
+    trial = queue.take()
+    point = space.draw(OptunaChooser(trial))
+    queue.tell(trial, Ending(None, {}, {"kind": "stopped"}))
+    assert queue.known(point, in_full=False) == {"kind": "stopped"}
+    assert queue.known(point, in_full=True) is None

@@ -33,7 +33,8 @@ def found(searched):
 
 
 def test_every_slot_has_ended_and_points_of_the_recipe_ran_first(found):
-    assert [trial["number"] for trial in found["tried"]] == list(range(5))
+    assert [trial["number"] for trial in found["tried"]] == list(range(len(found["tried"])))
+    assert [trial["harvested_from"] for trial in found["tried"][:5]] == [None] * 5
     assert [trial["point"] for trial in found["tried"][:2]] == [
         {"stages.cut.macs": 0.4, "use.zeros": False},
         {"stages.cut.macs": 0.9, "use.zeros": False},
@@ -81,9 +82,35 @@ def test_baseline_and_equal_stages_are_computed_once(searched, found):
     assert {key for _, _, key in done} <= {record["key"] for record in records}
 
 
+def test_trials_bring_along_what_needs_no_training(searched, found, tmp_path, probe_in_this_process):
+    from edgecompress.progress import Progress
+    from edgecompress.recipe import load_recipe
+    from edgecompress.recipe.space import make_space
+    from edgecompress.search.stage_cache import StageCache
+    from edgecompress.search.trial import Laboratory
+
+    harvested = [trial for trial in found["tried"] if trial["harvested_from"] is not None]
+    assert harvested
+    assert [trial["number"] for trial in harvested] == list(range(5, len(found["tried"])))
+    trial = harvested[0]
+    parent = found["tried"][trial["harvested_from"]]
+    assert parent["kind"] == trial["kind"] == "complete"
+    assert parent["point"] == {**trial["point"], "use.zeros": True, "stages.zeros.sparsity": parent["point"]["stages.zeros.sparsity"]}
+    assert trial["stages"] == parent["stages"][:-1]
+    overrides = {"goal": {"metric_drop": 0.1, "size_kb": 8}}  # an ordinary trial of the point, with nothing to take from a cache
+    recipe = load_recipe(searched[0].parent / "tiny.yaml", overrides)
+    laboratory = Laboratory(make_space(recipe), StageCache(tmp_path / "anew"), allow_code=False)
+    anew = laboratory.run(trial["point"], lambda *_: True, Progress(), in_full=True)
+    assert {name: anew.outcome.objective(name) for name in trial["values"]} == trial["values"]
+    with open(anew.file, "rb") as one, open(trial["file"], "rb") as other:
+        assert one.read() == other.read()
+
+
 def test_page_shows_every_trial_that_has_a_place(searched, found):
     page = (searched[0] / "search.html").read_text()
-    assert "5 of 5 trials" in page
+    number = len(found["tried"]) - 5
+    assert f"5 of 5 trials, {number} harvested from them" in page
+    assert f"harvested from trial {found['tried'][5]['harvested_from']}; accuracy" in page
     assert "<title>trial 0; accuracy" in page
     assert "rejected before training" in page
     assert "://" not in page  # nothing is loaded
@@ -124,7 +151,7 @@ def test_what_cannot_succeed_ends_before_any_training(space_file, tmp_path, caps
 
 
 def test_limits_that_no_trial_keeps_give_the_nearest_one_and_exit_code_3(space_file, tmp_path, capsys, probe_in_this_process):
-    limits = ["--set", "goal.metric_drop=-0.5", "--set", "search.trials=1"]
+    limits = ["--set", "goal.metric_drop=-0.5", "--set", "search.trials=1", "--set", "search.harvest=0"]
     assert main(["search", str(space_file), "--out", str(tmp_path / "out"), "--quiet", "--no-run", *limits]) == 3
     assert re.search(r"No trial keeps all limits\. The nearest, trial 0, misses metric_drop by", capsys.readouterr().err)
     assert "this one misses least: metric_drop" in (tmp_path / "out" / "chosen.yaml").read_text()

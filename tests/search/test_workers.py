@@ -11,6 +11,7 @@ import pytest
 
 import edgecompress as ec
 from edgecompress.cli import main
+from edgecompress.search.queue import HARVESTED
 from edgecompress.search.study import Heartbeat, open_study
 
 NUM_TRIALS, NUM_WORKERS, NUM_KILLED = 5, 4, 2
@@ -69,7 +70,9 @@ def test_two_of_four_workers_are_killed_and_nothing_is_lost_or_counted_twice(pos
     assert found["front"] == undisturbed["front"]
     assert sum(trial["attempts"] > 1 for trial in found["tried"]) >= NUM_KILLED
     finished = [trial for trial in study.trials if trial.state.name in ("COMPLETE", "PRUNED")]
-    assert len(finished) == NUM_TRIALS
+    assert sum(HARVESTED not in trial.user_attrs for trial in finished) == NUM_TRIALS
+    brought = [tuple(trial.user_attrs[HARVESTED]) for trial in finished if HARVESTED in trial.user_attrs]
+    assert len(brought) == len(set(brought)) == sum(trial["harvested_from"] is not None for trial in found["tried"]) > 0
 
 
 def kill_some(study, workers):

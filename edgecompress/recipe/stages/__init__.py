@@ -58,6 +58,7 @@ class Technique:
     version: int  # enters the cache key: raise it when the same config would give another model
     followers: tuple[str, ...] | None = None  # the only techniques that may stand after it; None: any
     releases: tuple[str, ...] = ()  # techniques whose result it undoes in part
+    shares_training: bool = True  # its training is an ordinary one, so `train.strategy` may share it among devices; see `strategy_rules`
     plans_with_outlook: bool = False  # its plan is `plan(model, config, outlook)`: it also looks at data, task and baseline
 
 
@@ -66,9 +67,11 @@ TECHNIQUES: dict[str, Technique] = {
     "prune_channels": Technique(PruneChannels, "edgecompress.techniques.prune_channels", 2),
     "prune_layers": Technique(PruneLayers, "edgecompress.techniques.prune_layers", 1),
     "prune_neurons": Technique(PruneNeurons, "edgecompress.techniques.prune_neurons", 2),
-    "prune_weights": Technique(PruneWeights, "edgecompress.techniques.prune_weights", 1, releases=("cluster_weights",)),
-    "cluster_weights": Technique(ClusterWeights, "edgecompress.techniques.cluster_weights", 1),
-    "distill": Technique(Distill, "edgecompress.techniques.distill", 1, plans_with_outlook=True),
+    "prune_weights": Technique(
+        PruneWeights, "edgecompress.techniques.prune_weights", 1, releases=("cluster_weights",), shares_training=False
+    ),
+    "cluster_weights": Technique(ClusterWeights, "edgecompress.techniques.cluster_weights", 1, shares_training=False),
+    "distill": Technique(Distill, "edgecompress.techniques.distill", 1, shares_training=False, plans_with_outlook=True),
     "factorize": Technique(
         Factorize, "edgecompress.techniques.factorize", 1, releases=("prune_weights", "cluster_weights"), plans_with_outlook=True
     ),
@@ -82,7 +85,7 @@ TECHNIQUES: dict[str, Technique] = {
         RoundWeights, "edgecompress.techniques.post_training.round_weights", 1, followers=("correct_bias",), releases=("cluster_weights",)
     ),
     "correct_bias": Technique(CorrectBias, "edgecompress.techniques.post_training.correct_bias", 1),
-    "quantize_aware": Technique(QuantizeAware, "edgecompress.techniques.quantize_aware", 2, followers=("train",)),
+    "quantize_aware": Technique(QuantizeAware, "edgecompress.techniques.quantize_aware", 2, followers=("train",), shares_training=False),
 }
 
 Stage = Annotated[

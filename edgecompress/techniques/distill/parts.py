@@ -24,7 +24,8 @@ def part_of(context: Context, name: str, number: int) -> Context:
     """
     seed = int(np.random.SeedSequence([context.seed, *name.encode(), number]).generate_state(1)[0])
     words = f"{name}{number + 1}"
-    return replace(context, stage=f"{context.stage} {words}", seed=seed, folder=context.folder / WORK_FOLDER / words, keeps=())
+    folder, logs = context.folder / WORK_FOLDER / words, context.curves / words
+    return replace(context, stage=f"{context.stage} {words}", seed=seed, folder=folder, keeps=(), logs=logs)
 
 
 def train_once(part: Context, train: Callable[[], Trained]) -> Trained:

@@ -43,7 +43,7 @@ def measure_ranks(
     metric = context.task.metrics[0]
     found = measure(
         [unit(name, at) for name, at in tried.items()], model, lambda changed: context.evaluate(changed)[metric],
-        metric=metric, rises=METRIC_RISES[metric], file=context.folder / "sensitivity.json", shared=context.curves,
+        metric=metric, rises=METRIC_RISES[metric], file=context.folder / "sensitivity.json", shared=context.sensitivities,
         progress=context.progress,
         depends_on=[config.method, config.data_aware, context.seed, context.data.fingerprint, len(context.data.calibration)],
     )  # fmt: skip

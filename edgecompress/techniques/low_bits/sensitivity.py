@@ -36,7 +36,7 @@ def measure_bits(model: keras.Model, context: Context) -> Sensitivity:
     units = [Unit(name, levels, partial(_rounded, model, name)) for name in kernels]
     return measure(
         units, model, lambda changed: context.evaluate(changed)[metric], metric=metric, rises=METRIC_RISES[metric],
-        file=context.folder / "sensitivity_bits.json", shared=context.curves, progress=context.progress,
+        file=context.folder / "sensitivity_bits.json", shared=context.sensitivities, progress=context.progress,
         depends_on=["bits", data.fingerprint],
     )  # fmt: skip
 

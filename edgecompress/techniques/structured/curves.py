@@ -54,7 +54,7 @@ def measure_channels(
     seed = context.seed if criterion == "random" else 0
     return measure(
         [unit(name) for name in names], model, lambda cut: context.evaluate(cut)[metric], metric=metric, rises=METRIC_RISES[metric],
-        file=context.folder / "sensitivity.json", shared=context.curves, progress=context.progress,
+        file=context.folder / "sensitivity.json", shared=context.sensitivities, progress=context.progress,
         depends_on=[criterion, reestimate, seed, data.fingerprint, len(data.calibration)],
     )  # fmt: skip
 

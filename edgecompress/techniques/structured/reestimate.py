@@ -24,7 +24,9 @@ def reestimate_batch_norm(model: keras.Model, samples: Split, *, batch_size: int
     """
     if not any(isinstance(layer, keras.layers.BatchNormalization) for layer in model._flatten_layers()):
         return
-    trained = keras.models.clone_model(copy_model(model), clone_function=_without_randomness)
+    trained = copy_model(model)
+    if any(type(layer).__name__ in RANDOM_LAYERS for layer in trained._flatten_layers()):
+        trained = keras.models.clone_model(trained, clone_function=_without_randomness)
     norms = [layer for layer in trained._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
     with samples.readable():
         for number, (inputs, _) in enumerate(samples.dataset(batch_size)):

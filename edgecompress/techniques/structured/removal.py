@@ -179,7 +179,7 @@ def _within(context: Context, name: str) -> Context:
     """The same surroundings with a folder of its own for one of several trainings."""
     folder = context.folder / f"{TRAINING_FOLDER}{name}"
     folder.mkdir(exist_ok=True)
-    return replace(context, folder=folder)
+    return replace(context, folder=folder, logs=context.curves / name)
 
 
 def _forget_trainings(context: Context) -> None:

@@ -119,6 +119,13 @@ class Graph:
         return not texts <= FREE_METADATA or any(self.name(operator) in ("CUSTOM", "DELEGATE") for operator in self.operators)
 
 
+def block_scales(tensor: Any) -> Any:
+    """The table that names the tensor of a tensor's block-wise scales by number (-1: none); None where scales are not block-wise."""
+    parameters = tensor.quantization
+    block_wise = parameters is not None and parameters.detailsType == schema.QuantizationDetails.BlockwiseQuantization
+    return parameters.details if block_wise else None
+
+
 def graphs_of(model: Any) -> list[Graph]:
     """All subgraphs of a model."""
     return [Graph(model, subgraph) for subgraph in model.subgraphs]

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from edgecompress.tflite.schema_fields import fields_of, union_tables
-from edgecompress.tflite.shrink.graph import OMITTED, Graph, graphs_of, integers, text
+from edgecompress.tflite.shrink.graph import OMITTED, Graph, block_scales, graphs_of, integers, text
 from edgecompress.tflite.unpack import unpack
 
 
@@ -37,6 +37,9 @@ def _pair_tensors(one: Graph, two: Graph) -> dict[int, int] | None:
     for left, right in vectors:
         if len(left) != len(right) or any(pairs.setdefault(a, b) != b for a, b in zip(left, right, strict=True)):
             return None
+    for a, b in [pair for pair in pairs.items() if pair[0] != OMITTED]:
+        if any(pairs.setdefault(*both) != both[1] for both in zip(_scale_tensors(one, a), _scale_tensors(two, b), strict=False)):
+            return None
     if len(set(pairs.values())) != len(pairs):
         return None
     same = all(_tensor_facts(one, a) == _tensor_facts(two, b) for a, b in pairs.items() if a != OMITTED)
@@ -56,7 +59,15 @@ def _tensor_facts(graph: Graph, index: int) -> Any:
     parameters = tensor.quantization
     facts = plain(tensor, "Tensor", {"name", "buffer", "quantization"})
     scheme = None if parameters is None else plain(parameters, "QuantizationParameters", {"min", "max"})
+    if scheme and block_scales(tensor) is not None:
+        scheme["details"] = plain(parameters.details, "BlockwiseQuantization", {"scales", "zeroPoints"})
     return facts, scheme or None, b"" if data is None else np.asarray(data, np.uint8).tobytes()
+
+
+def _scale_tensors(graph: Graph, index: int) -> tuple[int, ...]:
+    """The tensors with a tensor's block-wise scales and zero points."""
+    scheme = block_scales(graph.tensors[index])
+    return () if scheme is None else (scheme.scales, scheme.zeroPoints)
 
 
 def plain(made: Any, table: str, without: frozenset[str] | set[str] = frozenset()) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from edgecompress.tflite.schema_fields import new_table
-from edgecompress.tflite.shrink.graph import OMITTED, Graph, graphs_of, integers
+from edgecompress.tflite.shrink.graph import OMITTED, Graph, block_scales, graphs_of, integers
 
 # Operators that do nothing but compute their outputs.
 _PURE = """
@@ -49,7 +49,7 @@ def _remove_operators(graph: Graph) -> int:
 
 
 def _remove_tensors(graph: Graph, signatures: Iterable[Any]) -> int:
-    """Tensors that no operator and no signature names."""
+    """Tensors that no operator, no signature and no other tensor's quantization names."""
     position = next(number for number, subgraph in enumerate(graph.model.subgraphs) if subgraph is graph.subgraph)
     entries = [
         entry
@@ -61,6 +61,8 @@ def _remove_tensors(graph: Graph, signatures: Iterable[Any]) -> int:
     for operator in graph.operators:
         used.update(*(integers(vector) for vector in (operator.inputs, operator.outputs, operator.intermediates)))
     used.discard(OMITTED)
+    schemes = [scheme for index in used if (scheme := block_scales(graph.tensors[index])) is not None]
+    used.update(number for scheme in schemes for number in (scheme.scales, scheme.zeroPoints) if number != OMITTED)
     removed = len(graph.tensors) - len(used)
     if removed:
         new = {old: number for number, old in enumerate(sorted(used))} | {OMITTED: OMITTED}
@@ -71,6 +73,8 @@ def _remove_tensors(graph: Graph, signatures: Iterable[Any]) -> int:
                     setattr(owner, attribute, [new[index] for index in integers(vector)])
         for entry in entries:
             entry.tensorIndex = new[entry.tensorIndex]
+        for scheme in {id(scheme): scheme for scheme in schemes}.values():  # tensors may share one
+            scheme.scales, scheme.zeroPoints = new[scheme.scales], new[scheme.zeroPoints]
     return removed
 
 

@@ -1,0 +1,63 @@
+"""Curves for TensorBoard: ordinary event files with one point per epoch, also after a kill."""
+
+import pytest
+from tensorflow.core.util.event_pb2 import Event
+
+from edgecompress.backend import keras, tf
+from edgecompress.models.copying import copy_model
+from edgecompress.recipe.stages import Train
+from edgecompress.training import fit
+
+
+class Killed(Exception):
+    """Stands for SIGKILL between two epochs."""
+
+
+class KillAfter(keras.callbacks.Callback):
+    def __init__(self, epoch):
+        super().__init__()
+        self.epoch = epoch
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == self.epoch:
+            raise Killed
+
+
+def points(folder):
+    """Tag -> (step, value) of the one event file of a folder; its first event names the format."""
+    (file,) = folder.glob("events.out.tfevents.*")
+    events = [Event.FromString(record.numpy()) for record in tf.data.TFRecordDataset(str(file))]
+    assert events[0].file_version == "brain.Event:2"
+    found = {}
+    for event in events[1:]:
+        for value in event.summary.value:
+            found.setdefault(value.tag, []).append((event.step, value.simple_value))
+    return found
+
+
+def test_killed_training_has_each_epoch_once(small_model, make_context, tmp_path):
+    with pytest.raises(Killed):
+        fit(copy_model(small_model), Train(epochs=3), make_context(), callbacks=[KillAfter(2)])
+    rows = fit(copy_model(small_model), Train(epochs=3), make_context())
+    curves = {part: points(tmp_path / "tensorboard" / part) for part in ("train", "validation")}
+    assert set(curves["train"]) == {"epoch_loss", "epoch_accuracy", "epoch_learning_rate"}
+    assert set(curves["validation"]) == {"epoch_loss", "epoch_accuracy"}
+    for part, name, key in (("train", "epoch_loss", "loss"), ("validation", "epoch_accuracy", "validation_accuracy")):
+        assert curves[part][name] == [(row["epoch"], pytest.approx(row[key])) for row in rows]
+
+
+def test_finished_run_holds_the_curves_of_its_trainings(finished_run):
+    folder = finished_run / "stages" / "00-baseline" / "tensorboard"
+    assert len(points(folder / "train")["epoch_loss"]) == 5
+    assert len(points(folder / "validation")["epoch_loss"]) == 5
+
+
+def test_curves_of_several_trainings_of_a_stage_lie_side_by_side(small_model, make_context, tmp_path):
+    from dataclasses import replace
+
+    context = make_context()
+    (tmp_path / "first").mkdir()
+    fit(copy_model(small_model), Train(epochs=1), replace(context, folder=tmp_path / "first", logs=context.curves / "first"))
+    fit(copy_model(small_model), Train(epochs=1), context)
+    assert points(tmp_path / "tensorboard" / "first" / "train")
+    assert points(tmp_path / "tensorboard" / "train")

@@ -82,9 +82,9 @@ def test_bad_models_cost_only_themselves(tiny_file, fake_runtime, tmp_path, num_
     broken.write_bytes(b"no model")
     good = tiny_file("double")
     models = {"endless": tiny_file("endless"), "broken": str(broken), "missing": "no.tflite", "good": good}
-    entries = benchmark_models(models, threads=[1], runs=50, timeout_s=2)
+    entries = benchmark_models(models, threads=[1], runs=50, timeout_s=6)
     reasons = [entry["error"] for entry in entries]
-    assert "did not finish within 2 s (while running the model)" in reasons[0]
+    assert "did not finish within 6 s (while running the model)" in reasons[0]
     assert "refused the model" in reasons[1]
     assert "no.tflite: the model cannot be read" in reasons[2]
     assert reasons[3] is None

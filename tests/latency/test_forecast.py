@@ -13,13 +13,13 @@ from edgecompress.errors import RecipeError
 from edgecompress.latency import load_table, predict
 from edgecompress.latency.forecast import Forecast, forecast_of
 from edgecompress.layer_latency import compare_latency
-from edgecompress.stage_keys import _of_file
 from edgecompress.progress import Progress
 from edgecompress.recipe import make_recipe
 from edgecompress.recipe.schema import Export, Target
 from edgecompress.recipe.stages import Factorize, PruneChannels
 from edgecompress.rehearsal import Rehearsal
 from edgecompress.search.prediction import is_foreseen
+from edgecompress.stage_keys import _of_file
 from edgecompress.techniques import prune_channels
 
 L = keras.layers

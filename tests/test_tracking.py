@@ -60,7 +60,7 @@ def test_run_is_logged_with_parameters_metrics_curves_and_files(recipe, tmp_path
     client, (found,) = logged(tmp_path / "runs")
     assert (found.info.run_name, found.info.status) == ("tracked", "FINISHED")
     assert found.data.params["stages.0.sparsity"] == "0.5"
-    assert found.data.metrics["metrics.final.tflite.accuracy"] == run.report.metrics.final["tflite"]["accuracy"]
+    assert found.data.metrics["metrics.final.tflite.accuracy"] == run.report.metrics["final"]["tflite"]["accuracy"]
     assert found.data.metrics["artifact.bytes"] == (run.folder / "model.tflite").stat().st_size
     losses = client.get_metric_history(found.info.run_id, "00_baseline.loss")
     rows = run.report.stages[0].training

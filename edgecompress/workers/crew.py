@@ -131,11 +131,10 @@ class Crew:
         try:
             yield
         except LOST as error:
-            others = self._lost or ("a worker" if self.cluster.is_chief else "the chief or another worker")
-            raise DeviceError(
-                f"stage {stage}: {others} was lost, or let the others wait for more than {self._limit_s:g} s. "
-                f"Start all of them again: the training goes on after its last whole epoch. Received: {_words(error)}"
-            ) from error
+            limit = f"a worker was lost, or let the others wait for more than {self._limit_s:g} s"
+            what = limit if self._lost is None else f"{self._lost} was lost"
+            cure = "Start all workers again: the training goes on after its last whole epoch"
+            raise DeviceError(f"stage {stage}: {what}. {cure}. Received: {_words(error)}.") from error
 
     def _lose(self, index: int) -> None:
         """Another process has ended: what waits for it in TensorFlow is woken."""
@@ -184,4 +183,4 @@ def _words(error: BaseException) -> str:
     """The first sentence that says something, of TensorFlow's many."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     telling = [line for line in lines if any(word in line for word in TELLING)]
-    return (telling or lines or [type(error).__name__])[0][:300]
+    return (telling or lines or [type(error).__name__])[0].split("}} ")[-1][:300].rstrip(".")

@@ -191,5 +191,5 @@ def _point(step: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]
     known = {name: value for name, value in figures.items() if value is not None}
     return {
         "number": step["number"], "kind": "failed" if step["reason"] else "complete", "reason": step["reason"], "values": known,
-        "misses": step["misses"], "point": {"step": step["name"]}, "on_front": False,
+        "misses": step["misses"], "point": {"step": step["name"]}, "on_front": False, "harvested_from": None,
     }  # fmt: skip

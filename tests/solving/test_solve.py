@@ -52,7 +52,7 @@ def test_limits_are_kept_by_the_cheapest_step_that_keeps_them(found):
 
 
 def test_bits_of_every_layer_were_measured_once(solved):
-    curves = [json.loads(path.read_text()) for path in (solved / "cache" / "curves").glob("*.json")]
+    curves = [json.loads(path.read_text()) for path in (solved / "cache" / "sensitivities").glob("*.json")]
     (bits,) = [curve for curve in curves if any("@0.875" in place for place in curve["measured"])]
     assert {place.split("@")[0] for place in bits["measured"]} == {"", "dense1", "dense2", "logits"}
 

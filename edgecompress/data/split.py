@@ -101,7 +101,8 @@ class Split:
         positions = np.arange(len(self)) if order is None else np.asarray(order, dtype=np.int64)
         with tf.device("CPU:0"):
             plan = tf.constant(positions), tf.constant(augment_seed or 0, tf.int64)
-        batches = self._batches(*plan, len(positions), batch_size, augment=augment_seed is not None).prefetch(NUM_PREFETCHED)
+        batches = self._batches(*plan, len(positions), batch_size, augment=augment_seed is not None)
+        batches = _untuned(batches.prefetch(NUM_PREFETCHED))
         if order is None and augment_seed is None:
             self._natural[batch_size] = batches
         return batches
@@ -130,7 +131,7 @@ class Split:
         signature = (tf.TensorSpec([len(self)], tf.int64), tf.TensorSpec([], tf.int64))
         num_batches = tf.data.experimental.assert_cardinality(-(-len(self) // batch_size))  # flat_map does not know it
         plans = tf.data.Dataset.from_generator(plan, output_signature=signature)
-        return plans.flat_map(batches).apply(num_batches).prefetch(NUM_PREFETCHED)
+        return _untuned(plans.flat_map(batches).apply(num_batches).prefetch(NUM_PREFETCHED))
 
     def arrays(self) -> tuple[Samples, np.ndarray]:
         """The whole split as (inputs float32 [n, ...], or such arrays by name; targets); only for splits that fit into memory so."""
@@ -189,3 +190,10 @@ def epoch_plan(num_samples: int, seed: int, epoch: int) -> tuple[np.ndarray, int
     """
     generator = np.random.default_rng([seed, epoch])
     return generator.permutation(num_samples), int(generator.integers(2**63, dtype=np.uint64))
+
+
+def _untuned(batches: tf.data.Dataset) -> tf.data.Dataset:
+    """Without tf.data's tuner: there is nothing here to tune, and an iterator that ends waits for the tuner to wake up, up to 0.6 s."""
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return batches.with_options(options)

@@ -195,3 +195,30 @@ def law_table(law_rows, tmp_path_factory):
     table = LatencyTable(host="local", machine=machine, threads=[1], formats=["float32", "int8"], updated_at="", rows=list(law_rows))
     table.save(path)
     return path
+
+
+@pytest.fixture
+def killed_at():
+    """`with killed_at(epoch) as callback:` what is trained inside with this callback dies, as by SIGKILL, when that epoch begins."""
+    from contextlib import contextmanager
+
+    from edgecompress.backend import keras
+
+    class Killed(Exception):
+        pass
+
+    class KillAt(keras.callbacks.Callback):
+        def __init__(self, epoch):
+            super().__init__()
+            self.epoch = epoch
+
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == self.epoch:
+                raise Killed
+
+    @contextmanager
+    def killed_at_epoch(epoch):
+        with pytest.raises(Killed):
+            yield KillAt(epoch)
+
+    return killed_at_epoch

@@ -7,11 +7,13 @@ from typing import Annotated, Literal
 
 import typer
 
+from edgecompress.cli.lists import names_of, thread_counts
 from edgecompress.cli.options import AsJson, SshConfig
 from edgecompress.cli.output import check_place, say, show, show_json
-from edgecompress.cli.threads import thread_counts
 from edgecompress.destination import LOCAL
 from edgecompress.errors import DeviceError
+
+FORMATS: tuple[Literal["float32", "int8", "dynamic"], ...] = ("float32", "int8", "dynamic")
 
 
 def doctor(
@@ -73,7 +75,7 @@ def learn_latency(
     Name it in a recipe: target: {latency_table: FILE}. A killed call goes on; a call on a complete table measures what was disturbed again.
     """
     path = out or Path(f"latency-{''.join(letter if letter.isalnum() else '-' for letter in host)}.json")
-    counts, names = thread_counts(threads), _formats(formats)
+    counts, names = thread_counts(threads), names_of(formats, FORMATS, "formats must be of float32, int8, dynamic, with commas between")
     check_place(path)
     from edgecompress.latency.learn import learn_latency as learn
     from edgecompress.latency.summary import summarize, summary_table
@@ -84,11 +86,3 @@ def learn_latency(
         show_json({"path": str(path), **summary})
     else:
         show(summary_table(summary), f"Table: {path}")
-
-
-def _formats(text: str) -> list[Literal["float32", "int8", "dynamic"]]:
-    """Types of numbers by name."""
-    names = list(dict.fromkeys(part.strip() for part in text.split(",")))
-    if not set(names) <= {"float32", "int8", "dynamic"}:
-        raise typer.BadParameter(f"formats must be of float32, int8, dynamic, with commas between. Received: {text!r}.")
-    return names  # type: ignore[return-value]  # it was compared above

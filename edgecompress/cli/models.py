@@ -7,12 +7,14 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from edgecompress.cli.lists import names_of, thread_counts
 from edgecompress.cli.options import AllowCode, AllowEnv, AsJson, ModelFile, RecipeFile, Settings, SshConfig, checked_recipe
 from edgecompress.cli.outcome import raise_for_devices
 from edgecompress.cli.output import STANDARD_OUTPUT, check_place, say, show, show_json
-from edgecompress.cli.threads import thread_counts
 from edgecompress.progress import visible_progress
 from edgecompress.quiet import without_noise
+
+FAMILIES: tuple[Literal["xnnpack", "builtin"], ...] = ("xnnpack", "builtin")
 
 
 def inspect(
@@ -153,14 +155,6 @@ def evaluate(
     show_json(found) if as_json else show(evaluation_table(found))
 
 
-def _families(text: str) -> list[Literal["xnnpack", "builtin"]]:
-    """Kernel families by name."""
-    names = list(dict.fromkeys(text.split(",")))
-    if not set(names) <= {"xnnpack", "builtin"}:
-        raise typer.BadParameter(f"kernels must be xnnpack, builtin, or both with a comma between. Received: {text!r}.")
-    return names  # type: ignore[return-value]  # it was compared above
-
-
 def benchmark(
     model: Annotated[Path, typer.Argument(metavar="MODEL_OR_RUN", help=".tflite file, or run folder")],
     threads: Annotated[str, typer.Option(metavar="1,2", help="Numbers of threads, each measured; all: 1 to the cores.")] = "1",
@@ -191,7 +185,7 @@ def benchmark(
     Exit code 4: a model or a host failed; the others are measured all the same.
     """
     counts: list[int] | Literal["all"] = "all" if threads == "all" else thread_counts(threads)
-    families = _families(kernels)
+    families = names_of(kernels, FAMILIES, "kernels must be xnnpack, builtin, or both with a comma between")
     if json_file is not None and json_file != STANDARD_OUTPUT:
         check_place(json_file)
     from edgecompress.benchmarking import benchmark_table

@@ -15,6 +15,7 @@ from edgecompress.progress import Progress, visible_progress
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from edgecompress.solving.run import Solved
     from edgecompress.solving.steps import Solution
 
 
@@ -75,20 +76,30 @@ def solve(
     )
     options = SolveOptions(out, minutes, trials, not no_run, allow_code, ssh_config)
     solved = solve_question(question, options, Progress() if quiet else visible_progress())
+    if as_json:
+        show_json(solved.solution.to_dict())
+    else:
+        _show(solved)
+    _raise_for(solved)
+
+
+def _show(solved: Solved) -> None:
+    """Steps, verdict and where everything lies; what is not met comes as the error."""
     from edgecompress.report.solve_page import findings
     from edgecompress.report.words import verdict_sentence
 
-    values = solved.solution.to_dict()
-    if as_json:
-        show_json(values)
-    else:
-        lines = [] if solved.solution.binding else findings(values)
-        if solved.run is not None and solved.run.report.verdict is not None:
-            lines.append(verdict_sentence(solved.run.report.verdict))
-        pages = (f"Recipe: {solved.folder / 'chosen.yaml'}", f"Page: {solved.folder / 'solve.html'}")
-        show(solve_table(solved.solution), *lines, *pages)
+    lines = [] if solved.solution.binding else findings(solved.solution.to_dict())
+    if solved.run is not None and solved.run.report.verdict is not None:
+        lines.append(verdict_sentence(solved.run.report.verdict))
+    show(solve_table(solved.solution), *lines, f"Recipe: {solved.folder / 'chosen.yaml'}", f"Page: {solved.folder / 'solve.html'}")
+
+
+def _raise_for(solved: Solved) -> None:
+    """What decides the exit code."""
     if solved.solution.binding:
-        raise GoalMissed(" ".join(findings(values)))
+        from edgecompress.report.solve_page import findings
+
+        raise GoalMissed(" ".join(findings(solved.solution.to_dict())))
     if solved.run is not None:
         from edgecompress.cli.outcome import raise_for_outcome
 

@@ -102,12 +102,14 @@ def _trained_export(recipe: Recipe) -> Iterator[Problem]:
 
 
 def _blocks(recipe: Recipe) -> Iterator[Problem]:
-    """Stages that put weights on a grid with one scale per output channel, which scales of blocks would round once more."""
+    """Stages that reckon with one scale per output channel, where scales of blocks would round otherwise."""
     if recipe.export.block is None:
         return
+    grid = "whose weights lie on a grid per output channel"
+    reasons = {"quantize_aware": grid, "round_weights": grid, "correct_bias": "which corrects what a scale per output channel does"}
     for index, stage in enumerate(recipe.stages):
-        if stage.technique in ("quantize_aware", "round_weights"):
-            words = f"block must be absent after {stage.technique} (stages.{index}), whose weights lie on a grid per output channel"
+        if stage.technique in reasons:
+            words = f"block must be absent after {stage.technique} (stages.{index}), {reasons[stage.technique]}"
             yield Problem(("export", "block"), f"{words}.{received(recipe.export.block)}")
 
 

@@ -66,6 +66,10 @@ PRUNE = "  - prune_weights: {sparsity: 0.5}\n"
             r"r\.yaml:4: export\.block: block must be absent after round_weights \(stages\.0\), whose weights .*\. Received: 32\.",
         ),
         (
+            "export: {format: int4, block: 32}\nstages:\n  - correct_bias",
+            r"r\.yaml:4: export\.block: block must be absent after correct_bias \(stages\.0\), which corrects .*\. Received: 32\.",
+        ),
+        (
             "export: {format: float16}\nstages:\n" + QAT,
             r"r\.yaml:4: export\.format: format must be int8 after quantize_aware \(stages\.0\)\. Received: 'float16'\.",
         ),

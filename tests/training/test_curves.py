@@ -3,24 +3,10 @@
 import pytest
 from tensorflow.core.util.event_pb2 import Event
 
-from edgecompress.backend import keras, tf
+from edgecompress.backend import tf
 from edgecompress.models.copying import copy_model
 from edgecompress.recipe.stages import Train
 from edgecompress.training import fit
-
-
-class Killed(Exception):
-    """Stands for SIGKILL between two epochs."""
-
-
-class KillAfter(keras.callbacks.Callback):
-    def __init__(self, epoch):
-        super().__init__()
-        self.epoch = epoch
-
-    def on_epoch_begin(self, epoch, logs=None):
-        if epoch == self.epoch:
-            raise Killed
 
 
 def points(folder):
@@ -35,9 +21,9 @@ def points(folder):
     return found
 
 
-def test_killed_training_has_each_epoch_once(small_model, make_context, tmp_path):
-    with pytest.raises(Killed):
-        fit(copy_model(small_model), Train(epochs=3), make_context(), callbacks=[KillAfter(2)])
+def test_killed_training_has_each_epoch_once(small_model, make_context, tmp_path, killed_at):
+    with killed_at(2) as callback:
+        fit(copy_model(small_model), Train(epochs=3), make_context(), callbacks=[callback])
     rows = fit(copy_model(small_model), Train(epochs=3), make_context())
     curves = {part: points(tmp_path / "tensorboard" / part) for part in ("train", "validation")}
     assert set(curves["train"]) == {"epoch_loss", "epoch_accuracy", "epoch_learning_rate"}

@@ -13,27 +13,13 @@ from edgecompress.training import fit
 from edgecompress.training.callbacks import EarlyStop
 
 
-class Killed(Exception):
-    """Stands for SIGKILL between two epochs."""
-
-
-class KillAfter(keras.callbacks.Callback):
-    def __init__(self, epoch):
-        super().__init__()
-        self.epoch = epoch
-
-    def on_epoch_begin(self, epoch, logs=None):
-        if epoch == self.epoch:
-            raise Killed
-
-
 @pytest.mark.parametrize("train", [Train(epochs=4, schedule="cosine"), Train(epochs=4, optimizer="sgd", early_stop=3)])
-def test_resumed_training_gives_the_bits_of_an_undisturbed_one(small_model, make_context, tmp_path, train):
+def test_resumed_training_gives_the_bits_of_an_undisturbed_one(small_model, make_context, tmp_path, train, killed_at):
     undisturbed, resumed, fresh = (copy_model(small_model) for _ in range(3))
     whole = fit(undisturbed, train, make_context(folder=tmp_path))
     (tmp_path / "training.npz").unlink()
-    with pytest.raises(Killed):
-        fit(resumed, train, make_context(folder=tmp_path), callbacks=[KillAfter(2)])
+    with killed_at(2) as callback:
+        fit(resumed, train, make_context(folder=tmp_path), callbacks=[callback])
     rows = fit(fresh, train, make_context(folder=tmp_path))
     assert all((one == two).all() for one, two in zip(undisturbed.get_weights(), fresh.get_weights(), strict=True))
     assert rows == whole

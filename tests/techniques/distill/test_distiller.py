@@ -23,20 +23,6 @@ EVERY_LOSS = [
 ]  # fmt: skip
 
 
-class Killed(Exception):
-    """Stands for SIGKILL between two epochs."""
-
-
-class KillAfter(keras.callbacks.Callback):
-    def __init__(self, epoch):
-        super().__init__()
-        self.epoch = epoch
-
-    def on_epoch_begin(self, epoch, logs=None):
-        if epoch == self.epoch:
-            raise Killed
-
-
 @pytest.fixture
 def make_context(make_context, few_digits):
     """The surroundings with a third of the samples."""
@@ -133,15 +119,15 @@ def test_outputs_are_stored_only_where_samples_do_not_change(student, small_mode
     assert not stores({"kd": {}, "hints": {}}, False)
 
 
-def test_resumed_training_with_a_teacher_gives_the_bits_of_an_undisturbed_one(student, small_model, make_context, tmp_path):
+def test_resumed_training_with_a_teacher_gives_the_bits_of_an_undisturbed_one(student, small_model, make_context, tmp_path, killed_at):
     losses = {"kd": {}, "hints": {"weight": 0.1}}  # the adaptors go on too
     train = ec.Train(epochs=3, early_stop=3, distill=Distillation.model_validate({"losses": losses}))
     undisturbed, killed, resumed = (copy_model(student) for _ in range(3))
     for name in "ab":
         (tmp_path / name).mkdir()
     whole = fit(undisturbed, train, make_context(folder=tmp_path / "a", baseline=small_model))
-    with pytest.raises(Killed):
-        fit(killed, train, make_context(folder=tmp_path / "b", baseline=small_model), callbacks=[KillAfter(2)])
+    with killed_at(2) as callback:
+        fit(killed, train, make_context(folder=tmp_path / "b", baseline=small_model), callbacks=[callback])
     rows = fit(resumed, train, make_context(folder=tmp_path / "b", baseline=small_model))
     assert same(undisturbed, resumed)
     assert rows == whole

@@ -66,14 +66,9 @@ def solve(
     from edgecompress.solving.run import SolveOptions, solve_question
 
     question = ask(
-        source,
-        parse_goals(goal or []),
-        data=data,
-        overrides=parse_overrides(settings or []),
-        epochs=epochs,
-        latency_table=latency_table,
-        allow_env=allow_env or (),
-    )
+        source, parse_goals(goal or []), data=data, overrides=parse_overrides(settings or []), epochs=epochs,
+        latency_table=latency_table, allow_env=allow_env or (),
+    )  # fmt: skip
     options = SolveOptions(out, minutes, trials, not no_run, allow_code, ssh_config)
     solved = solve_question(question, options, Progress() if quiet else visible_progress())
     if as_json:

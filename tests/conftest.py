@@ -1,6 +1,7 @@
 """Fixtures of all tests, the `--full` tier, and the count of tests that were left out."""
 
 import os
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,6 @@ from hypothesis import settings
 settings.register_profile("slow machines", deadline=None)
 settings.load_profile("slow machines")
 
-LEFT_OUT = pytest.StashKey[dict[str, int]]()
 DATA_HINT = "needs EDGECOMPRESS_DATA: a folder with the real data sets"
 OLD_RUNTIME_HINT = "needs tflite-runtime 2.14 in .venv-tflite-runtime, which scripts/test_device makes"
 BOARD_HINT = "needs EDGECOMPRESS_BOARD: a host over SSH with python3, NumPy and a TFLite runtime (EDGECOMPRESS_SSH_CONFIG reaches it)"
@@ -20,10 +20,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full", action="store_true", help="also run the long tests")
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.stash[LEFT_OUT] = {}
-
-
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if not config.getoption("--full"):
         for item in items:
@@ -31,18 +27,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 item.add_marker(pytest.mark.skip(reason=FULL_HINT))
 
 
-@pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
-    outcome = yield
-    report = outcome.get_result()
-    if report.skipped and isinstance(report.longrepr, tuple):
-        reason = report.longrepr[2].removeprefix("Skipped: ")
-        counts = item.config.stash[LEFT_OUT]
-        counts[reason] = counts.get(reason, 0) + 1
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    for reason, count in sorted(config.stash[LEFT_OUT].items()):
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    skipped = terminalreporter.stats.get("skipped", [])  # of all worker processes
+    reasons = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in skipped)
+    for reason, count in sorted(reasons.items()):
         terminalreporter.write_line(f"left out: {count} tests, {reason}")
 
 

@@ -1,5 +1,7 @@
 """What importing must not load; the public names."""
 
+import os
+import platform
 import subprocess
 import sys
 
@@ -44,3 +46,12 @@ def test_unknown_name_is_an_attribute_error():
 
     with pytest.raises(AttributeError, match="no attribute 'no_such_name'"):
         edgecompress.no_such_name  # noqa: B018
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64" or sys.platform != "linux", reason="only TensorFlow for Linux on x86-64 has the switch")
+@pytest.mark.parametrize(("given", "taken"), [({}, "1"), ({"TF_ENABLE_ONEDNN_OPTS": "0"}, "0")])
+def test_tensorflow_uses_onednn_unless_told_otherwise(given, taken):
+    inherited = {name: value for name, value in os.environ.items() if name != "TF_ENABLE_ONEDNN_OPTS"}
+    code = "import edgecompress.backend\nfrom tensorflow.python.util._pywrap_util_port import IsMklEnabled\nprint(int(IsMklEnabled()))"
+    finished = subprocess.run([sys.executable, "-c", code], env=inherited | given, capture_output=True, text=True, check=True)
+    assert finished.stdout.strip() == taken

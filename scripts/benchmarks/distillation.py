@@ -7,7 +7,7 @@ Students of one kind have the same start, the same samples and the same number o
 until labels alone would overfit; a row tells what a student reaches that stops at a quarter. The student is builder `mlp`;
 losses that compare maps of features need convolutions, so they, and kd beside them, also teach a small `cnn`. Teachers are a
 `cnn` trained on the same tenth, and the same network trained on all labels; the last row gives the first teacher the other nine
-tenths without their labels, in as many updates. Rates, epochs and temperature were chosen by the training images that no
+tenths without their labels, in as many updates. Rate, epochs and temperature of `mlp` were chosen by the training images that no
 student sees. Each finished student is a line of --rows, and a call with the same file goes on after it. Must reach: kd or dkd,
 taught by the teacher of the same tenth, is at least 1.0 point above the student alone, with a 95 % interval above 0. --cost: a
 training step with stored teacher outputs takes at most 1.15 times a plain one.

@@ -14,6 +14,7 @@ import edgecompress as ec
 
 LIMIT_S = 240  # for anything that these processes do
 EXACT = 1e-6  # floats are added in another order
+NOISE = 0.05  # of an accuracy on 144 samples, whose standard error is 0.02 here
 RECIPE = """\
 name: shared
 seed: 0
@@ -22,6 +23,15 @@ model: {source: builder, name: mlp, train: {epochs: 8, schedule: cosine, strateg
 stages:
   - prune_weights: {sparsity: 0.5}
   - train: {epochs: 2, class_weights: balanced, strategy: STRATEGY}
+export: {format: float32}
+benchmark: null
+"""
+NOISY_RECIPE = """\
+name: noisy
+seed: 0
+data: {source: digits, preprocess: {scale: 1/16}, batch_size: 20}
+model: {source: builder, name: cnn, width: 4, train: {epochs: 12, learning_rate: 5e-3, strategy: STRATEGY}}
+stages: []
 export: {format: float32}
 benchmark: null
 """
@@ -39,10 +49,10 @@ def addresses():
 @pytest.fixture
 def start(tmp_path, addresses):
     """`start(index, *options)`: worker `index` of two, named by TF_CONFIG; whatever still runs in the end is killed."""
-    (tmp_path / "shared.yaml").write_text(RECIPE.replace("STRATEGY", "multi_worker"))
     started = []
 
-    def begin(index, *options, limit_s=LIMIT_S):
+    def begin(index, *options, recipe=RECIPE, limit_s=LIMIT_S):
+        (tmp_path / "shared.yaml").write_text(recipe.replace("STRATEGY", "multi_worker"))
         config = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
         command = [sys.executable, "-m", "edgecompress", "run", str(tmp_path / "shared.yaml"), "--out", str(tmp_path / f"out{index}")]
         process = subprocess.Popen(
@@ -113,6 +123,20 @@ def test_two_processes_follow_the_course_of_one_and_survive_each_others_death(st
     for row, other_row in zip(*rows, strict=True):
         assert row == pytest.approx(other_row, abs=EXACT)
     assert all(keep["held"] for keep in together["stages"][-1]["keeps"])
+
+
+@pytest.mark.full
+def test_batch_normalization_and_dropout_stay_within_noise(start, tmp_path):
+    (tmp_path / "alone.yaml").write_text(NOISY_RECIPE.replace("STRATEGY", "null"))
+    for process in (start(0, recipe=NOISY_RECIPE), start(1, recipe=NOISY_RECIPE)):
+        code, said = ended(process)
+        assert code == 0, said
+    alone = ec.run(tmp_path / "alone.yaml", out=tmp_path / "alone", quiet=True)
+    together = json.loads((tmp_path / "out0" / "report.json").read_text())
+    rows = trainings(alone.report.model_dump(mode="json")), trainings(together)
+    best = [max(row["validation_accuracy"] for row in of_one) for of_one in rows]
+    assert best[0] > 0.85
+    assert best[0] == pytest.approx(best[1], abs=NOISE)
 
 
 def test_worker_that_does_not_come_is_named_in_time(start, tmp_path, addresses):

@@ -174,7 +174,7 @@ def _times(recipe: Recipe, found: Mapping[Line, tuple[Outcome, Path]], progress:
     """All files in turns on one thread, while nothing else of a search works here."""
     if recipe.benchmark is None:
         return {}
-    with tempfile.TemporaryDirectory(prefix="edgecompress-") as folder, measuring():
+    with tempfile.TemporaryDirectory(prefix="edgecompress-") as folder, measuring(progress.say):
         copies: dict[str, Path] = {}
         for number, (_, file) in enumerate(found.values()):
             copies[str(number)] = Path(shutil.copy(file, Path(folder) / f"{number}.tflite"))

@@ -56,7 +56,7 @@ def _in_order(findings: Findings) -> list[Tried]:
 
 def _p50_ms(path: Path, host: str, threads: Sequence[int], progress: Progress) -> dict[str, float]:
     """Threads -> median time. A host that is not this machine has turns of its own."""
-    with measuring() if host == LOCAL else nullcontext():
+    with measuring(progress.say) if host == LOCAL else nullcontext():
         entries = benchmark_places(path, [host], threads=threads, runs=RUNS, timeout_s=TIMEOUT_S, ssh_config=None, progress=progress)
     for entry in entries:
         if entry.p50_ms is None:

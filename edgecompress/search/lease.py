@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+
+WAITS = "waiting to measure: another search trains or measures on this machine"
 
 
 @contextmanager
@@ -19,14 +21,14 @@ def training() -> Iterator[None]:
 
 
 @contextmanager
-def measuring() -> Iterator[None]:
-    """The machine alone; waits for every training of a search to end."""
-    with _held("gate", exclusive=True), _held("machine", exclusive=True):
+def measuring(say: Callable[[str], None]) -> Iterator[None]:
+    """The machine alone; waits for every training of a search to end, which may take long, so `say` is told."""
+    with _held("gate", exclusive=True, say=say), _held("machine", exclusive=True, say=say):
         yield
 
 
 @contextmanager
-def _held(name: str, *, exclusive: bool) -> Iterator[None]:
+def _held(name: str, *, exclusive: bool, say: Callable[[str], None] = lambda line: None) -> Iterator[None]:
     """A lock of this user on this machine, which the system gives back however its holder ends. Where there are none, nothing is held."""
     try:
         import fcntl
@@ -35,8 +37,13 @@ def _held(name: str, *, exclusive: bool) -> Iterator[None]:
         return
     path = Path(tempfile.gettempdir()) / f"edgecompress-{os.getuid()}-{name}.lock"
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    kind = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
+        try:
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say(WAITS)
+            fcntl.flock(descriptor, kind)
         yield
     finally:
         os.close(descriptor)

@@ -154,7 +154,7 @@ def time_file(path: Path, threads: Sequence[int], surroundings: Surroundings) ->
     """
     if not threads:
         return {}
-    with measuring():
+    with measuring(surroundings.progress.say):
         entries = benchmark_files({"final": path}, threads=threads, runs=RUNS, progress=surroundings.progress)
     for entry in entries:
         if entry.error:

@@ -188,5 +188,5 @@ def _run_chosen(recipe: Recipe, findings: Findings, folder: Path, cache: Any, op
     path = folder / f"{CHOSEN}.yaml"
     if findings.choice is not None:
         cache.lend(findings.choice.stages, folder / CHOSEN)
-    with measuring():  # other workers may still train here
+    with measuring(progress.say):  # other workers may still train here
         return run_recipe(load_recipe(path), out=folder / CHOSEN, allow_code=options.allow_code, progress=progress)

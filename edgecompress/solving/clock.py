@@ -87,7 +87,7 @@ class Clock:
         return {forecast.table.host: times} if times else {}
 
     def _here(self, file: Path) -> list[BenchmarkEntry]:
-        with measuring():
+        with measuring(self.progress.say):
             entries = benchmark_files({"final": file}, threads=self._threads(LOCAL), runs=RUNS, progress=self.progress)
         for entry in entries:
             if entry.error:

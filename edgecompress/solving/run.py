@@ -222,5 +222,5 @@ def _run_chosen(solution: Solution, folder: Path, options: SolveOptions, progres
             return Run(run, report, allow_code=options.allow_code)
     if solution.choice is not None:
         StageCache(folder / "cache").lend(solution.choice.stages, run)
-    with measuring():
+    with measuring(progress.say):
         return run_recipe(recipe, out=run, allow_code=options.allow_code, ssh_config=options.ssh_config, progress=progress)

@@ -1,6 +1,7 @@
 """Fixtures of all tests, the `--full` tier, and the count of tests that were left out."""
 
 import os
+import tempfile
 from collections import Counter
 from pathlib import Path
 
@@ -183,6 +184,16 @@ def law_table(law_rows, tmp_path_factory):
     table = LatencyTable(host="local", machine=machine, threads=[1], formats=["float32", "int8"], updated_at="", rows=list(law_rows))
     table.save(path)
     return path
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_temporary_folder():
+    """What other programs lock or leave in the machine's temporary folder is not seen here, the other test processes included."""
+    own = tempfile.TemporaryDirectory(prefix="edgecompress-tests-", ignore_cleanup_errors=True)
+    with own as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", folder)
+        patch.setattr(tempfile, "tempdir", None)  # so that the variable is read again
+        yield
 
 
 @pytest.fixture

@@ -116,7 +116,7 @@ class StageReport(Section):
 class ModelMetrics(TypedDict, total=False):
     """Test metrics of one model as {metric: value}; the first metric first; classification has "per_class" too."""
 
-    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]  # pydantic reads it, mypy wants fields only
 
     keras: dict[str, Any]
     tflite: dict[str, Any]
@@ -125,7 +125,7 @@ class ModelMetrics(TypedDict, total=False):
 class Metrics(TypedDict):
     """Test metrics of the three models: `report.metrics["final"]["tflite"]["accuracy"]`."""
 
-    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]  # pydantic reads it, mypy wants fields only
 
     baseline: ModelMetrics
     plain: ModelMetrics

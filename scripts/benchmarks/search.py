@@ -1,12 +1,13 @@
 """What a search is worth: hypervolume after so many minutes against plain Optuna, and throughput of two workers.
 
-    python scripts/benchmarks/search.py [--minutes 10] [--seeds 5] [--short] [--throughput 12] [--json FILE]
+    python scripts/benchmarks/search.py [--minutes 10] [--seeds 5] [--short] [--throughput 12] [--table FILE] [--json FILE]
 
-Same space, same baseline, same judge (accuracy, bytes and MACs of the .tflite on the validation split):
+Same space, same baseline, same judge (accuracy on the validation split, bytes and predicted p50 of the .tflite):
   search: `edgecompress search` as it comes: its start, its sampler, its harvest, its stage cache;
   plain:  Optuna's TPE on the same objectives; every trial is a whole run of its own, the baseline included, and brings nothing along.
-The hypervolume is taken over the error (log10 from 0.5 % to 50 %), bytes (log10 from 4 kB to 200 kB) and MACs (log10 from 10 k to
-1 M), each scaled to [0, 1]; the reference point is the worst corner. MACs stand for the predicted p50 until there is a table of latencies.
+The hypervolume is taken over the error (log10 from 0.5 % to 50 %), bytes (log10 from 4 kB to 200 kB) and p50 (log10 from 1 to 100 us),
+each scaled to [0, 1]; the reference point is the worst corner. p50 is predicted from --table, a table of `edgecompress learn-latency`
+of this machine; where there is none, it is learned first, for LEARN_MINUTES.
 Must reach: 1.2 times the hypervolume of plain at the end, or plain's last value in a third of the time.
 
 --throughput N: 2 workers on one study do N trials; two loops without study, queue and shared cache do as many. Single-threaded.
@@ -26,7 +27,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 RATIO_LIMIT, TIME_LIMIT, THROUGHPUT_LIMIT = 1.2, 1 / 3, 0.9
-SCALES = {"error": (0.005, 0.5), "bytes": (4e3, 2e5), "macs": (1e4, 1e6)}  # best and worst of each
+SCALES = {"error": (0.005, 0.5), "bytes": (4e3, 2e5), "p50_ms": (1e-3, 0.1)}  # best and worst of each
+LEARN_MINUTES = 3
 RECIPE = """\
 name: benchmark
 seed: {seed}
@@ -38,6 +40,7 @@ stages:
   - prune_neurons: {{id: neurons, parameters: 0.6, round_to: 1, train: {{epochs: 4, schedule: cosine}}}}
   - equalize: {{id: equal}}
 export: {{format: int8, io: float32}}
+target: {{latency_table: {table}}}
 benchmark: null
 search:
   space:
@@ -47,30 +50,30 @@ search:
     export.format: [int8, dynamic]
     export.io: [float32]
   optional: [neurons, equal]
-  objectives: [accuracy, size, macs]
+  objectives: [accuracy, size, latency]
   trials: 100000
   minutes: {minutes}
 """
 PLAIN = "  sampler: tpe\n  halving: null\n  harvest: 0\n"
 
 
-def study_in(folder: Path, seed: int, minutes: float, arm: str, threads: int, trials: int = 100000):
+def study_in(folder: Path, table: Path, seed: int, minutes: float, arm: str, threads: int, trials: int = 100000):
     """Recipe and study of one arm."""
     import edgecompress as ec
     from edgecompress.search.study import Heartbeat, default_storage, open_study
 
-    text = RECIPE.format(seed=seed, minutes=minutes, threads=threads) + (PLAIN if arm == "plain" else "")
+    text = RECIPE.format(seed=seed, minutes=minutes, threads=threads, table=table.absolute()) + (PLAIN if arm == "plain" else "")
     recipe = ec.load_recipe("benchmark.yaml", {"search.trials": trials}, text=text)
     return recipe, open_study(recipe, default_storage(folder), Heartbeat())
 
 
-def search_arm(arm: str, folder: Path, seed: int, minutes: float) -> None:
+def search_arm(arm: str, folder: Path, table: Path, seed: int, minutes: float) -> None:
     """In a process of its own: fills the study of one arm for so many minutes."""
     from edgecompress.progress import Progress
     from edgecompress.search.loop import Worker
     from edgecompress.search.stage_cache import StageCache
 
-    recipe, study = study_in(folder, seed, minutes, arm, threads=os.cpu_count() or 1)
+    recipe, study = study_in(folder, table, seed, minutes, arm, threads=os.cpu_count() or 1)
     worker = Worker(recipe, study, StageCache(folder / "cache"), allow_code=False)
     if arm == "plain":
         laboratory, number = worker._laboratory, iter(range(1_000_000))
@@ -84,9 +87,9 @@ def search_arm(arm: str, folder: Path, seed: int, minutes: float) -> None:
     worker.work(Progress())
 
 
-def measured(folder: Path, seed: int, minutes: float, arm: str) -> tuple[list[tuple[float, tuple[float, ...]]], int]:
-    """(minutes since the first trial began, (error, bytes, macs)) of every complete trial; how many trials ended."""
-    _, study = study_in(folder, seed, minutes, arm, threads=os.cpu_count() or 1)
+def measured(folder: Path, table: Path, seed: int, minutes: float, arm: str) -> tuple[list[tuple[float, tuple[float, ...]]], int]:
+    """(minutes since the first trial began, (error, bytes, p50 in ms)) of every complete trial; how many trials ended."""
+    _, study = study_in(folder, table, seed, minutes, arm, threads=os.cpu_count() or 1)
     trials = study.study.get_trials(deepcopy=False)
     begin = min(trial.datetime_start for trial in trials)
     complete = [trial for trial in trials if trial.state.name == "COMPLETE"]
@@ -107,15 +110,16 @@ def hypervolume_of(points: list[tuple[float, ...]]) -> float:
     return hypervolume(np.array(scaled).reshape(-1, 3), np.ones(3))
 
 
-def compare(seed: int, minutes: float) -> dict[str, float]:
+def compare(table: Path, seed: int, minutes: float) -> dict[str, float]:
     """Both arms, one after the other."""
     found = {"seed": seed}
     curves = {}
     for arm in ("plain", "search"):
         with tempfile.TemporaryDirectory(prefix="edgecompress-") as name:
-            command = [sys.executable, __file__, "--arm", arm, "--folder", name, "--seeds", str(seed), "--minutes", str(minutes)]
+            options = {"--arm": arm, "--folder": name, "--table": table, "--seeds": seed, "--minutes": minutes}
+            command = [sys.executable, __file__, *(str(word) for option in options.items() for word in option)]
             subprocess.run(command, check=True, capture_output=True)
-            points, found[f"{arm}_trials"] = measured(Path(name), seed, minutes, arm)
+            points, found[f"{arm}_trials"] = measured(Path(name), table, seed, minutes, arm)
         curves[arm] = [(at, hypervolume_of([values for _, values in points[: index + 1]])) for index, (at, _) in enumerate(points)]
         found[f"{arm}_hypervolume"] = curves[arm][-1][1] if curves[arm] else 0.0
     found["ratio"] = found["search_hypervolume"] / max(1e-9, found["plain_hypervolume"])
@@ -124,14 +128,14 @@ def compare(seed: int, minutes: float) -> dict[str, float]:
     return found
 
 
-def loop(folder: Path, first: int, number: int) -> None:
+def loop(folder: Path, table: Path, first: int, number: int) -> None:
     """In a process of its own: tries points without study and queue; prints seconds from its first trial to its last."""
     from edgecompress.progress import Progress
     from edgecompress.recipe.space import Chance, make_space
     from edgecompress.search.stage_cache import StageCache
     from edgecompress.search.trial import Laboratory
 
-    recipe, _ = study_in(folder, 0, 60, "plain", threads=1)
+    recipe, _ = study_in(folder, table, 0, 60, "plain", threads=1)
     space = make_space(recipe)
     laboratory = Laboratory(space, StageCache(folder / "cache"), allow_code=False)
     laboratory.run(space.draw(Chance(999)), lambda *_: True, Progress(), in_full=True)  # baseline and imports
@@ -142,7 +146,7 @@ def loop(folder: Path, first: int, number: int) -> None:
     print(json.dumps([started, time.time(), number]))
 
 
-def work(folder: Path, number: int) -> None:
+def work(folder: Path, table: Path, number: int) -> None:
     """The same as a worker of one study, beside another."""
     from edgecompress.progress import Progress
     from edgecompress.recipe.space import Chance, make_space
@@ -150,7 +154,7 @@ def work(folder: Path, number: int) -> None:
     from edgecompress.search.stage_cache import StageCache
     from edgecompress.search.trial import Laboratory
 
-    recipe, study = study_in(folder, 0, 60, "plain", threads=1, trials=number)
+    recipe, study = study_in(folder, table, 0, 60, "plain", threads=1, trials=number)
     space, cache = make_space(recipe), StageCache(folder / "cache")
     Laboratory(space, cache, allow_code=False).run(space.draw(Chance(999)), lambda *_: True, Progress(), in_full=True)
     worker = Worker(recipe, study, cache, allow_code=False)
@@ -167,7 +171,7 @@ def wait_for_both(folder: Path) -> None:
         time.sleep(0.05)
 
 
-def throughput(number: int) -> dict[str, float]:
+def throughput(table: Path, number: int) -> dict[str, float]:
     """Trials per second of two loops and of two workers."""
     found = {}
     for kind in ("loops", "workers"):
@@ -176,7 +180,7 @@ def throughput(number: int) -> dict[str, float]:
             options = [["--loop", str(100 * part)] if kind == "loops" else ["--work"] for part in (0, 1)]
             count = number // 2 if kind == "loops" else number
             commands = [
-                [sys.executable, __file__, "--folder", str(folder), "--throughput", str(count), *option]
+                [sys.executable, __file__, "--folder", str(folder), "--table", str(table), "--throughput", str(count), *option]
                 for folder, option in zip(folders, options, strict=True)
             ]
             running = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) for command in commands]
@@ -192,6 +196,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--short", action="store_true")
     parser.add_argument("--throughput", type=int, default=0)
+    parser.add_argument("--table", type=Path, default=Path("search-latency.json"))
     parser.add_argument("--json", type=Path)
     for hidden in ("--arm", "--loop"):
         parser.add_argument(hidden, help=argparse.SUPPRESS)
@@ -199,11 +204,11 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.arm:
-        search_arm(options.arm, options.folder, options.seeds, options.minutes)
+        search_arm(options.arm, options.folder, options.table, options.seeds, options.minutes)
     elif options.loop:
-        loop(options.folder, int(options.loop), options.throughput)
+        loop(options.folder, options.table, int(options.loop), options.throughput)
     elif options.work:
-        work(options.folder, options.throughput)
+        work(options.folder, options.table, options.throughput)
     else:
         return report(options)
     return 0
@@ -211,12 +216,16 @@ def main() -> int:
 
 def report(options: argparse.Namespace) -> int:
     """Measures, prints a table, writes JSON; 1 where a limit is missed."""
+    import edgecompress as ec
+
+    if not options.table.exists():
+        ec.learn_latency(options.table, minutes=LEARN_MINUTES)
     minutes, seeds = (2.0, 2) if options.short else (options.minutes, options.seeds)
     packages = {name: version(name) for name in ("edgecompress", "optuna", "tensorflow")}
     found = {"python": platform.python_version(), "packages": packages, "minutes": minutes, "cores": os.cpu_count(), "seeds": []}
     print(f"{'seed':>4} {'plain':>8} {'search':>8} {'ratio':>6} {'time':>6} {'trials':>12}")
     for seed in range(seeds):
-        row = compare(seed, minutes)
+        row = compare(options.table, seed, minutes)
         found["seeds"].append(row)
         trials = f"{row['plain_trials']}, {row['search_trials']}"
         values = f"{row['plain_hypervolume']:8.4f} {row['search_hypervolume']:8.4f} {row['ratio']:6.2f} {row['time_fraction']:6.2f}"
@@ -228,7 +237,7 @@ def report(options: argparse.Namespace) -> int:
         print(f"median ratio {found['ratio']:.2f} (limit {RATIO_LIMIT}), time {found['time_fraction']:.2f} (limit {TIME_LIMIT:.2f})")
         missed += [] if found["ratio"] >= RATIO_LIMIT or found["time_fraction"] <= TIME_LIMIT else ["hypervolume"]
     if options.throughput:
-        found |= throughput(options.throughput)
+        found |= throughput(options.table, options.throughput)
         rates = f"workers {found['workers_per_minute']:.1f}, loops {found['loops_per_minute']:.1f}"
         print(f"trials per minute: {rates}, ratio {found['throughput_ratio']:.2f} (limit {THROUGHPUT_LIMIT})")
         missed += [] if found["throughput_ratio"] >= THROUGHPUT_LIMIT else ["throughput"]

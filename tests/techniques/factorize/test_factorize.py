@@ -1,7 +1,5 @@
 """`factorize` as a stage: what it replaces, what it leaves alone and why, and what it lets go of."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -20,21 +18,6 @@ layers = keras.layers
 
 def untimed(**settings):
     return Factorize(timed_as=None, **settings)
-
-
-@pytest.fixture(scope="module")
-def trained(digits):
-    """A network on the digits with layers that are worth factorizing; its weights have a spectrum because it has learned."""
-    keras.utils.set_random_seed(0)
-    inputs = keras.Input((8, 8, 1), name="input")
-    x = layers.Conv2D(24, 3, padding="same", activation="relu", name="conv1")(inputs)
-    x = layers.Conv2D(32, 3, padding="same", activation="relu", name="conv2")(x)
-    x = layers.Flatten(name="flatten")(layers.MaxPooling2D(name="pool")(x))
-    x = layers.Dense(64, activation="relu", name="dense")(x)
-    model = keras.Model(inputs, layers.Dense(10, name="logits")(x))
-    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    model.fit(digits.train.dataset(64), epochs=4, verbose=0)
-    return model
 
 
 def records(result):
@@ -141,60 +124,6 @@ def test_vbmf_keeps_what_is_signal(make_context):
     result = factorize.apply(model, untimed(rank="vbmf"), make_context())
     assert records(result)["dense"].after["rank"] == [5]
     assert records(result)["logits"].reason == "vbmf finds no signal in it, only noise"
-
-
-def test_measured_ranks_lose_no_more_than_they_may_and_are_measured_once(trained, make_context):
-    context = make_context()
-    evaluated = []
-
-    def evaluate(model):
-        evaluated.append(model)
-        return context.evaluate(model)
-
-    config = untimed(rank="sensitivity", metric_drop=0.03, layers=["conv2", "dense"])
-    results = [factorize.apply(trained, config, replace(context, evaluate=evaluate)) for _ in range(2)]
-    curves = {curve.name: curve for curve in results[0].sensitivity.curves}
-    assert set(curves) == {"conv2", "dense"}
-    assert len(evaluated) == 1 + sum(len(curve.levels) for curve in curves.values())  # the second time they are read
-    lost = 0.0
-    for name, curve in curves.items():
-        record = records(results[0])[name]
-        at = [1 - record.after["parameters"] / record.before["parameters"] - level for level in curve.levels]
-        assert record.action == "changed"
-        level = min((distance, index) for index, distance in enumerate(at) if distance >= 0)[1]  # the largest rank within this level
-        lost += results[0].sensitivity.losses(curve)[level]
-    assert lost <= 0.03
-    assert records(results[1])["conv2"].after == records(results[0])["conv2"].after
-
-
-def test_measured_ranks_meet_a_limit_of_macs_also_by_cp_which_has_no_spectrum(trained, make_context):
-    from edgecompress.graph.layers import describe_layers, total
-
-    result = factorize.apply(trained, untimed(method="cp", rank="sensitivity", macs=0.5), make_context())
-    assert total(describe_layers(result.model)).macs <= 0.5 * total(describe_layers(trained)).macs
-    assert records(result)["conv2"].action == "changed"
-
-
-def test_layers_that_lose_too_much_at_every_measured_rank_stay(trained, make_context):
-    context = make_context()
-
-    def evaluate(model):  # whatever is changed costs half of the accuracy
-        return {"accuracy": 0.9 if len(model.layers) == len(trained.layers) else 0.4}
-
-    result = factorize.apply(trained, untimed(rank="sensitivity", metric_drop=0.1), replace(context, evaluate=evaluate))
-    assert {record.action for record in result.layers} == {"skipped"}
-    assert records(result)["dense"].reason == "every rank that was measured loses more of the metric than is left to lose"
-    assert records(result)["logits"].reason == "every rank that was measured loses more of the metric than is left to lose"
-    assert result.sensitivity is not None
-
-
-def test_plan_of_measured_ranks_says_that_they_come_later(trained, make_context):
-    context = make_context()
-    planned, foreseen = factorize.plan(trained, untimed(rank="sensitivity"), Outlook(context.data, context.task, trained, allow_code=False))
-    assert [layer.name for layer in planned.layers] == [layer.name for layer in trained.layers]
-    assert {record.reason for record in foreseen if record.name == "dense"} == {
-        "its rank is chosen by the validation metric, which is measured when the recipe runs"
-    }
 
 
 @pytest.mark.parametrize("is_faster", [True, False])

@@ -35,13 +35,15 @@ NUM_TIMED = 8  # of these are timed together; the fastest of several counts, as 
 LARGEST_BATCH = 128
 BATCH_SECONDS = 2e-3  # an invoke this long has nothing to gain from more samples in it
 BATCH_COST = 1.1  # a batch may cost so much more per sample on one thread: it lets the threads run undisturbed
+CLEAR_GAIN = 0.8  # a batch that costs at most so much per sample is worth trying on one thread, and wider; others serve threads only
 THREADS_COST = 0.97  # another way must cost at most so much per sample of what the plainest does
-HOPELESS = 1.2  # a way that costs so much of the fastest one's time at its first turn gets no second one
+HOPELESS = 1.5  # a way that costs so much of the fastest one's time at its first turn gets no second one
 WIDER = 4  # times the batch of one thread, for a model whose operators run on all threads: each then has enough to do
 TURN_SECONDS = 3e-3  # a turn of the probe of threads, for each thread, at most
 TURN_PART = 150  # of the samples that are left, one in so many is a turn's for each thread: the slower ways must not have much of them
 PIECE_SECONDS = 5e-3  # work that is handed to a thread at a time, at most
 PIECE_BYTES = 1_400_000  # float32 inputs that are handed to a thread at a time, at most: arrays that stay in the cache
+PIECES_OF_TURN = 2  # of each thread where several run: with one, a turn is as slow as the slower of them
 NUM_TURNS = 2  # of each way in the probe
 WORTHWHILE = 5  # the work left must be so many times what another interpreter costs
 REVIEW_SECONDS = 0.1  # the fastest way runs so long before the others are tried again
@@ -141,11 +143,12 @@ def probe_threads(
         plain: as the file has it.
         way: of `probe_batches`.
     """
-    ways = [plain] if way is plain else [plain, way]
+    gains = way is not plain and way.seconds_per_sample < CLEAR_GAIN * plain.seconds_per_sample
+    ways = [plain, way] if gains else [plain]
     if num_threads > 1 and way.is_worth(num_threads - 1, stream.num_left):
         others = [open_model(path, batch_size=way.batch_size) for _ in range(num_threads - 1)]
         ways.append(replace(way, models=[*way.models, *others]))
-        if (wide := (yield from _open_wide(path, way, stream, num_threads))) is not None:
+        if gains and (wide := (yield from _open_wide(path, way, stream, num_threads))) is not None:
             ways.append(wide)
     contenders = [Contender(tried, tried.seconds_per_sample if tried is plain or tried is way else math.inf) for tried in ways]
     for rival in ways[:0:-1]:
@@ -164,7 +167,7 @@ def _compare(contenders: list[Contender], stream: SampleStream, pool: ThreadPool
         for place, contender in reversed(list(enumerate(contenders))):
             hopeless = contender.seconds > HOPELESS * min(seconds.values(), default=math.inf)
             if stream.num_left and (math.isinf(contender.seconds) or not hopeless):
-                taken = yield from _turn(contender.way, stream, pool, _samples_of_turn(contenders, stream))
+                taken = yield from _turn(contender.way, stream, pool, _samples_of_turn(contender.way, stream))
                 seconds[place] = contender.seconds = min(taken, seconds.get(place, math.inf))
 
 
@@ -186,13 +189,13 @@ def run_fastest(contenders: list[Contender], stream: SampleStream, pool: ThreadP
         for contender in contenders:
             hopeless = contender.seconds > HOPELESS * best.seconds
             if contender is not best and stream.num_left and not (hopeless and review % PATIENCE):
-                contender.seconds = yield from _turn(contender.way, stream, pool, _samples_of_turn(contenders, stream))
+                contender.seconds = yield from _turn(contender.way, stream, pool, _samples_of_turn(contender.way, stream))
 
 
-def _samples_of_turn(contenders: list[Contender], stream: SampleStream) -> int:
+def _samples_of_turn(way: Way, stream: SampleStream) -> int:
     """Few, so that the slower ways do not get much of the work."""
-    way = max((contender.way for contender in contenders), key=lambda way: len(way.models))
-    return len(way.models) * max(way.piece, min(round(TURN_SECONDS / way.seconds_per_sample), stream.num_left // TURN_PART))
+    pieces = PIECES_OF_TURN if len(way.models) > 1 else 1
+    return len(way.models) * max(pieces * way.piece, min(round(TURN_SECONDS / way.seconds_per_sample), stream.num_left // TURN_PART))
 
 
 def _open_wide(path: Path, way: Way, stream: SampleStream, num_threads: int) -> Generator[Batch, None, Way | None]:

@@ -31,6 +31,7 @@ def force(monkeypatch):
         monkeypatch.setattr(tflite_ways, "WORTHWHILE", 0 if batches or threads else np.inf)
         monkeypatch.setattr(tflite_ways, "BATCH_SECONDS", 10.0 if batches else 0.0)
         monkeypatch.setattr(tflite_ways, "BATCH_COST", np.inf)
+        monkeypatch.setattr(tflite_ways, "CLEAR_GAIN", np.inf)
         monkeypatch.setattr(tflite_ways, "PIECE_SECONDS", 1e-4)  # many pieces
         monkeypatch.setattr(tflite_ways, "TURN_SECONDS", 1e-4)
         monkeypatch.setattr(tflite_ways, "HOPELESS", np.inf)  # what was measured is not comparable with what is preferred

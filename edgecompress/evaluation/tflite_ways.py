@@ -43,7 +43,7 @@ TURN_SECONDS = 3e-3  # a turn of the probe of threads, for each thread, at most
 TURN_PART = 150  # of the samples that are left, one in so many is a turn's for each thread: the slower ways must not have much of them
 PIECE_SECONDS = 5e-3  # work that is handed to a thread at a time, at most
 PIECE_BYTES = 1_400_000  # float32 inputs that are handed to a thread at a time, at most: arrays that stay in the cache
-PIECES_OF_TURN = 2  # of each thread where several run: with one, a turn is as slow as the slower of them
+PIECES_OF_TURN = 2  # of each thread, at least: with one, a turn of several is as slow as the slower of them
 NUM_TURNS = 2  # of each way in the probe
 WORTHWHILE = 5  # the work left must be so many times what another interpreter costs
 REVIEW_SECONDS = 0.1  # the fastest way runs so long before the others are tried again
@@ -194,8 +194,8 @@ def run_fastest(contenders: list[Contender], stream: SampleStream, pool: ThreadP
 
 def _samples_of_turn(way: Way, stream: SampleStream) -> int:
     """Few, so that the slower ways do not get much of the work."""
-    pieces = PIECES_OF_TURN if len(way.models) > 1 else 1
-    return len(way.models) * max(pieces * way.piece, min(round(TURN_SECONDS / way.seconds_per_sample), stream.num_left // TURN_PART))
+    least = PIECES_OF_TURN * way.piece
+    return len(way.models) * max(least, min(round(TURN_SECONDS / way.seconds_per_sample), stream.num_left // TURN_PART))
 
 
 def _open_wide(path: Path, way: Way, stream: SampleStream, num_threads: int) -> Generator[Batch, None, Way | None]:

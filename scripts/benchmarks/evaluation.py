@@ -1,6 +1,6 @@
 """Throughput of `evaluate_tflite` against the usual one-sample Python loop, on real models and real inputs.
 
-    EDGECOMPRESS_DATA=DATA python scripts/benchmarks/evaluation.py [--rounds 7] [--case "ad01 int8"]... [--json FILE]
+    EDGECOMPRESS_DATA=DATA python scripts/benchmarks/evaluation.py [--rounds 7] [--case "ad01 int8"]... [--repeat 4] [--json FILE]
 
 Both go from the same split to metrics, by the same metric code, and open the file within their time. The loop takes the samples batch by
 batch, quantizes each batch at once, then calls set_tensor, invoke and get_tensor for every sample. They take turns in one process; medians
@@ -96,22 +96,23 @@ def run_loop(case: Case, path: str, split: Any) -> Any:
     return evaluate_outputs(outputs, make_task(case), model_name=case.name, bar=Bar())
 
 
-def make_split(case: Case, samples: np.ndarray, labels: np.ndarray, scale: float, mean: float) -> Any:
-    """The samples as every source gives them."""
+def make_split(case: Case, samples: np.ndarray, labels: np.ndarray, scale: float, mean: float, repeat: int) -> Any:
+    """The samples, `repeat` times one after the other, as every source gives them."""
     from edgecompress.data.array_inputs import ArrayInputs
     from edgecompress.data.split import Split
     from edgecompress.recipe.schema import Preprocess
 
     preprocess = Preprocess(scale=scale, mean=[mean])
-    return Split(ArrayInputs(samples, case.name), labels, np.arange(len(samples)), preprocess=preprocess, target=make_task(case).target)
+    rows = np.tile(np.arange(len(samples)), repeat)
+    return Split(ArrayInputs(samples, case.name), labels, rows, preprocess=preprocess, target=make_task(case).target)
 
 
 def control(connection: Connection) -> None:
     """A control process: makes itself ready for each case it is sent, then answers each "go" with its seconds, until None."""
     while (order := connection.recv()) is not None:
-        case, path, samples_path = order
+        case, path, samples_path, repeat = order
         with np.load(samples_path) as stored:
-            split = make_split(case, stored["samples"], stored["labels"], float(stored["scale"]), float(stored["mean"]))
+            split = make_split(case, stored["samples"], stored["labels"], float(stored["scale"]), float(stored["mean"]), repeat)
         run_loop(case, path, split)
         connection.send("ready")
         while connection.recv() == "go":
@@ -157,7 +158,7 @@ def random_crops(folder: Path, height: int, width: int, num_samples: int) -> np.
     return crops
 
 
-def measure(case: Case, data: Path, rounds: int, controls: list[Connection], folder: Path) -> dict[str, Any]:
+def measure(case: Case, data: Path, rounds: int, repeat: int, controls: list[Connection], folder: Path) -> dict[str, Any]:
     """All figures of one case."""
     from edgecompress.evaluation import evaluate_tflite
     from edgecompress.progress import Progress
@@ -166,8 +167,8 @@ def measure(case: Case, data: Path, rounds: int, controls: list[Connection], fol
     samples, labels, scale, mean = real_inputs(case, TfliteModel(path).inputs[0], data)
     np.savez(stored, samples=samples, labels=labels, scale=scale, mean=mean)
     for connection in controls:
-        connection.send((case, path, str(stored)))
-    split = make_split(case, samples, labels, scale, mean)
+        connection.send((case, path, str(stored), repeat))
+    split = make_split(case, samples, labels, scale, mean, repeat)
     runs: dict[str, Callable[[], Any]] = {
         "loop": lambda: run_loop(case, path, split),
         "evaluate_tflite": lambda: evaluate_tflite(path, split, make_task(case), progress=Progress()),
@@ -180,15 +181,15 @@ def measure(case: Case, data: Path, rounds: int, controls: list[Connection], fol
         for name, run in runs.items():
             started = time.perf_counter()
             run()
-            rates[name].append(len(samples) / (time.perf_counter() - started))
+            rates[name].append(len(split) / (time.perf_counter() - started))
         for connection in controls:
             connection.send("go")
-        rates["controls"].append(sum(len(samples) / connection.recv() for connection in controls))
+        rates["controls"].append(sum(len(split) / connection.recv() for connection in controls))
     for connection in controls:
         connection.send("next")
     same = np.array_equal(expected.predictions, found.predictions) and np.array_equal(expected.scores, found.scores)
     medians = {name: statistics.median(values) for name, values in rates.items()}
-    return judge(case, len(samples), medians, same, found.metrics[make_task(case).metrics[0]])
+    return judge(case, len(split), medians, same, found.metrics[make_task(case).metrics[0]])
 
 
 def judge(case: Case, num_samples: int, rates: dict[str, float], same: bool, metric: float) -> dict[str, Any]:
@@ -219,6 +220,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--case", choices=[case.name for case in CASES], action="append", help="only this one; may be given several times")
+    parser.add_argument("--repeat", type=int, default=1, help="all samples so often: tells what an evaluation costs once from the rest")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     data = os.environ.get("EDGECOMPRESS_DATA")
@@ -233,6 +235,7 @@ def main() -> int:
     about = {
         "runtime": runtime.runtime_name, "runtime_version": runtime.runtime_version, "python": platform.python_version(),
         "numpy": np.__version__, "cores": os.cpu_count(), "load_average": os.getloadavg(), "rounds": arguments.rounds,
+        "repeat": arguments.repeat,
     }  # fmt: skip
     print(", ".join(f"{name} {value}" for name, value in about.items()))
     columns = (f"{name:>9}" for name in ("loop/s", "ours/s", "2 loops/s"))
@@ -240,7 +243,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         results = []
         for case in (case for case in CASES if not arguments.case or case.name in arguments.case):
-            results.append(measure(case, Path(data), arguments.rounds, [parent for parent, _ in pipes], Path(folder)))
+            results.append(measure(case, Path(data), arguments.rounds, arguments.repeat, [parent for parent, _ in pipes], Path(folder)))
             show(results[-1])
     for parent, _ in pipes:
         parent.send(None)

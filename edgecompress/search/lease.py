@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 
 WAITS = "waiting to measure: another search trains or measures on this machine"
@@ -23,7 +24,8 @@ def training() -> Iterator[None]:
 @contextmanager
 def measuring(say: Callable[[str], None]) -> Iterator[None]:
     """The machine alone; waits for every training of a search to end, which may take long, so `say` is told."""
-    with _held("gate", exclusive=True, say=say), _held("machine", exclusive=True, say=say):
+    once = cache(say)  # both locks may be held by others
+    with _held("gate", exclusive=True, say=once), _held("machine", exclusive=True, say=once):
         yield
 
 

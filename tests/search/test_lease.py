@@ -55,3 +55,14 @@ def test_trainings_share_and_a_measurement_waits_for_all_of_them(hold):
     assert says(late, 0.3) is None
     measurement.kill()
     assert says(late) == "held"
+
+
+def test_a_measurement_that_waits_for_another_and_then_for_a_training_says_so_once(hold):
+    training, first = hold("training"), hold("measuring")
+    assert (says(training), says(first)) == ("held", WAITS)
+    second = hold("measuring")
+    assert says(second) == WAITS
+    first.kill()
+    assert says(second, 0.7) is None
+    training.kill()
+    assert says(second) == "held"

@@ -19,6 +19,7 @@ from edgecompress.destination import LOCAL
 from edgecompress.evaluation import Evaluation, class_changes, evaluate_keras, evaluate_tflite, verdict
 from edgecompress.evaluation.parity_check import check_parity, compare_outputs
 from edgecompress.export import Conversion, convert, edgetpu
+from edgecompress.export.chosen_layers import fitting
 from edgecompress.export.compatibility import CALIBRATED
 from edgecompress.export.layer_tensors import kernel_layers
 from edgecompress.export.operator_layers import operator_reports
@@ -112,7 +113,7 @@ def export_models(
     """
     samples, runtime = data.calibration.arrays()[0], recipe.target.runtime
     conversions = {"final": convert(models.final, recipe.export, calibration=samples, progress=progress, runtime=runtime)}
-    plain = recipe.export.model_copy(update={"ranges": "min_max"})
+    plain = fitting(recipe.export, models.baseline).model_copy(update={"ranges": "min_max"})
     conversions["plain"] = (
         convert(models.baseline, plain, calibration=samples, progress=progress)
         if recipe.stages or plain != recipe.export

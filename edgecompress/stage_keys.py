@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
@@ -12,6 +13,7 @@ from edgecompress.recipe.model import AnyModel
 from edgecompress.recipe.schema import Recipe
 from edgecompress.recipe.stages import TECHNIQUES, StageConfig
 from edgecompress.recipe.stages.prune_channels import Removal
+from edgecompress.recipe.training import Training
 from edgecompress.stage import State
 from edgecompress.store import content_key
 from edgecompress.techniques import baseline as baseline_stage
@@ -28,7 +30,7 @@ def baseline_key(surroundings: Surroundings) -> str:
     return content_key(
         "baseline", baseline_stage.VERSION, model, baseline_stage.file_hash(recipe.model),
         recipe.task.model_dump(mode="json"), recipe.data.batch_size, recipe.data.augment.model_dump(), data.fingerprint,
-        recipe.seed, surroundings.threads, versions.of_training(),
+        recipe.seed, surroundings.threads, versions.of_training(), *_weighed_classes(recipe.model, data.class_names),
     )  # fmt: skip
 
 
@@ -38,7 +40,7 @@ def technique_key(surroundings: Surroundings, index: int, config: StageConfig, s
     return content_key(
         state.key, index, name, TECHNIQUES[name].version, config.model_dump(mode="json", exclude={"id"}), _file_hashes(config),
         surroundings.recipe.data.calibration,  # a stage may look at the calibration samples, which the data's fingerprint leaves out
-        *_of_file(config, surroundings.recipe),
+        *_of_file(config, surroundings.recipe), *_weighed_classes(config, surroundings.data.class_names),
     )  # fmt: skip
 
 
@@ -54,5 +56,16 @@ def _file_hashes(config: Any) -> list[str | None]:
     """Of the model files that a stage names, at any depth: another file under the same name is another stage."""
     if isinstance(config, AnyModel):
         return [baseline_stage.file_hash(config)]
-    parts = config if isinstance(config, list) else [part for _, part in config] if isinstance(config, BaseModel) else []
-    return [digest for part in parts for digest in _file_hashes(part)]
+    return [digest for part in _parts(config) for digest in _file_hashes(part)]
+
+
+def _weighed_classes(config: Any, class_names: Sequence[str]) -> list[Any]:
+    """The names of the classes, where a training, at any depth, weighs some by name: in another order, others are meant."""
+    if isinstance(config, Training):
+        return [list(class_names)] if isinstance(config.class_weights, dict) else []
+    return [names for part in _parts(config) for names in _weighed_classes(part, class_names)]
+
+
+def _parts(config: Any) -> list[Any]:
+    """What a section or a list is made of."""
+    return config if isinstance(config, list) else [part for _, part in config] if isinstance(config, BaseModel) else []

@@ -12,9 +12,10 @@ import flatbuffers
 from ai_edge_litert import schema_py_generated as schema
 
 from edgecompress.backend import keras
-from edgecompress.errors import ConversionError
+from edgecompress.errors import ConversionError, RecipeError
 from edgecompress.graph.kernel_weights import model_kernels
 from edgecompress.graph.selection import select_layers
+from edgecompress.recipe.schema import Export
 from edgecompress.tflite import KerasKernel, Tflite, find_kernels, parse
 from edgecompress.tflite.parse import IDENTIFIER
 from edgecompress.tflite.weights import WeightedOperator, weighted_operators
@@ -42,6 +43,20 @@ def choose_kernels(model: keras.Model, patterns: Sequence[str]) -> list[KerasKer
     names = dict.fromkeys((kernel.layer, layer_type) for layer_type, kernel in kernels)
     chosen = set(select_layers([*names], patterns, field="export.only"))
     return [kernel for _, kernel in kernels if kernel.layer in chosen]
+
+
+def fitting(export: Export, model: keras.Model) -> Export:
+    """The export for another model than the recipe's last: without the patterns of `only` and `layers` that match nothing there."""
+
+    def matches(pattern: str) -> bool:
+        try:
+            return bool(choose_kernels(model, [pattern]))
+        except RecipeError:
+            return False
+
+    only = [pattern for pattern in export.only if matches(pattern)]
+    layers = {pattern: weight_type for pattern, weight_type in export.layers.items() if matches(pattern)}
+    return export.model_copy(update={"only": only, "layers": layers})
 
 
 def quantize_kernels(content: bytes, kernels: Sequence[KerasKernel], *, per_tensor_dense: bool) -> bytes:

@@ -42,7 +42,7 @@ class KD(Loss):
 
     name = "kd"
     weight: float = Field(default=0.9, ge=0, le=1e9, description="factor of this loss in the sum, alpha in the literature")
-    temperature: float = Field(default=2.0, gt=0, le=1e6, description="T that outputs are divided by: high, small probabilities count too")
+    temperature: float = Field(default=2.0, gt=0, le=1000, description="T that outputs are divided by: high, small probabilities count too")
 
 
 class DKD(Loss):
@@ -52,9 +52,15 @@ class DKD(Loss):
     """
 
     name = "dkd"
-    temperature: float = Field(default=2.0, gt=0, le=1e6, description="T that outputs are divided by")
+    temperature: float = Field(default=2.0, gt=0, le=1000, description="T that outputs are divided by")
     target_weight: float = Field(default=1.0, ge=0, le=1e6, description="alpha, of the label's class against the others")
     others_weight: float = Field(default=8.0, ge=0, le=1e6, description="beta, of the other classes among themselves")
+
+    @model_validator(mode="after")
+    def _looks_at_something(self) -> "DKD":
+        if self.target_weight == self.others_weight == 0:
+            raise ValueError("target_weight and others_weight must not both be 0. Received: 0 and 0")
+        return self
 
 
 class HardLabels(Loss):

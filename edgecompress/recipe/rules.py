@@ -42,6 +42,7 @@ def check_recipe(recipe: Recipe, root: Node | None = None) -> list[str]:
         *_data(recipe),
         *_class_weights(recipe),
         *_losses(recipe),
+        *_unlabelled_apart(recipe),
         *strategy_problems(recipe),
         *_latency_budgets(recipe),
         *_goals(recipe),
@@ -184,6 +185,14 @@ def _losses(recipe: Recipe) -> Iterator[Problem]:
                     yield Problem(("stages", index, *path, "losses", loss.name), words)
 
 
+def _unlabelled_apart(recipe: Recipe) -> Iterator[Problem]:
+    """What is tested on must not be learned from, with or without labels."""
+    data, others = recipe.data, recipe.data.unlabelled
+    if others is not None and (others.source, others.path) == (data.source, data.path):
+        words = "unlabelled must be other data: validation is in these, maybe test. source: rest takes what `limit` leaves out."
+        yield Problem(("data", "unlabelled"), words + received(others.source))
+
+
 def _distillations(stage: Any) -> Iterator[tuple[KeyPath, Distillation]]:
     """Where a stage learns from teachers: it is one, or its training does."""
     if isinstance(stage, Distillation):
@@ -225,9 +234,18 @@ def _untrained(recipe: Recipe) -> Iterator[Problem]:
     """Random weights that nothing trains: fine for a benchmark, for nothing else."""
     model = recipe.model
     trains = model.train is not None or any(getattr(stage, "train", None) is not None for stage in recipe.stages)
-    is_random = isinstance(model, BuilderModel) or (isinstance(model, ApplicationModel) and model.weights is None)
-    if is_random and not trains:
+    if _is_random(model) and not trains:
         yield Problem(("model",), "nothing in this recipe trains the model, so its weights are random; latency is right, metrics are not.")
+    for index, stage in enumerate(recipe.stages):
+        for path, distillation in _distillations(stage):
+            if any(_is_random(teacher) and getattr(teacher, "train", None) is None for teacher in distillation.teacher):
+                words = "a teacher without `train` has random weights; it can teach nothing."
+                yield Problem(("stages", index, *path, "teacher"), words)
+
+
+def _is_random(model: Any) -> bool:
+    """Whether a model has no weights from anywhere."""
+    return isinstance(model, BuilderModel) or (isinstance(model, ApplicationModel) and model.weights is None)
 
 
 def _preprocess(recipe: Recipe) -> Iterator[Problem]:

@@ -48,7 +48,7 @@ def bring_model(config: Model, task: Task, data: Data, *, seed: int, allow_code:
     """
     name, made = brought(config, task, data, seed, allow_code)
     if config.source != "builder":
-        _check_fits(made.model, name, task, data)
+        check_fits(made.model, name, task, data)
     check_outputs(made.model, name, task)
     return made
 
@@ -81,7 +81,7 @@ def _one_shape(data: Data) -> tuple[int, ...]:
     return data.input_shape
 
 
-def _check_fits(model: keras.Model, name: str, task: Task, data: Data) -> None:
+def check_fits(model: keras.Model, name: str, task: Task, data: Data) -> None:
     """Raises ModelError unless the model takes the data's samples and gives the task's outputs."""
     if is_quantize_aware(model):
         raise ModelError(f"{name}: the baseline must be a float model. Received: one that carries fake-quantization.")

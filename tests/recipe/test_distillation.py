@@ -68,7 +68,7 @@ def test_losses_of_weight_0_are_left_out():
     ("text", "message"),
     [
         ("losses: {kd: {temperature: 0}}", "losses.kd.temperature: temperature must be a number greater than 0"),
-        ("losses: {kd: {temperature: -1}}", "temperature must be a number greater than 0 and at most 1000000. Received: -1."),
+        ("losses: {kd: {temperature: -1}}", "temperature must be a number greater than 0 and at most 1000. Received: -1."),
         ("losses: {kd: {weight: 0}, mse: {weight: 0}}", "weights of losses must not all be 0. Received: kd, mse with weight 0."),
         ("losses: {kdd: true}", "key must be one of kd, dkd, .* Received: 'kdd'. Did you mean 'kd'?"),
         ("losses: {hints: {pairs: [[a]]}}", "pairs.0: item must be a list of 2 texts. Received: \\['a'\\]"),
@@ -77,7 +77,9 @@ def test_losses_of_weight_0_are_left_out():
         ("teacher: [baseline, baseline], losses: {hints: true}", "teacher must be one for losses between layers \\(hints\\)"),
         ("student: {scale: 0}", "student.scale: scale must be a number greater than 0"),
         ("student: {source: builder, name: cnn, train: {epochs: 1}}", "student.train must be absent"),
+        ("losses: {dkd: {target_weight: 0, others_weight: 0}}", "target_weight and others_weight must not both be 0"),
         ("mutual: 2", "student must be given with mutual"),
+        ("mutual: 2, student: {source: file, path: a.h5}", "student must be a builder or .* Received: a file"),
         ("mutual: 2, student: {scale: 1}, generations: 2", "generations must be 1 with mutual"),
         ("mutual: 2, student: {scale: 1}, teacher: {source: file, path: a.h5}", "teacher must be absent with mutual"),
         ("mutual: 2, student: {scale: 1}, losses: {gram: true}", "losses must be of kd, dkd, hard_labels, mse with mutual. Received: gram"),
@@ -115,3 +117,20 @@ def test_unlabelled_samples_without_a_teacher_are_warned_of(small):
 def test_rest_without_limit_is_an_error(small):
     with pytest.raises(RecipeError, match="limit must be given with unlabelled: rest"):
         load_recipe("r.yaml", text=small.replace("source: digits", "source: digits, unlabelled: rest"))
+
+
+def test_a_teacher_that_nothing_trained_is_warned_of(small):
+    from edgecompress.recipe import check_recipe
+
+    def warnings(train):
+        teacher = f"{{source: builder, name: cnn{train}}}"
+        return check_recipe(load_recipe("r.yaml", text=f"{small}stages:\n  - distill: {{teacher: {teacher}, train: {{epochs: 1}}}}\n"))
+
+    assert any("a teacher without `train` has random weights" in warning for warning in warnings(""))
+    assert not any("random weights" in warning for warning in warnings(", train: {epochs: 1}"))
+
+
+def test_the_data_themselves_are_no_unlabelled_samples(small):
+    text = small.replace("source: digits", "source: digits, unlabelled: {source: digits}")
+    with pytest.raises(RecipeError, match="data.unlabelled: unlabelled must be other data.* Received: 'digits'"):
+        load_recipe("r.yaml", text=text)

@@ -63,6 +63,8 @@ class Distill(Distillation, StageConfig):
             return self
         if self.student is None:
             raise ValueError("student must be given with mutual: copies of the model as it is would be alike. Received: nothing")
+        if self.student.source == "file":
+            raise ValueError("student must be a builder or {scale: ...} with mutual: models of one file would be alike. Received: a file")
         if self.generations > 1:
             raise ValueError(f"generations must be 1 with mutual. Received: {self.generations}")
         if self.train.freeze:

@@ -98,8 +98,10 @@ def check_alike(student: keras.Model, teacher: keras.Model, *, resize: bool) -> 
     ours, theirs = ([list(tensor.shape[1:]) for tensor in model.inputs] for model in (student, teacher))
     images = len(ours) == len(theirs) == 1 and len(ours[0]) == len(theirs[0]) == 3
     sizes_alone = images and ours[0][2] == theirs[0][2]
-    if ours != theirs and not (resize and sizes_alone):
+    is_open = any(None in shape for shape in theirs)  # nothing can be resized to it
+    if ours != theirs and not (resize and sizes_alone and not is_open):
         hint = " `resize: true` resizes the samples for it." if sizes_alone else ""
+        hint = " `input_shape` of a teacher from a file fixes its size." if is_open else hint
         raise ModelError(f"teacher {teacher.name} must take the student's inputs {_shown(ours)}. Received: {_shown(theirs)}.{hint}")
 
 

@@ -29,7 +29,7 @@ def teach(student: keras.Model, distillation: Distillation, context: Context) ->
         RecipeError: `pairs` that match no layers.
     """
     teachers = make_teachers(distillation, context)
-    warn_of_worse(teachers, student, context)
+    warn_of_worse(teachers, student, context, "before it learns")
     return make_lesson(student, teachers, distillation, context)
 
 

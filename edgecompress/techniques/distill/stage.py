@@ -5,7 +5,7 @@ from functools import partial
 
 from edgecompress.backend import keras
 from edgecompress.keeps import Keep
-from edgecompress.recipe.distillation import Distillation
+from edgecompress.recipe.distillation import LOSS_TASKS, Distillation, Loss
 from edgecompress.recipe.schema import METRIC_RISES
 from edgecompress.recipe.stages import Distill
 from edgecompress.stage import Context, LayerRecord, Lesson, Outlook, StageResult
@@ -63,14 +63,17 @@ def _learn(model: keras.Model, config: Distill, context: Context, keeps: Sequenc
     """Generation after generation; the epochs of all."""
     teachers, epochs = make_teachers(config, context), []
     graph = teachers[0].model
-    if config.student is None or config.student.source not in UNTRAINED:
-        warn_of_worse(teachers, make_student(model, config, graph, context.outlook, seed=0), context)
+    knows = config.student is None or config.student.source not in UNTRAINED
+    if knows:
+        warn_of_worse(teachers, make_student(model, config, graph, context.outlook, seed=0), context, "before it learns")
     for generation in range(config.generations - 1):
         part = part_of(context, "generation", generation)
         student, own_epochs = train_once(part, partial(_generation, model, config, graph, teachers, keeps, part))
         epochs += own_epochs
         teachers = [Teacher(f"generation {generation + 1}", student)]
     student, own_epochs = _generation(model, config, graph, teachers, keeps, context)
+    if not knows:  # before it learned there was nothing to compare with
+        warn_of_worse(teachers, student, context, "that it taught")
     return student, epochs + own_epochs
 
 
@@ -83,12 +86,17 @@ def _generation(
     return student, fit(student, config.train, context, keeps=keeps, lesson=lesson)
 
 
+def mutual_losses(config: Distill, kind: str) -> Sequence[Loss]:
+    """What students that teach each other lose; where the recipe names nothing, the KL of the paper, of values their difference."""
+    return DEFAULT_LOSSES if not config.losses.chosen and kind in LOSS_TASKS["kd"] else config.losses_for(kind)
+
+
 def _learn_mutually(model: keras.Model, config: Distill, context: Context) -> Trained:
     """Students that teach each other; the best of them on validation."""
     graph, kind = untrained_teachers(config, context.outlook)[0].model, context.task.kind
     seeds = [part_of(context, "student", number).seed for number in range(config.mutual or 0)]
     students = [make_student(model, config, graph, context.outlook, seed=seed) for seed in seeds]
-    losses = config.losses_for(kind) if config.losses.chosen else DEFAULT_LOSSES
+    losses = mutual_losses(config, kind)
     labels = 1.0 if config.labels is None else config.labels
     lesson = Lesson(MutualLearning(students, losses, labels=labels, task=context.task), samples_of(context))
     epochs = fit(students[0], config.train, context, lesson=lesson)

@@ -5,7 +5,7 @@ from edgecompress.models.copying import copy_model
 from edgecompress.models.scaling import scale_widths
 from edgecompress.recipe.stages import Distill
 from edgecompress.stage import Outlook
-from edgecompress.techniques.baseline import make_model
+from edgecompress.techniques.baseline import check_fits, make_model
 
 
 def make_student(model: keras.Model, config: Distill, teacher: keras.Model, outlook: Outlook, *, seed: int) -> keras.Model:
@@ -19,10 +19,12 @@ def make_student(model: keras.Model, config: Distill, teacher: keras.Model, outl
         seed: of initial weights.
 
     Raises:
-        ModelError: a file is no model or does not fit, or widths that cannot be scaled.
+        ModelError: a file is no model, widths that cannot be scaled, or a student that does not fit the data.
     """
     if config.student is None:
         return copy_model(model)
     if config.student.source == "scale":
-        return scale_widths(teacher, config.student.scale, seed=seed)
+        student = scale_widths(teacher, config.student.scale, seed=seed)
+        check_fits(student, "student, a scaled teacher", outlook.task, outlook.data)
+        return student
     return make_model(config.student, outlook.task, outlook.data, seed=seed, allow_code=outlook.allow_code)

@@ -18,16 +18,20 @@ class Batch(NamedTuple):
 def unpack(data: Any) -> Batch:
     """From what Keras hands to a training step; inputs may be pairs (inputs, beside)."""
     inputs, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
-    inputs, beside = inputs if isinstance(inputs, tuple) else (inputs, {})
+    if not (isinstance(inputs, tuple) and len(inputs) == 2 and isinstance(inputs[1], Mapping)):  # a tuple may be several inputs
+        return Batch(inputs, labels, weights, {})
+    inputs, beside = inputs
     return Batch(inputs, labels, weights, beside)
 
 
 def classes(batch: Batch, teacher: tf.Tensor) -> tf.Tensor:
-    """The labels; where a sample has none, the class that the teacher chooses."""
-    mask = batch.beside.get("labelled")
-    if mask is None or batch.labels.shape.rank != 1:  # values: no loss between outputs looks at them
-        return batch.labels
-    return tf.where(mask, batch.labels, tf.argmax(teacher, axis=-1, output_type=batch.labels.dtype))
+    """The labels, [b] of classes; where a sample has none, the class that the teacher chooses."""
+    mask, labels = batch.beside.get("labelled"), batch.labels
+    if labels.dtype.is_integer and labels.shape.rank == 2 and labels.shape[1] == 1:  # as some data sets have them
+        labels = labels[:, 0]
+    if mask is None or labels.shape.rank != 1:  # values: no loss between outputs looks at them
+        return labels
+    return tf.where(mask, labels, tf.argmax(teacher, axis=-1, output_type=labels.dtype))
 
 
 class Taught(keras.Model):

@@ -54,15 +54,15 @@ def make_teachers(distillation: Distillation, context: Context) -> list[Teacher]
     return teachers
 
 
-def warn_of_worse(teachers: list[Teacher], student: keras.Model, context: Context) -> None:
-    """Warns of each teacher that is worse on the validation split than the student before it learns."""
+def warn_of_worse(teachers: list[Teacher], student: keras.Model, context: Context, which: str) -> None:
+    """Warns of each teacher that is worse on the validation split than the student; `which` says when the student was looked at."""
     metric = context.task.metrics[0]
     ours = context.evaluate(student)[metric]
     for teacher in teachers:
         theirs = context.evaluate(at_size_of(student, teacher.model))[metric]
         if theirs < ours if METRIC_RISES[metric] else theirs > ours:
             context.warn(
-                f"{context.stage}: the teacher {teacher.name} is worse than the student before it learns: "
+                f"{context.stage}: the teacher {teacher.name} is worse than the student {which}: "
                 f"validation {metric} {theirs:.4f} against {ours:.4f}."
             )
 

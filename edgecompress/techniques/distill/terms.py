@@ -1,7 +1,7 @@
 """From the losses of a recipe to functions of what student and teacher show in a training step."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -48,7 +48,7 @@ class Term:
 
 
 def make_terms(losses: Sequence[Loss], kind: str, teacher: keras.Model, student: keras.Model, seed: int) -> list[Term]:
-    """One term per loss.
+    """One term per loss; the second of a name is called NAME_2.
 
     Args:
         losses: of the recipe.
@@ -61,10 +61,13 @@ def make_terms(losses: Sequence[Loss], kind: str, teacher: keras.Model, student:
         RecipeError: pairs that match no layers, or not equally many.
         ModelError: layers that cannot be compared.
     """
-    return [
+    terms = [
         Term(loss.name, loss.weight, _response(loss, kind)) if loss.name in RESPONSE else _paired(loss, teacher, student, seed)  # type: ignore[arg-type]  # the others have pairs
         for loss in losses
     ]
+    names = [term.name for term in terms]
+    earlier = [names[:place].count(name) for place, name in enumerate(names)]
+    return [replace(term, name=f"{term.name}_{number + 1}") if number else term for term, number in zip(terms, earlier, strict=True)]
 
 
 def _response(loss: Any, kind: str) -> Callable[[Sight], tf.Tensor]:

@@ -164,7 +164,8 @@ def test_several_teachers_are_the_mean_of_their_probabilities_or_logits(kind, ac
 
 
 def dense(inputs, outputs):
-    return keras.Sequential([keras.layers.Input(inputs), keras.layers.Flatten(), keras.layers.Dense(outputs)])
+    flat = keras.layers.GlobalAveragePooling2D() if None in inputs else keras.layers.Flatten()
+    return keras.Sequential([keras.layers.Input(inputs), flat, keras.layers.Dense(outputs)])
 
 
 @pytest.mark.parametrize(
@@ -174,11 +175,48 @@ def dense(inputs, outputs):
         ((9, 8, 1), 10, r"must take the student's inputs \[8, 8, 1\]. Received: \[9, 8, 1\]. `resize: true` resizes"),
         ((8, 8, 3), 10, r"must take the student's inputs \[8, 8, 1\]. Received: \[8, 8, 3\].$"),
         ((64,), 10, r"must take the student's inputs \[8, 8, 1\]. Received: \[64\].$"),
+        ((None, None, 1), 10, r"Received: \[None, None, 1\]. `input_shape` of a teacher from a file fixes its size.$"),
     ],
 )
 def test_teacher_of_other_shapes_is_refused_with_both(student, inputs, outputs, message):
     with pytest.raises(ModelError, match=message):
         ec.Distiller(student, dense(inputs, outputs))
+
+
+def test_teacher_of_open_size_is_not_resized_to(student):
+    with pytest.raises(ModelError, match="`input_shape` of a teacher"):
+        ec.Distiller(student, dense((None, None, 1), 10), resize=True)
+
+
+def test_losses_of_one_name_are_addends_of_their_own(student, small_model, digits):
+    x, y = (array[:64] for array in digits.train.arrays())
+    heavy, light = ec.KD(weight=100.0), ec.KD(weight=1e-9, temperature=1.0)
+    logs = compiled(ec.Distiller(student, small_model, [heavy, light], labels=0.0)).train_on_batch(x, y, return_dict=True)
+    assert {"loss_kd", "loss_kd_2"} <= set(logs)
+    assert logs["loss"] == pytest.approx(logs["loss_kd"] + logs["loss_kd_2"], rel=1e-5)
+    assert logs["loss_kd"] > 1e6 * logs["loss_kd_2"]
+
+
+def test_labels_of_one_column_are_classes(student, small_model, digits):
+    x, y = (array[:64] for array in digits.train.arrays())
+    for layer in student.layers:
+        layer.trainable = False
+    student.get_layer("dropout").rate = 0.0
+    flat, column = (
+        compiled(ec.Distiller(student, small_model, [ec.DKD()])).train_on_batch(x, labels, return_dict=True)["loss_dkd"]
+        for labels in (y, y[:, None])
+    )
+    assert column == pytest.approx(flat, rel=1e-6)
+
+
+def test_model_of_two_inputs_learns_from_lists():
+    def two_inputs():
+        inputs = [keras.Input((3,)), keras.Input((3,))]
+        return keras.Model(inputs, keras.layers.Dense(4)(keras.layers.Concatenate()(inputs)))
+
+    x, y = np.random.default_rng(0).normal(size=(2, 8, 3)).astype(np.float32), np.arange(8) % 4
+    history = compiled(ec.Distiller(two_inputs(), two_inputs())).fit([x[0], x[1]], y, verbose=0).history
+    assert np.isfinite(history["loss_kd"][0])
 
 
 def test_teacher_of_another_size_teaches_with_resize(student, digits):

@@ -213,3 +213,35 @@ def test_samples_without_labels_join_the_lesson(baseline, make_context):
     assert num_steps_per_epoch(context, ec.Train(epochs=1)) == 1
     result = make(baseline, context, student=Scaled(scale=0.5))
     assert np.isfinite(result.training[0]["loss_labels"])
+
+
+@pytest.mark.parametrize(
+    ("teacher", "message"),
+    [
+        ({"inputs": (16, 16, 1), "outputs": 10}, r"student, a scaled teacher: .*\[8, 8, 1\]\. Received.*\[16, 16, 1\]|must have the shape"),
+        ({"inputs": (8, 8, 1), "outputs": 20}, r"student, a scaled teacher: outputs must have the shape \(10,\) .* Received: \(20,\)"),
+    ],
+)
+def test_scaled_student_must_fit_the_data(baseline, make_context, tmp_path, teacher, message):
+    layers = [keras.layers.Input(teacher["inputs"]), keras.layers.Conv2D(4, 3), keras.layers.GlobalAveragePooling2D()]
+    save_model(keras.Sequential([*layers, keras.layers.Dense(teacher["outputs"])]), tmp_path / "other.h5")
+    file = {"source": "file", "path": str(tmp_path / "other.h5")}
+    with pytest.raises(ModelError, match=message):
+        make(baseline, make_context(baseline=baseline), student=Scaled(scale=0.5), teacher=file, resize=True)
+
+
+def test_mutual_students_of_values_teach_each_other_values():
+    from edgecompress.recipe.schema import Task
+    from edgecompress.techniques.distill.stage import mutual_losses
+
+    config = ec.Distill.model_validate({"student": {"scale": 0.5}, "mutual": 2, "train": ONE_EPOCH})
+    assert [loss.name for loss in mutual_losses(config, "regression")] == ["mse"]
+    assert [(loss.name, loss.temperature) for loss in mutual_losses(config, Task().kind)] == [("kd", 1.0)]
+
+
+def test_teacher_worse_than_the_new_student_that_it_taught_is_warned_of(small_model, make_context):
+    warnings = []
+    settings = {"student": BuilderModel(source="builder", name="cnn", width=8), "labels": 1.0, "losses": {"kd": {"weight": 0.01}}}
+    make(small_model, make_context(baseline=small_model, warn=warnings.append), **settings, train=Training(epochs=4, learning_rate=3e-3))
+    assert len(warnings) == 1
+    assert "the teacher baseline is worse than the student that it taught: validation accuracy" in warnings[0]

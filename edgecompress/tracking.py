@@ -71,13 +71,13 @@ def tracked(recipe: Recipe, folder: Path, progress: Progress) -> Iterator[Tracke
             words = " ".join(str(error).split())[:MOST_CHARACTERS] or type(error).__name__
             status = "FAILED" if isinstance(error, Exception) else "KILLED"
             with _no_harm(progress):
-                book = _Book(folder.parent)
+                book = _Book(_home(folder))
                 book.enter(recipe.name, _flat(recipe), {}, began=began, tags={"edgecompress.error": words}, status=status)
         raise
     if recipe.track is not None and run.report is not None:
         params, metrics, courses = _flat(recipe), run_metrics(run.report), _courses(run.report.stages)
         with _no_harm(progress), progress.task("logging to MLflow"):
-            book = _Book(folder.parent)
+            book = _Book(_home(folder))
             book.enter(recipe.name, params, metrics, began=began, files=[folder / name for name in RUN_FILES], courses=courses)
             progress.say(f"logged to {book.uri}")
 
@@ -93,14 +93,24 @@ def track_search(recipe: Recipe, findings: Findings, folder: Path, progress: Pro
             run = book.enter(f"{recipe.name} search", _flat(recipe), {}, began=time.time())
             logged = {"uri": book.uri, "run": run, "trials": []}
         for trial in findings.tried:
-            if trial.number not in logged["trials"]:
+            if (identity := _identity(trial)) not in logged["trials"]:
                 began, tags = time.time() - trial.seconds, _tags(trial, logged["run"])
                 book.enter(f"trial {trial.number}", trial.point, trial.values, began=began, tags=tags)
-                logged["trials"].append(trial.number)
+                logged["trials"].append(identity)
                 write_atomic(place, json.dumps(logged))
         write_atomic(place, json.dumps(logged))
         book.attach(logged["run"], [folder / name for name in SEARCH_FILES])
         progress.say(f"logged to {book.uri}")
+
+
+def _identity(trial: Tried) -> int | str:
+    """What stays the same when the search goes on: the number, but of a point that a trial brought along, which moves behind new ones."""
+    return trial.number if trial.harvested_from is None else json.dumps(trial.point, sort_keys=True)
+
+
+def _home(folder: Path) -> Path:
+    """Where the database lies: beside the run folders, also for the run that a search ends with, which is inside the search's folder."""
+    return folder.parent.parent if (folder.parent / SEARCH_FILES[1]).exists() else folder.parent
 
 
 def _tags(trial: Tried, parent: str) -> dict[str, str]:

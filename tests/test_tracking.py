@@ -124,6 +124,30 @@ def test_trials_are_runs_nested_in_the_search_and_logged_once(recipe, tmp_path):
     assert json.loads((folder / "mlflow.json").read_text())["trials"] == [0, 1, 2]
 
 
+def test_points_that_trials_brought_along_are_logged_once_though_new_trials_move_them(recipe, tmp_path):
+    def tried(number, clusters, parent=None):
+        return Tried(number, "complete", "", {"clusters": clusters}, {"size": float(clusters)}, {}, False, 1.0, 1, "host-1", harvested_from=parent)
+
+    folder = tmp_path / "search"
+    folder.mkdir()
+    first = [tried(0, 4), tried(1, 8, 0)]
+    second = [tried(0, 4), tried(1, 6), tried(2, 8, 0)]  # a new trial takes the number of the point that was brought along
+    for trials in (first, second):
+        track_search(recipe, Findings("tracked", {"size": False}, {}, 3, trials, 0), folder, Progress())
+    _, runs = logged(tmp_path)
+    assert sorted(run.data.params["clusters"] for run in runs if "clusters" in run.data.params) == ["4", "6", "8"]
+
+
+def test_the_run_that_a_search_ends_with_is_logged_where_the_search_is(recipe, tmp_path, finished_run):
+    folder = tmp_path / "search"
+    folder.mkdir()
+    (folder / "search.json").write_text("{}")
+    with tracked(recipe, folder / "chosen", Progress()) as under_way:
+        under_way.report = Report.load(finished_run)
+    _, runs = logged(tmp_path)
+    assert [run.info.run_name for run in runs] == [recipe.name]
+
+
 def test_missing_package_is_said_before_anything_is_done(recipe, tmp_path, monkeypatch):
     monkeypatch.setattr("edgecompress.tracking.find_spec", lambda name: None)
     with pytest.raises(RecipeError, match=r"pip install 'edgecompress\[mlflow\]'"):

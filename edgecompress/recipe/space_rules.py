@@ -31,11 +31,11 @@ def check_space(recipe: Recipe, root: Node | None = None) -> Space:
     Raises:
         RecipeError: everything that is wrong, one line each.
     """
-    problems = [*_stage_ids(recipe), *_objectives(recipe), *_fixed(recipe), *_strategy(recipe)]
+    problems = [*_stage_ids(recipe), *_objectives(recipe), *_fixed(recipe), *_formats(recipe), *_twice(recipe), *_strategy(recipe)]
     if problems:
         raise recipe_error(problems, root)
     space = make_space(recipe)
-    problems = [*_values(space), *_first(space)]
+    problems = [*_steps(space), *_values(space), *_first(space)]
     if problems:
         raise recipe_error(problems, root)
     return space
@@ -92,6 +92,27 @@ def _fixed(recipe: Recipe) -> Iterator[Problem]:
         parts = path.split(".")
         if parts[0] in FIXED or (parts[0] == "data" and (len(parts) < 2 or parts[1] not in DATA_FIELDS)):
             yield Problem(("search", "space", path), f"field must be one that may differ between trials.{received(path)}")
+        elif parts[0] == "stages" and len(parts) < 3:
+            expected = "field must be one of a stage, as in stages.cut.macs; search.optional and order vary the stages themselves"
+            yield Problem(("search", "space", path), f"{expected}.{received(path)}")
+
+
+def _formats(recipe: Recipe) -> Iterator[Problem]:
+    """Trials of `auto`, which chooses by itself, would not be told apart."""
+    dimension = search_of(recipe).space.get("export.format")
+    if dimension is not None and "auto" in (dimension.choices or []):
+        yield Problem(("search", "space", "export.format"), "formats must be ones of their own. Received: 'auto'.")
+
+
+def _twice(recipe: Recipe) -> Iterator[Problem]:
+    """A stage may be named by its id or its place; one field under both names would be drawn twice."""
+    places = {stage.id: str(index) for index, stage in enumerate(recipe.stages) if stage.id is not None}
+    first: dict[tuple[str, ...], str] = {}
+    for path in search_of(recipe).space:
+        parts = path.split(".")
+        field = (parts[0], places.get(parts[1], parts[1]), *parts[2:]) if parts[0] == "stages" and len(parts) > 2 else tuple(parts)
+        if first.setdefault(field, path) != path:
+            yield Problem(("search", "space", path), f"field must be named once; {first[field]} is the same.{received(path)}")
 
 
 def _values(space: Space) -> Iterator[Problem]:
@@ -102,6 +123,14 @@ def _values(space: Space) -> Iterator[Problem]:
             if fault is not None:
                 yield Problem(("search", "space", path), fault)
                 break
+
+
+def _steps(space: Space) -> Iterator[Problem]:
+    """Whole numbers lie whole numbers apart."""
+    for path in sorted(space.whole):
+        step = space.fields[path].step
+        if step is not None and step % 1:
+            yield Problem(("search", "space", path), f"step must be a whole number for this field.{received(step)}")
 
 
 def _samples(dimension: Dimension) -> list[Any]:
@@ -147,4 +176,6 @@ def _is_inside(space: Space, name: str, value: Any) -> bool:
     if dimension.choices is not None:
         return label(value) in [label(choice) for choice in dimension.choices]
     low, high = ends(dimension)
-    return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
+    if not isinstance(value, int | float) or isinstance(value, bool) or (name in space.whole and value % 1):
+        return False
+    return low <= value <= high

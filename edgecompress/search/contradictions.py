@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice, product
 
-from edgecompress.data import load_data
+from edgecompress.data import Data
 from edgecompress.errors import EdgeCompressError, RecipeError
 from edgecompress.recipe.schema import Recipe
 from edgecompress.recipe.space import ORDER, USE, Point, Space, label, make_space
-from edgecompress.search.prediction import CERTAIN, Prediction, predict
+from edgecompress.search.prediction import CERTAIN, MARGIN, Prediction, is_foreseen, predict
 from edgecompress.search.trial import trial_recipe
 from edgecompress.techniques.baseline import make_model
 
@@ -27,14 +27,13 @@ NEUTRAL = (  # fields that change no shape
 MOST_CORNERS = 64  # of the space; a larger one is left to the trials
 
 
-def check_goals(recipe: Recipe, *, allow_code: bool) -> None:
-    """Plans the corners of the space on the untrained baseline; loads the data on the way, as every trial will.
+def check_goals(recipe: Recipe, data: Data, *, allow_code: bool) -> None:
+    """Plans the corners of the space on the untrained baseline.
 
     Raises:
         RecipeError: limits on size or MACs below what any corner has.
-        EdgeCompressError: data or model that a run would refuse.
+        EdgeCompressError: a model that a run would refuse.
     """
-    data = load_data(recipe.data, recipe.task, seed=recipe.seed, allow_code=allow_code)
     model = make_model(recipe.model, recipe.task, data, seed=recipe.seed, allow_code=allow_code)
     goal, space = recipe.goal, make_space(recipe)
     if (goal.size_kb is None and goal.macs is None) or any(stage.technique not in CERTAIN for stage in recipe.stages):
@@ -47,7 +46,10 @@ def check_goals(recipe: Recipe, *, allow_code: bool) -> None:
     predictions = []
     for corner in corners:
         try:
-            predictions.append(predict(trial_recipe(space.recipe_at(corner)), model, data, allow_code=allow_code))
+            found = trial_recipe(space.recipe_at(corner))
+            if not is_foreseen(found):
+                return
+            predictions.append(predict(found, model, data, allow_code=allow_code))
         except EdgeCompressError:  # fields that do not go together
             continue
     if predictions:
@@ -74,7 +76,7 @@ def _judge(recipe: Recipe, predictions: list[Prediction]) -> None:
         "size_kb": [prediction.weight_bytes / 1000 for prediction in predictions],
         "macs": [prediction.macs or 0 for prediction in predictions],
     }
-    broken = {name: [value > limit for value in values[name]] for name, limit in limits.items() if limit is not None}
+    broken = {name: [value > (1 + MARGIN) * limit for value in values[name]] for name, limit in limits.items() if limit is not None}
     for name, misses in broken.items():
         if all(misses):
             least = min(values[name])

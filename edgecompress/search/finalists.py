@@ -76,7 +76,8 @@ def _judged(recipe: Recipe, findings: Findings, forecast: Forecast, times: Mappi
             values["latency"] = measured[str(forecast.threads)]
         if limit is not None:
             misses["p50_ms"] = measured[str(limit.threads)] / limit.limit - 1
-        return replace(trial, measured=measured, values=values, misses=misses)
+        keeps_limits = all(miss <= 0 for miss in misses.values())
+        return replace(trial, measured=measured, values=values, misses=misses, on_front=trial.on_front and keeps_limits)
 
     tried = [with_times(trial) for trial in findings.tried]
 

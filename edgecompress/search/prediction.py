@@ -49,6 +49,14 @@ def is_foreseen(recipe: Recipe) -> bool:
     return all(stage.technique in CERTAIN and getattr(stage, "kind", None) not in MEASURED for stage in recipe.stages)
 
 
+def is_sized(recipe: Recipe) -> bool:
+    """Whether a plan on the trained baseline shows about how large the network will be: no stage finds that out while it runs."""
+    return not any(
+        stage.technique == "remove_dead" or getattr(stage, "kind", None) in MEASURED or getattr(stage, "rank", None) == "sensitivity"
+        for stage in recipe.stages
+    )
+
+
 def predicted_violations(goal: Goal, prediction: Prediction, p50_ms: float | None = None) -> dict[str, float]:
     """Limits that are missed for certain, as fractions of them.
 

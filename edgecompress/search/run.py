@@ -82,6 +82,7 @@ def search_recipe(recipe: Recipe, options: SearchOptions, progress: Progress) ->
         folder.mkdir(parents=True, exist_ok=True)
     with noise_to(folder / LOG):
         with progress.task("loading TensorFlow and Optuna"):
+            from edgecompress.data import load_data
             from edgecompress.latency.forecast import forecast_of
             from edgecompress.search.contradictions import check_goals
             from edgecompress.search.finalists import measure_finalists
@@ -89,17 +90,24 @@ def search_recipe(recipe: Recipe, options: SearchOptions, progress: Progress) ->
             from edgecompress.search.goals import left_to_the_run
             from edgecompress.search.loop import Worker
             from edgecompress.search.stage_cache import StageCache
-            from edgecompress.search.study import default_storage, open_study
+            from edgecompress.search.study import default_storage, open_study, storage_faults
+            from edgecompress.techniques.baseline import file_hash
         heartbeat, forecast = _heartbeat(options.heartbeat_s), forecast_of(recipe.target)
-        study = open_study(recipe, options.storage or default_storage(folder), heartbeat)
+        with progress.task("loading the data"):
+            data = load_data(recipe.data, recipe.task, seed=recipe.seed, allow_code=options.allow_code)
+        table = None if forecast is None else forecast.digest
+        sources = {"data": data.fingerprint, "model": file_hash(recipe.model), "latency_table": table}
+        url = options.storage or default_storage(folder)
+        study = open_study(recipe, url, heartbeat, sources)
         cache = StageCache(options.cache or folder / "cache")
         with progress.task("checking the goals"):
-            check_goals(recipe, allow_code=options.allow_code)
+            check_goals(recipe, data, allow_code=options.allow_code)
         for name in left_to_the_run(recipe, None if forecast is None else forecast.table.host):
             progress.say(f"goal.{name} is of another host: no trial is judged by it, the run of the chosen recipe is")
         worker = Worker(recipe, study, cache, allow_code=options.allow_code)
-        worker.work(progress)
-        findings = find(recipe, worker.slots(), worker.harvested())
+        with storage_faults(url):
+            worker.work(progress)
+            findings = find(recipe, worker.slots(), worker.harvested())
         run = None
         if not options.worker:
             findings = measure_finalists(recipe, findings, forecast, progress)
@@ -149,7 +157,8 @@ def _write(recipe: Recipe, findings: Findings, folder: Path, progress: Progress)
 
         if findings.choice is None:
             reasons = list(dict.fromkeys(trial.reason for trial in findings.tried if trial.reason))
-            raise ModelError(f"{recipe.name}: some recipe of the space must run to its end. Received: none; {'; '.join(reasons[:3])}.")
+            why = "; ".join(reasons[:3]) or "the time ended before one did"
+            raise ModelError(f"{recipe.name}: some recipe of the space must run to its end. Received: none; {why}.")
         with storage_errors(folder):
             (folder / FRONT).mkdir(exist_ok=True)
             for old in (folder / FRONT).glob("*.yaml"):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,13 +46,14 @@ def default_storage(folder: Path) -> str:
     return f"sqlite:///{(folder / 'study.db').absolute()}"
 
 
-def open_study(recipe: Recipe, url: str, heartbeat: Heartbeat) -> Study:
+def open_study(recipe: Recipe, url: str, heartbeat: Heartbeat, sources: Mapping[str, str | None] | None = None) -> Study:
     """The study of a recipe, made where there is none.
 
     Args:
         recipe: of the search; the study has its name.
         url: of the database, as SQLAlchemy writes them.
         heartbeat: of the workers.
+        sources: what else the trials depend on, as hashes by name: data, model file, latency table. Where they lie does not count.
 
     Raises:
         StorageError: no database that can be used is there.
@@ -64,16 +66,31 @@ def open_study(recipe: Recipe, url: str, heartbeat: Heartbeat) -> Study:
     directions = [
         optuna.study.StudyDirection.MAXIMIZE if rises(name) else optuna.study.StudyDirection.MINIMIZE for name in objective_names(recipe)
     ]
-    study = optuna.create_study(study_name=recipe.name, storage=storage, load_if_exists=True, directions=directions)
-    wanted = made_of(recipe)
-    made = study.user_attrs.get(RECIPE)
-    if made is None and not study.get_trials(deepcopy=False):
-        study.set_user_attr(RECIPE, wanted)
-    elif made != wanted:
+    wanted = {**made_of(recipe), "sources": dict(sources or {})}
+    with storage_faults(url):
+        study = optuna.create_study(study_name=recipe.name, storage=storage, load_if_exists=True, directions=directions)
+        made = study.user_attrs.get(RECIPE)
+        is_new = made is None and not study.get_trials(deepcopy=False)
+        if is_new:
+            study.set_user_attr(RECIPE, wanted)
+    if not is_new and made != wanted:
         where = ", ".join(differences(made or {}, wanted)[:5]) or "everything"
         expected = "the study must be of this recipe; choose another folder with --out, another storage or another name"
         raise RecipeError(f"{shown(url)}: {recipe.name}: {expected}. Received: a study of a recipe that differs in {where}.")
     return Study(study, storage, heartbeat)
+
+
+@contextmanager
+def storage_faults(url: str) -> Iterator[None]:
+    """Turns what the database refuses while a study is used into a StorageError that names it: no right to write, a server that is gone."""
+    import optuna
+    import sqlalchemy
+
+    try:
+        yield
+    except (optuna.exceptions.StorageInternalError, sqlalchemy.exc.SQLAlchemyError) as error:
+        expected = "storage must be a database that can be read and written as long as the search runs"
+        raise StorageError(f"{shown(url)}: {expected}. Received: {_first_line(error)}.") from error
 
 
 def made_of(recipe: Recipe) -> dict[str, Any]:
@@ -146,5 +163,6 @@ def _open_storage(url: str, heartbeat: Heartbeat) -> optuna.storages.RDBStorage:
 
 def _first_line(error: BaseException) -> str:
     """What the database says, without SQLAlchemy's own words."""
-    cause = getattr(error, "orig", None) or error.__cause__ or error
+    cause = error.__cause__ or error
+    cause = getattr(cause, "orig", None) or cause
     return " ".join(str(cause).splitlines()[:1] or [type(error).__name__]).rstrip(".")

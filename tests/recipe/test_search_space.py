@@ -110,6 +110,11 @@ def test_value_that_fits_only_with_others_is_allowed():
         ("space: {stages.cut.macs: [0.5]}\nfirst: [{stages.cut.macs: 0.7}]", r"search\.first\.0\.stages\.cut\.macs: value must lie in"),
         ("space: {stages.cut.macs: [0.5]}\nfirst: [{stages.cut.mac: 0.5}]", r"Did you mean 'stages\.cut\.macs'\?"),
         ("space: {stages.cut.macs: [0.5]}\nhalving: {rungs: [0.5, 0.2]}", r"rungs must rise"),
+        ("space: {stages.share.clusters: {low: 4, high: 8, step: 0.5}}", r"step must be a whole number for this field\. Received: 0\.5"),
+        ("space: {stages.share.clusters: {low: 4, high: 8}}\nfirst: [{stages.share.clusters: 4.5}]", r"value must lie in the space"),
+        ("space: {stages: [1]}", r"field must be one of a stage, as in stages\.cut\.macs"),
+        ("space: {export.format: [int8, auto]}", r"formats must be ones of their own\. Received: 'auto'"),
+        ("space: {stages.cut.macs: [0.5], stages.0.macs: [0.6]}", r"field must be named once; stages\.cut\.macs is the same"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said_with_its_place(search, pattern):

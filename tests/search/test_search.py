@@ -9,7 +9,10 @@ import yaml
 
 import edgecompress as ec
 from edgecompress.cli import main
+from edgecompress.errors import RecipeError
 from edgecompress.search.front import Candidate, dominates
+from edgecompress.search.prediction import is_sized
+from edgecompress.search.study import Heartbeat, open_study
 
 LIMITS = ["--set", "goal={metric_drop: 0.1, size_kb: 8}", "--set", "search.trials=5", "--set", "search.halving={rungs: [0.25], keep: 0.5}"]
 
@@ -148,6 +151,44 @@ def test_what_cannot_succeed_ends_before_any_training(space_file, tmp_path, caps
     assert main(["search", str(space_file), "--out", str(out), "--quiet", *options]) == 2
     assert re.search(pattern, capsys.readouterr().err)
     assert not list(out.rglob("record.json"))
+
+
+def test_study_of_other_data_is_refused(space_text, tmp_path):
+    recipe, url = ec.load_recipe("r.yaml", text=space_text), f"sqlite:///{tmp_path}/study.db"
+    open_study(recipe, url, Heartbeat(), {"data": "one", "model": None})
+    open_study(recipe, url, Heartbeat(), {"data": "one", "model": None})
+    with pytest.raises(RecipeError, match=r"a study of a recipe that differs in sources\.data\."):
+        open_study(recipe, url, Heartbeat(), {"data": "two", "model": None})
+
+
+def test_database_that_cannot_be_written_is_said_in_one_line(space_file, tmp_path, capsys):
+    recipe = ec.load_recipe(space_file)
+    open_study(recipe.model_copy(update={"name": "other"}), f"sqlite:///{tmp_path}/study.db", Heartbeat())
+    url = f"sqlite:///file:{tmp_path}/study.db?mode=ro&uri=true"
+    assert main(["search", str(space_file), "--out", str(tmp_path / "out"), "--quiet", "--storage", url]) not in (0, 1)
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "storage must be" in line]
+    assert "readonly" in line
+
+
+@pytest.mark.parametrize(
+    ("stage", "sized"),
+    [
+        ("prune_neurons: {macs: 0.5}", True), ("prune_neurons: {size_kb: 5}", False), ("factorize: {energy: 0.9}", True),
+        ("factorize: {rank: sensitivity}", False), ("remove_dead", False),
+    ],
+)  # fmt: skip
+def test_sizes_are_predicted_only_where_a_plan_knows_them(stage, sized):
+    text = f"name: r\ndata: {{source: digits}}\nmodel: {{source: builder, name: mlp, train: {{epochs: 1}}}}\nstages: [{stage}]\n"
+    assert is_sized(ec.load_recipe("r.yaml", text=text)) is sized
+
+
+def test_space_of_stages_that_find_their_size_while_they_run_is_not_refused(space_file, tmp_path, capsys, probe_in_this_process):
+    """A plan of `size_kb` leaves the network as it is, which is too large."""
+    space = "search.space={stages.cut.size_kb: [7, 8]}"
+    arguments = [str(space_file), "--out", str(tmp_path / "out"), "--quiet", "--no-run", "--json", "--set", space]
+    arguments += ["--set", "stages.cut.macs=null", "--set", "stages.cut.size_kb=8", "--set", "goal.size_kb=8.5", "--set", "search.trials=1"]
+    assert main(["search", *arguments]) == 0
+    assert {trial["kind"] for trial in json.loads(capsys.readouterr().out)["tried"]} == {"complete"}
 
 
 def test_limits_that_no_trial_keeps_give_the_nearest_one_and_exit_code_3(space_file, tmp_path, capsys, probe_in_this_process):

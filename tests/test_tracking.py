@@ -126,7 +126,9 @@ def test_trials_are_runs_nested_in_the_search_and_logged_once(recipe, tmp_path):
 
 def test_points_that_trials_brought_along_are_logged_once_though_new_trials_move_them(recipe, tmp_path):
     def tried(number, clusters, parent=None):
-        return Tried(number, "complete", "", {"clusters": clusters}, {"size": float(clusters)}, {}, False, 1.0, 1, "host-1", harvested_from=parent)
+        return Tried(
+            number, "complete", "", {"clusters": clusters}, {"size": float(clusters)}, {}, False, 1.0, 1, "host-1", harvested_from=parent
+        )
 
     folder = tmp_path / "search"
     folder.mkdir()

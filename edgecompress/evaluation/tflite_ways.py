@@ -207,8 +207,12 @@ def _open_wide(path: Path, way: Way, stream: SampleStream, num_threads: int) -> 
     yield outputs, targets
     if len(inputs) < WIDER * way.batch_size:  # not every place in the batch would be compared
         return None
-    model = open_model(path, batch_size=len(inputs), threads=num_threads)
-    return replace(way, models=[model], is_shared=True) if np.array_equal(predict_rows(model, inputs), outputs) else None
+    try:
+        model = open_model(path, batch_size=len(inputs), threads=num_threads)
+        same = np.array_equal(predict_rows(model, inputs), outputs)
+    except DeviceFault:  # as in `probe_batches`, and where there is no memory for so wide a batch
+        return None
+    return replace(way, models=[model], is_shared=True) if same else None
 
 
 def _turn(way: Way, stream: SampleStream, pool: ThreadPoolExecutor, num_samples: int) -> Generator[Batch, None, float]:

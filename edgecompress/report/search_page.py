@@ -23,10 +23,11 @@ def render_search(values: Mapping[str, Any], chosen_recipe: str) -> str:
 
     Args:
         values: `Findings.to_dict()`.
-        chosen_recipe: YAML.
+        chosen_recipe: YAML; empty where no trial ran to its end.
     """
     drawings = _draw(values)
-    blocks = [_front_block(values, tuple(drawings)), _recipe_block(values, chosen_recipe), _trials_block(values)]
+    chosen = [_recipe_block(values, chosen_recipe)] if chosen_recipe else []
+    blocks = [_front_block(values, tuple(drawings)), *chosen, _trials_block(values)]
     byline = [count_text(values), f"version {__version__}"]
     return render_page("edgecompress search", values["name"], byline, _cards(values), blocks, drawings)
 

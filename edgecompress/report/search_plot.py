@@ -120,7 +120,8 @@ def _frame(axes: Axes, values: Mapping[str, Any], up: str, across: str) -> None:
     if goal in values["limits"]:
         axes.axvline(factor * values["limits"][goal], color=INK, linestyle=":", linewidth=1.0, alpha=0.6)
     axes.grid(axis="y")
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.02), ncols=4, handletextpad=0.3, columnspacing=0.9)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1.02), ncols=4, handletextpad=0.3, columnspacing=0.9)
 
 
 def _with_tooltips(svg: str, name: str, trials: Sequence[Mapping[str, Any]]) -> str:

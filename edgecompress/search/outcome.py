@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -94,7 +95,9 @@ def measure_outcome(
     foreseen = [] if forecast is None else predicted_threads(search, forecast)
     key = content_key(
         "outcome", VERSION, state.key, recipe.export.model_dump(mode="json"), recipe.target.runtime, recipe.data.calibration,
-        recipe.task.model_dump(mode="json"), list(threads), *([] if forecast is None else [forecast.digest, foreseen]),
+        recipe.task.model_dump(mode="json"), list(threads),
+        platform.node() if threads else "",  # a time holds for the machine that it was measured on
+        *([] if forecast is None else [forecast.digest, foreseen]),
     )  # fmt: skip
     with cache.place(key, trains=False).claimed() as folder:  # it is timed in the end, which no training may disturb, this one included
         record = folder.finished()

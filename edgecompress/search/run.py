@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgecompress.errors import ModelError
+from edgecompress.errors import GoalMissed, ModelError
 from edgecompress.progress import Progress
 from edgecompress.quiet import noise_to
 from edgecompress.recipe import dump_recipe
@@ -89,6 +89,7 @@ def search_recipe(recipe: Recipe, options: SearchOptions, progress: Progress) ->
             from edgecompress.search.findings import find
             from edgecompress.search.goals import left_to_the_run
             from edgecompress.search.loop import Worker
+            from edgecompress.search.outcome import latency_threads
             from edgecompress.search.stage_cache import StageCache
             from edgecompress.search.study import default_storage, open_study, storage_faults
             from edgecompress.techniques.baseline import file_hash
@@ -100,6 +101,8 @@ def search_recipe(recipe: Recipe, options: SearchOptions, progress: Progress) ->
         url = options.storage or default_storage(folder)
         study = open_study(recipe, url, heartbeat, sources)
         cache = StageCache(options.cache or folder / "cache")
+        if options.storage and forecast is None and latency_threads(recipe) and not options.storage.startswith("sqlite"):
+            progress.say("warning: each worker times its own trials; with workers on different machines, name target.latency_table")
         with progress.task("checking the goals"):
             check_goals(recipe, data, allow_code=options.allow_code)
         for name in left_to_the_run(recipe, None if forecast is None else forecast.table.host):
@@ -113,6 +116,7 @@ def search_recipe(recipe: Recipe, options: SearchOptions, progress: Progress) ->
             findings = measure_finalists(recipe, findings, forecast, progress)
             _write(recipe, findings, folder, progress)
             track_search(recipe, findings, folder, progress)
+            _require_choice(recipe, findings)
             run = _run_chosen(recipe, findings, folder, cache, options, progress) if options.run_chosen else None
         return Searched(folder, findings, run)
 
@@ -155,21 +159,32 @@ def _write(recipe: Recipe, findings: Findings, folder: Path, progress: Progress)
     with progress.task("writing what was found"):
         from edgecompress.report.search_page import render_search
 
-        if findings.choice is None:
-            reasons = list(dict.fromkeys(trial.reason for trial in findings.tried if trial.reason))
-            why = "; ".join(reasons[:3]) or "the time ended before one did"
-            raise ModelError(f"{recipe.name}: some recipe of the space must run to its end. Received: none; {why}.")
         with storage_errors(folder):
             (folder / FRONT).mkdir(exist_ok=True)
             for old in (folder / FRONT).glob("*.yaml"):
                 old.unlink()
         for trial in findings.front:
             write_atomic(folder / FRONT / f"trial_{trial.number:04d}.yaml", recipe_text(recipe, findings, trial))
-        chosen = recipe_text(recipe, findings, findings.choice)
-        write_atomic(folder / f"{CHOSEN}.yaml", chosen)
+        chosen = "" if findings.choice is None else recipe_text(recipe, findings, findings.choice)
+        if chosen:
+            write_atomic(folder / f"{CHOSEN}.yaml", chosen)
         values = findings.to_dict()
         write_atomic(folder / "search.html", render_search(values, chosen))
         write_atomic(folder / "search.json", json.dumps(values, indent=1))
+
+
+def _require_choice(recipe: Recipe, findings: Findings) -> None:
+    """Raises where no trial ran to its end: GoalMissed where all were rejected for limits that they would have missed, else ModelError."""
+    if findings.choice is not None:
+        return
+    rejected = [trial for trial in findings.tried if trial.kind == "rejected"]
+    if rejected and len(rejected) == len(findings.tried):
+        nearest = min(rejected, key=lambda trial: sum(trial.misses.values()))
+        missed = ", ".join(f"{name} by {miss:.1%}" for name, miss in nearest.misses.items())
+        raise GoalMissed(f"No trial keeps all limits, as predicted before training. The nearest, trial {nearest.number}, misses {missed}.")
+    reasons = list(dict.fromkeys(trial.reason for trial in findings.tried if trial.reason))
+    why = "; ".join(reasons[:3]) or "the time ended before one did"
+    raise ModelError(f"{recipe.name}: some recipe of the space must run to its end. Received: none; {why}.")
 
 
 def recipe_text(recipe: Recipe, findings: Findings, trial: Tried) -> str:

@@ -132,5 +132,5 @@ def test_a_teacher_that_nothing_trained_is_warned_of(small):
 
 def test_the_data_themselves_are_no_unlabelled_samples(small):
     text = small.replace("source: digits", "source: digits, unlabelled: {source: digits}")
-    with pytest.raises(RecipeError, match="data.unlabelled: unlabelled must be other data.* Received: 'digits'"):
+    with pytest.raises(RecipeError, match=r"data\.unlabelled: unlabelled must be other data.* Received: 'digits'"):
         load_recipe("r.yaml", text=text)

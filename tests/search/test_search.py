@@ -191,6 +191,17 @@ def test_space_of_stages_that_find_their_size_while_they_run_is_not_refused(spac
     assert {trial["kind"] for trial in json.loads(capsys.readouterr().out)["tried"]} == {"complete"}
 
 
+def test_search_whose_trials_are_all_rejected_shows_them_and_ends_with_exit_code_3(space_file, tmp_path, capsys):
+    out = tmp_path / "out"
+    space = "search.space={stages.cut.macs: [0.85, 0.9], data.batch_size: [32, 64]}"  # a field of the data: goals are not checked before
+    arguments = ["--set", space, "--set", "search.optional=[]", "--set", "goal.macs=600", "--set", "search.trials=2"]
+    assert main(["search", str(space_file), "--out", str(out), "--quiet", *arguments]) == 3
+    assert re.search(r"No trial keeps all limits, as predicted .* The nearest, trial \d, misses macs by \d+", capsys.readouterr().err)
+    assert {trial["kind"] for trial in json.loads((out / "search.json").read_text())["tried"]} == {"rejected"}
+    assert "rejected" in (out / "search.html").read_text()
+    assert not (out / "chosen.yaml").exists()
+
+
 def test_limits_that_no_trial_keeps_give_the_nearest_one_and_exit_code_3(space_file, tmp_path, capsys, probe_in_this_process):
     limits = ["--set", "goal.metric_drop=-0.5", "--set", "search.trials=1", "--set", "search.harvest=0"]
     assert main(["search", str(space_file), "--out", str(tmp_path / "out"), "--quiet", "--no-run", *limits]) == 3

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -24,6 +25,7 @@ from edgecompress.errors import DataError, DeviceError
 from edgecompress.latency.grid import Specimen, specimens
 from edgecompress.latency.table import Format, LatencyTable, Machine, Row, load_table
 from edgecompress.latency.workload import workloads
+from edgecompress.lease import measuring
 from edgecompress.progress import Progress, visible_progress
 from edgecompress.remote import Job, Outcome, ask_hosts
 
@@ -74,7 +76,8 @@ def learn_latency(
                 if end is not None and time.monotonic() >= end:
                     return table
                 part = todo[start : start + PART]
-                _add(table, part, count, measure)
+                with measuring(progress.say) if host == LOCAL else nullcontext():  # not while a search trains here
+                    _add(table, part, count, measure)
                 table.save(path)
                 bar.advance(len(part))
     return table

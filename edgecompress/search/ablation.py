@@ -13,12 +13,12 @@ from typing import Any
 from edgecompress.benchmarking import benchmark_files
 from edgecompress.errors import EdgeCompressError, RecipeError
 from edgecompress.evaluation import evaluate_tflite, verdict
+from edgecompress.lease import measuring
 from edgecompress.progress import Progress
 from edgecompress.recipe.schema import Recipe
 from edgecompress.recipe.search import MOST_ORDERED
 from edgecompress.recipe.space import Space
 from edgecompress.recipe.vary import vary_recipe
-from edgecompress.search.lease import measuring
 from edgecompress.search.outcome import Outcome
 from edgecompress.search.stage_cache import StageCache
 from edgecompress.search.trial import Laboratory, trial_recipe

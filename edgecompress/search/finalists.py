@@ -12,11 +12,11 @@ from edgecompress.destination import LOCAL
 from edgecompress.errors import DeviceError, EdgeCompressError
 from edgecompress.host_benchmark import benchmark_places
 from edgecompress.latency.forecast import Forecast
+from edgecompress.lease import measuring
 from edgecompress.progress import Progress
 from edgecompress.recipe.schema import Recipe
 from edgecompress.search.findings import Findings, Tried
 from edgecompress.search.goals import predicted_goal
-from edgecompress.search.lease import measuring
 from edgecompress.search.outcome import RUNS, predicted_threads
 
 MOST = 8  # trials

@@ -14,12 +14,12 @@ from edgecompress.errors import DeviceError, RecipeError
 from edgecompress.evaluation import evaluate_tflite
 from edgecompress.export import convert
 from edgecompress.latency.forecast import Forecast
+from edgecompress.lease import measuring, training
 from edgecompress.pipeline import Surroundings
 from edgecompress.recipe.schema import Recipe
 from edgecompress.recipe.space_rules import objective_names, rises
 from edgecompress.report.schema import StageReport
 from edgecompress.search.goals import LATENCY_GOALS, local_goals, predicted_goal
-from edgecompress.search.lease import measuring, training
 from edgecompress.search.stage_cache import StageCache
 from edgecompress.shrinking import ShrunkExport, shrink_export
 from edgecompress.stage import State

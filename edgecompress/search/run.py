@@ -205,9 +205,9 @@ def recipe_text(recipe: Recipe, findings: Findings, trial: Tried) -> str:
 
 def _run_chosen(recipe: Recipe, findings: Findings, folder: Path, cache: Any, options: SearchOptions, progress: Progress) -> Run:
     """The chosen recipe as an ordinary run, its stages lent by the cache: test split, verdict and latency for real."""
+    from edgecompress.lease import measuring
     from edgecompress.recipe import load_recipe
     from edgecompress.runs import run_recipe
-    from edgecompress.search.lease import measuring
 
     path = folder / f"{CHOSEN}.yaml"
     if findings.choice is not None:

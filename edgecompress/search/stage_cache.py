@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from edgecompress.search.lease import training
+from edgecompress.lease import training
 from edgecompress.store import STAGES, StageFolder, stage_name, storage_errors
 
 KEY_CHARACTERS = 40  # of the sha256 in a folder's name; the whole key stands in the record

@@ -12,11 +12,11 @@ from edgecompress.destination import LOCAL
 from edgecompress.errors import DeviceError, ModelError
 from edgecompress.host_benchmark import benchmark_hosts
 from edgecompress.latency.forecast import Forecast
+from edgecompress.lease import measuring
 from edgecompress.progress import Progress
 from edgecompress.recipe.schema import Recipe
 from edgecompress.report.schema import BenchmarkEntry
 from edgecompress.search.goals import latency_goals
-from edgecompress.search.lease import measuring
 from edgecompress.solving.question import RUNS, hosts_of
 
 

@@ -209,9 +209,9 @@ def _write_pages(solution: Solution, folder: Path) -> None:
 
 def _run_chosen(solution: Solution, folder: Path, options: SolveOptions, progress: Progress) -> Run:
     """The chosen recipe as an ordinary run, or what an earlier call made of it: test split, verdict and latency for real."""
+    from edgecompress.lease import measuring
     from edgecompress.report.schema import Report
     from edgecompress.runs import Run, run_recipe
-    from edgecompress.search.lease import measuring
     from edgecompress.search.stage_cache import StageCache
 
     recipe, run = load_recipe(folder / f"{CHOSEN}.yaml"), folder / CHOSEN

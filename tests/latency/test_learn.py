@@ -2,6 +2,7 @@
 
 import json
 import re
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
@@ -167,3 +168,18 @@ def test_bad_options_are_refused(options, code, pattern, tmp_path, monkeypatch, 
     assert main(["learn-latency", "--quiet", *options]) == code
     assert pattern in " ".join(capsys.readouterr().err.replace("│", " ").split())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_small_files_are_timed_while_no_search_trains(few, instant, tmp_path, monkeypatch):
+    held, seen, measure = [], [], learn._measure_here
+
+    @contextmanager
+    def measuring(say):
+        held.append(True)
+        yield
+        held.pop()
+
+    monkeypatch.setattr(learn, "measuring", measuring)
+    monkeypatch.setattr(learn, "_measure_here", lambda contents, threads: seen.append(len(held)) or measure(contents, threads))
+    ec.learn_latency(tmp_path / "t.json", formats=["int8"], quiet=True)
+    assert set(seen) == {1}

@@ -1,4 +1,4 @@
-"""Who may use this machine: many may train at once, or one may measure a latency; never both."""
+"""Which search may use this machine: many may train at once, or one, or a latency table, may measure times; never both."""
 
 from __future__ import annotations
 

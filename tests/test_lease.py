@@ -7,11 +7,11 @@ import textwrap
 
 import pytest
 
-from edgecompress.search.lease import WAITS
+from edgecompress.lease import WAITS
 
 HOLD = """
     import sys
-    from edgecompress.search import lease
+    from edgecompress import lease
     say = lambda line: print(line, flush=True)
     with lease.measuring(say) if sys.argv[1] == "measuring" else lease.training():
         say("held")

@@ -58,8 +58,10 @@ def test_trainings_share_and_a_measurement_waits_for_all_of_them(hold):
 
 
 def test_a_measurement_that_waits_for_another_and_then_for_a_training_says_so_once(hold):
-    training, first = hold("training"), hold("measuring")
-    assert (says(training), says(first)) == ("held", WAITS)
+    training = hold("training")
+    assert says(training) == "held"
+    first = hold("measuring")
+    assert says(first) == WAITS
     second = hold("measuring")
     assert says(second) == WAITS
     first.kill()

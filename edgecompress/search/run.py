@@ -91,15 +91,12 @@ def search_recipe(recipe: Recipe, options: SearchOptions, progress: Progress) ->
             from edgecompress.search.loop import Worker
             from edgecompress.search.outcome import latency_threads
             from edgecompress.search.stage_cache import StageCache
-            from edgecompress.search.study import default_storage, open_study, storage_faults
-            from edgecompress.techniques.baseline import file_hash
+            from edgecompress.search.study import default_storage, open_study, sources_of, storage_faults
         heartbeat, forecast = _heartbeat(options.heartbeat_s), forecast_of(recipe.target)
         with progress.task("loading the data"):
             data = load_data(recipe.data, recipe.task, seed=recipe.seed, allow_code=options.allow_code)
-        table = None if forecast is None else forecast.digest
-        sources = {"data": data.fingerprint, "model": file_hash(recipe.model), "latency_table": table}
         url = options.storage or default_storage(folder)
-        study = open_study(recipe, url, heartbeat, sources)
+        study = open_study(recipe, url, heartbeat, sources_of(recipe, data, forecast))
         cache = StageCache(options.cache or folder / "cache")
         if options.storage and forecast is None and latency_threads(recipe) and not options.storage.startswith("sqlite"):
             progress.say("warning: each worker times its own trials; with workers on different machines, name target.latency_table")

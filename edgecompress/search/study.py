@@ -18,6 +18,9 @@ from edgecompress.recipe.space_rules import objective_names, rises
 if TYPE_CHECKING:
     import optuna
 
+    from edgecompress.data import Data
+    from edgecompress.latency.forecast import Forecast
+
 RECIPE = "recipe"  # the study's attribute that says what made it
 FREE = ("trials", "minutes")  # fields of `search:` that may change between calls
 CONNECT_SECONDS, BUSY_SECONDS = 10, 120
@@ -53,7 +56,7 @@ def open_study(recipe: Recipe, url: str, heartbeat: Heartbeat, sources: Mapping[
         recipe: of the search; the study has its name.
         url: of the database, as SQLAlchemy writes them.
         heartbeat: of the workers.
-        sources: what else the trials depend on, as hashes by name: data, model file, latency table. Where they lie does not count.
+        sources: of `sources_of`.
 
     Raises:
         StorageError: no database that can be used is there.
@@ -91,6 +94,18 @@ def storage_faults(url: str) -> Iterator[None]:
     except (optuna.exceptions.StorageInternalError, sqlalchemy.exc.SQLAlchemyError) as error:
         expected = "storage must be a database that can be read and written as long as the search runs"
         raise StorageError(f"{shown(url)}: {expected}. Received: {_first_line(error)}.") from error
+
+
+def sources_of(recipe: Recipe, data: Data, forecast: Forecast | None) -> dict[str, str | None]:
+    """What trials depend on besides the recipe, as hashes: where data, model file and latency table lie does not count, but what they hold.
+
+    Raises:
+        ModelError: the model file is gone.
+    """
+    from edgecompress.techniques.baseline import file_hash
+
+    table = None if forecast is None else forecast.digest
+    return {"data": data.fingerprint, "model": file_hash(recipe.model), "latency_table": table}
 
 
 def made_of(recipe: Recipe) -> dict[str, Any]:

@@ -11,8 +11,9 @@ import pytest
 
 import edgecompress as ec
 from edgecompress.cli import main
+from edgecompress.data import load_data
 from edgecompress.search.queue import HARVESTED
-from edgecompress.search.study import Heartbeat, open_study
+from edgecompress.search.study import Heartbeat, open_study, sources_of
 
 NUM_TRIALS, NUM_WORKERS, NUM_KILLED = 5, 4, 2
 POINTS = [{"stages.cut.macs": 0.3 + 0.1 * i, "use.zeros": i % 2 == 1, "stages.zeros.sparsity": 0.2} for i in range(NUM_TRIALS)]
@@ -49,7 +50,8 @@ def undisturbed(tmp_path_factory, space_text):
 def test_two_of_four_workers_are_killed_and_nothing_is_lost_or_counted_twice(postgresql, space_file, tmp_path, undisturbed):
     out, shared = tmp_path / "out", ["--storage", postgresql, "--heartbeat", "2"]
     recipe = ec.load_recipe(space_file, SETTINGS)
-    study = open_study(recipe, postgresql, Heartbeat()).study
+    sources = sources_of(recipe, load_data(recipe.data, recipe.task, seed=recipe.seed), None)
+    study = open_study(recipe, postgresql, Heartbeat(), sources).study
     arguments = command(space_file, out, "--worker", *shared)
     workers = [
         subprocess.Popen([sys.executable, "-m", "edgecompress", *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)

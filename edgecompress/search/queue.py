@@ -242,13 +242,10 @@ class Queue:
         return next((rank for rank, slot in enumerate(self.slots()) if slot.number == number), self._num_slots)
 
     def _given(self, trial: FrozenTrial) -> Mapping[str, Any] | None:
-        """The point that a trial must try: of an earlier attempt, else of the recipe's list."""
-        if GIVEN in trial.user_attrs:
-            values: Mapping[str, Any] = trial.user_attrs[GIVEN]
-            if values:
-                return values
+        """The point that a trial must try: of the recipe's list, and what an earlier attempt had drawn before it was lost."""
         rank = self._rank(_slot(trial))
-        return self._first[rank] if rank < len(self._first) else None
+        first = self._first[rank] if rank < len(self._first) else {}
+        return {**first, **trial.user_attrs.get(GIVEN, {})} or None
 
     def _id(self, number: int) -> int:
         """The storage's own name of a trial."""

@@ -63,6 +63,15 @@ def test_point_of_a_dead_worker_is_tried_again_and_counts_once(make):
     assert [slot.number for slot in queue.slots()] == [0, 1]
 
 
+def test_worker_that_died_while_it_drew_leaves_the_point_of_the_recipe_whole(make):
+    given = {"stages.cut.macs": 0.4, "use.zeros": True, "stages.zeros.sparsity": 0.2}
+    queue, study, space = make(trials=1, first=[given])
+    lost = queue.take()
+    assert lost.suggest_categorical("use.zeros", [True, False]) is True  # the first of three fields
+    die(study, lost)
+    assert space.draw(OptunaChooser(queue.take())) == given
+
+
 def test_two_workers_that_see_a_death_at_once_make_one_attempt(make, monkeypatch):
     (queue, study, space), (other, _, _) = make("one", trials=1), make("two", trials=1)
     die(study, queue.take())

@@ -61,8 +61,8 @@ def _file_hashes(config: Any) -> list[str | None]:
 
 def _weighed_classes(config: Any, class_names: Sequence[str]) -> list[Any]:
     """The names of the classes, where a training, at any depth, weighs some by name: in another order, others are meant."""
-    if isinstance(config, Training):
-        return [list(class_names)] if isinstance(config.class_weights, dict) else []
+    if isinstance(config, Training) and isinstance(config.class_weights, dict):
+        return [list(class_names)]
     return [names for part in _parts(config) for names in _weighed_classes(part, class_names)]
 
 

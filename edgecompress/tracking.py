@@ -32,6 +32,7 @@ STORE, ARTIFACTS, LOGGED = "mlflow.db", "mlflow-artifacts", "mlflow.json"
 EXPERIMENT = "edgecompress"
 RUN_FILES = ("report.html", "report.md", "report.json", "recipe.lock.yaml", "manifest.json", "model.tflite")
 SEARCH_FILES = ("search.html", "search.json", "chosen.yaml")
+ENDS_WITH_A_RUN = ("search.html", "solve.html")
 CONNECT_S = 5.0
 MOST_PARAMS, MOST_METRICS, MOST_CHARACTERS = 100, 1000, 500  # that MLflow takes at once, of one value
 # MLflow's own settings, where the user has none: its retries would take four minutes, and it would report its use to its makers.
@@ -109,8 +110,8 @@ def _identity(trial: Tried) -> int | str:
 
 
 def _home(folder: Path) -> Path:
-    """Where the database lies: beside the run folders, also for the run that a search ends with, which is inside the search's folder."""
-    return folder.parent.parent if (folder.parent / SEARCH_FILES[1]).exists() else folder.parent
+    """Where the database lies: beside the run folders, also for the run that a search or `solve` ends with, inside their folder."""
+    return folder.parent.parent if any((folder.parent / name).exists() for name in ENDS_WITH_A_RUN) else folder.parent
 
 
 def _tags(trial: Tried, parent: str) -> dict[str, str]:

@@ -143,7 +143,7 @@ def test_points_that_trials_brought_along_are_logged_once_though_new_trials_move
 def test_the_run_that_a_search_ends_with_is_logged_where_the_search_is(recipe, tmp_path, finished_run):
     folder = tmp_path / "search"
     folder.mkdir()
-    (folder / "search.json").write_text("{}")
+    (folder / "search.html").write_text("")
     with tracked(recipe, folder / "chosen", Progress()) as under_way:
         under_way.report = Report.load(finished_run)
     _, runs = logged(tmp_path)

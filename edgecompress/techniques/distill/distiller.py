@@ -5,7 +5,7 @@ from typing import Any
 
 from edgecompress.backend import keras, tf
 from edgecompress.errors import ModelError
-from edgecompress.recipe.distillation import KD, Loss, label_weight
+from edgecompress.recipe.distillation import Distillation, Loss, label_weight
 from edgecompress.recipe.schema import Task
 from edgecompress.techniques.distill.outputs import as_logits, combine_logits
 from edgecompress.techniques.distill.pairs import layer_output
@@ -31,7 +31,7 @@ class Distiller(Taught):
     Args:
         student: functional or sequential model; it is trained in place.
         teacher: one model, or several whose outputs are averaged. They are not changed, not saved and not counted.
-        losses: settings such as `ec.KD()`.
+        losses: settings such as `ec.KD()`; None: kd, for values mse.
         labels: factor of the compiled loss; None: 1 less the weight of KD, at least 0.
         task: the `task:` block of a recipe; None: classification with logits.
         combine: of several teachers, "probabilities" or "logits".
@@ -44,7 +44,7 @@ class Distiller(Taught):
     """
 
     def __init__(
-        self, student: keras.Model, teacher: keras.Model | Sequence[keras.Model], losses: Sequence[Loss] = (KD(),), *,
+        self, student: keras.Model, teacher: keras.Model | Sequence[keras.Model], losses: Sequence[Loss] | None = None, *,
         labels: float | None = None, task: Task | Mapping[str, Any] | None = None, combine: str = "probabilities",
         resize: bool = False, seed: int = 0,
     ) -> None:  # fmt: skip
@@ -52,6 +52,7 @@ class Distiller(Taught):
         for one in teachers:
             check_alike(student, one, resize=resize)
         task = task if isinstance(task, Task) else Task(**(task or {}))
+        losses = Distillation().losses_for(task.kind) if losses is None else losses
         terms = make_terms(losses, task.kind, teachers[0], student, seed)
         weight = label_weight(losses) if labels is None else labels
         super().__init__(student, [*(["labels"] if weight else []), *(term.name for term in terms)])

@@ -231,6 +231,7 @@ def test_regression_and_autoencoder_learn_the_values(digits):
         keras.Sequential([keras.layers.Input((8, 8, 1)), keras.layers.Conv2D(1, 3, padding="same")]) for _ in range(2)
     )  # fmt: skip
     task = {"loss": "mean_squared_error", "metrics": ["mean_squared_error"], "target": "input"}
+    assert [term.name for term in ec.Distiller(student, teacher, task=task).terms] == ["mse"]
     distiller = ec.Distiller(student, teacher, [ec.MSE()], labels=0.0, task=task)
     distiller.compile("adam", "mse")
     logs = distiller.fit(x, x, epochs=1, batch_size=64, verbose=0).history

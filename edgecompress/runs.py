@@ -20,7 +20,8 @@ from edgecompress.recipe.schema import Recipe
 from edgecompress.recipe.stages import StageConfig
 from edgecompress.store import STAGES, RunFolder, stage_name, storage_errors
 from edgecompress.tracking import check_tracker, tracked
-from edgecompress.workers.joining import WORKER_LIMIT_S, cluster_for, led_workers
+from edgecompress.workers.cluster import WORKER_LIMIT_S
+from edgecompress.workers.joining import cluster_for, led_workers
 
 if TYPE_CHECKING:
     import numpy as np

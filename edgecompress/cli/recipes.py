@@ -14,7 +14,7 @@ from edgecompress.cli.output import check_place, show, show_json
 from edgecompress.errors import EdgeCompressError
 from edgecompress.progress import Progress, visible_progress
 from edgecompress.quiet import without_noise
-from edgecompress.workers.joining import WORKER_LIMIT_S, cluster_for, follow_chief
+from edgecompress.workers.cluster import WORKER_LIMIT_S
 
 
 def run(
@@ -44,6 +44,7 @@ def run(
     enter_cluster(workers, worker)
     from edgecompress.cli.outcome import raise_for_outcome
     from edgecompress.runs import run_recipe
+    from edgecompress.workers.joining import cluster_for, follow_chief
 
     progress = Progress() if quiet else visible_progress()
     cluster = cluster_for(checked)

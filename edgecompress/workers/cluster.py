@@ -12,6 +12,7 @@ from typing import Any
 from edgecompress.errors import RecipeError
 
 VARIABLE = "TF_CONFIG"
+WORKER_LIMIT_S = 600.0  # for another worker: to come, and to do its part of a step
 JOBS = ("chief", "worker")  # in this order the workers are numbered, as tf.distribute does it
 ADDRESS = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[^\s:\[\]]+):(?P<port>[0-9]{1,5})")
 

@@ -12,12 +12,10 @@ from edgecompress.progress import Progress
 from edgecompress.quiet import without_noise
 from edgecompress.recipe.schema import Recipe
 from edgecompress.recipe.strategy_rules import strategies
-from edgecompress.workers.cluster import Cluster, cluster_of
+from edgecompress.workers.cluster import WORKER_LIMIT_S, Cluster, cluster_of
 
 if TYPE_CHECKING:
     from edgecompress.stage import Share
-
-WORKER_LIMIT_S = 600.0  # for another worker: to come, and to do its part of a step
 
 
 def cluster_for(recipe: Recipe) -> Cluster | None:

@@ -46,7 +46,8 @@ PIECE_BYTES = 1_400_000  # float32 inputs that are handed to a thread at a time,
 PIECES_OF_TURN = 2  # of each thread, at least: with one, a turn of several is as slow as the slower of them
 NUM_TURNS = 2  # of each way in the probe
 WORTHWHILE = 5  # the work left must be so many times what another interpreter costs
-REVIEW_SECONDS = 0.1  # the fastest way runs so long before the others are tried again
+REVIEW_SECONDS = 0.1  # the fastest way runs so long before the others are tried again; twice as long after each review that keeps it
+LONGEST_REVIEW = 16  # times REVIEW_SECONDS, at most: what a review costs is little then, and a changed machine is noticed within seconds
 PATIENCE = 4  # a way that was hopeless is tried again at one review in so many
 
 
@@ -182,10 +183,11 @@ def run_fastest(contenders: list[Contender], stream: SampleStream, pool: ThreadP
     if len(contenders) == 1:
         yield from run_in_order(contenders[0].way, take_pieces(stream, contenders[0].way.piece), pool)
         return
-    review = 0
+    review, length, before = 0, 1, None
     while stream.num_left:
         best, review = fastest(contenders), review + 1
-        best.seconds = yield from _turn(best.way, stream, pool, max(best.way.piece, round(REVIEW_SECONDS / best.seconds)))
+        length, before = min(2 * length, LONGEST_REVIEW) if best is before else 1, best
+        best.seconds = yield from _turn(best.way, stream, pool, max(best.way.piece, round(length * REVIEW_SECONDS / best.seconds)))
         for contender in contenders:
             hopeless = contender.seconds > HOPELESS * best.seconds
             if contender is not best and stream.num_left and not (hopeless and review % PATIENCE):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from edgecompress.benchmarking import TIMEOUT_S, benchmark_path, check_path
 from edgecompress.bundle import model_bundle, run_bundle
-from edgecompress.bundle.pack import PROGRAM, program, read_manifest
+from edgecompress.bundle.pack import BOARD_FILES, PROGRAM, program, read_manifest
 from edgecompress.destination import LOCAL, check_destination
 from edgecompress.device import DeviceFault
 from edgecompress.device.bundle import measure_bundle, read_bundle
@@ -70,6 +71,11 @@ def _entries(outcome: Outcome) -> list[BenchmarkEntry]:
     return [BenchmarkEntry.model_validate({**row, "host": outcome.host}) for row in outcome.answer["benchmark"]]
 
 
+def has_answered(entry: BenchmarkEntry) -> bool:
+    """Whether an entry comes from its host: then what failed is the model, and another one may run there."""
+    return entry.runs is not None
+
+
 def bundle_of(path: Path, *, operators: bool = False, samples: int = 0, allow_code: bool = False) -> dict[str, bytes]:
     """The bundle of a run folder or of a .tflite, for what `benchmark_places` is to measure.
 
@@ -101,11 +107,16 @@ def read_device_file(path: Path, run: Path) -> list[BenchmarkEntry]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         words = " ".join(str(error).split())[:200]
         raise DataError(f"{path}: must be a device.json as benchmark_device.pyz writes it. Received: {words}") from error
+    _check_measured(measured, run, str(path))
+    return entries
+
+
+def _check_measured(measured: Mapping[str, str], run: Path, origin: str) -> None:
+    """Raises DataError where `measured`, name to sha256, are not the models of the run."""
     packed = {name: file["sha256"] for name, file in read_manifest(run)["files"].items()}
     others = [name for name, value in measured.items() if packed.get(name) != value]
     if others:
-        raise DataError(f"{path}: must be measured on the models of {run}. Received: another file for {', '.join(others)}.")
-    return entries
+        raise DataError(f"{origin}: must be measured on the models of {run}. Received: another file for {', '.join(others)}.")
 
 
 def benchmark_places(
@@ -127,7 +138,7 @@ def benchmark_places(
 
     Raises:
         ModelError: neither is there.
-        DataError: no test samples can be read.
+        DataError: no test samples can be read, or the run was made again meanwhile.
         DeviceError: a host is no destination of ssh.
     """
     check_path(path)
@@ -145,7 +156,8 @@ def benchmark_places(
     if remote:
         found += benchmark_hosts(files, remote, threads=threads, operators=operators, ssh_config=ssh_config, progress=progress, **settings)
     if path.is_dir() and found:
-        merge_into(path, found)
+        sent = {name: hashlib.sha256(files[file]).hexdigest() for name, file in BOARD_FILES.items() if file in files}
+        merge_into(path, found, measured=sent)
     return [*entries, *found]
 
 
@@ -187,13 +199,20 @@ def local_outcome() -> Outcome:
     return Outcome(LOCAL, {"machine": machine, "problems": find_problems(machine)}, None)
 
 
-def merge_into(run: Path, entries: Sequence[BenchmarkEntry]) -> None:
+def merge_into(run: Path, entries: Sequence[BenchmarkEntry], *, measured: Mapping[str, str] | None = None) -> None:
     """Merges entries into the report of a run folder, and writes it again.
 
+    Args:
+        run: its folder.
+        entries: of its models.
+        measured: name to sha256 of the files that the entries are of; absent: they were compared with the run's already.
+
     Raises:
+        DataError: the run has other models by now.
         RunLocked: a run is at work in it.
     """
     with RunFolder(run) as folder:
+        _check_measured(measured or {}, folder.path, "the benchmark")
         write_report(merge(Report.load(folder.path), entries), folder.path)
 
 

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -16,6 +17,9 @@ from typing import Any, Protocol
 from edgecompress.errors import RunLocked, StorageError
 
 LOCK_FILE, LOG_FILE, STAGES = ".lock", "run.log", "stages"
+RECIPE_FILE = "recipe.lock.yaml"  # the resolved recipe of the results beside it
+UNFINISHED = ".*.*.tmp"  # how `write_atomic` and golden files name what is not whole yet
+STAGE_NAME = re.compile(r"\d{2,}-\w+|\.\d{2,}-\w+\.partial")
 KEY_FILE = "key"
 TRAINING_FILE = "training.npz"  # the state of a training after its last whole epoch
 CURVES = "tensorboard"  # in the folder of a stage: event files of its trainings
@@ -140,7 +144,7 @@ class Stages(Protocol):
 
 
 class RunFolder:
-    """`runs/<name>/`, held by one process from entry to exit. A folder in which nothing was done is removed again, with those made for it.
+    """`runs/<name>/`, held by one process from entry to exit. A folder that was made for nothing is removed again, with those around it.
 
     Args:
         path: made if missing.
@@ -148,7 +152,7 @@ class RunFolder:
 
     Raises:
         RunLocked: another process holds it.
-        StorageError: it cannot be written.
+        StorageError: it cannot be written, or holds what no run has put there.
     """
 
     def __init__(self, path: Path, *, fresh: bool = False) -> None:
@@ -159,25 +163,41 @@ class RunFolder:
 
     def __enter__(self) -> RunFolder:
         with storage_errors(self.path):
-            self._made = [folder for folder in self.path.parents if not folder.exists()]  # the innermost first
+            self._refuse_foreign()
+            self._made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]  # the innermost first
             self.path.mkdir(parents=True, exist_ok=True)
             # Not inherited by child processes (PEP 446), and released by the system when the process dies.
             self._lock = os.open(self.path / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)
         if not _lock_file(self._lock):
             os.close(self._lock)
             raise RunLocked(f"{self.path}: another process is using this run folder. Wait for it, or choose another with --out.")
-        for unfinished in self.path.rglob(".*.tmp"):  # of a process that was killed while it wrote
-            unfinished.unlink(missing_ok=True)
+        for folder in (self.path, self.path / STAGES, *self._stage_folders()):
+            for unfinished in folder.glob(UNFINISHED):  # of a process that was killed while it wrote
+                unfinished.unlink(missing_ok=True)
         return self
 
     def __exit__(self, *_: object) -> None:
         with suppress(OSError):
             if {path.name for path in self.path.iterdir()} <= {LOCK_FILE, LOG_FILE}:
-                shutil.rmtree(self.path)
+                for name in (LOCK_FILE, LOG_FILE):
+                    (self.path / name).unlink(missing_ok=True)
                 for folder in self._made:
                     folder.rmdir()  # fails where another run has moved in
         if self._lock is not None:
             os.close(self._lock)
+
+    def _refuse_foreign(self) -> None:
+        """Raises where the folder holds files, and no run has ever held it. Stages alone may be there: a search lends them to its last run."""
+        names = sorted(os.listdir(self.path)) if self.path.exists() else []
+        if names and not {LOCK_FILE, RECIPE_FILE} & set(names) and names != [STAGES]:
+            raise StorageError(
+                f"{self.path}: the run folder must be new, empty or of an earlier run. Received: a folder that holds {names[0]!r}"
+                f"{f' and {len(names) - 1} more' if names[1:] else ''}. Choose another with --out."
+            )
+
+    def _stage_folders(self) -> list[Path]:
+        """The stages, finished or not; nothing that somebody else has put beside them."""
+        return [folder for folder in (self.path / STAGES).glob("*") if STAGE_NAME.fullmatch(folder.name)]
 
     @property
     def sensitivities(self) -> None:
@@ -195,7 +215,7 @@ class RunFolder:
 
     def keep_only(self, names: Collection[str]) -> None:
         """Removes the stages that an earlier, different recipe left behind."""
-        for folder in (self.path / STAGES).iterdir():
+        for folder in self._stage_folders():
             if folder.name not in names:
                 shutil.rmtree(folder, ignore_errors=True)
 
@@ -203,6 +223,12 @@ class RunFolder:
         """Writes one file of the folder atomically; returns its path."""
         write_atomic(self.path / name, content)
         return self.path / name
+
+    def lock_recipe(self, text: str, results: Iterable[str]) -> None:
+        """Writes `recipe.lock.yaml`. Where it says something new, the results of an earlier call go first: they are of another recipe."""
+        if _read_text(self.path / RECIPE_FILE) != text:
+            self.remove(results)
+        self.write(RECIPE_FILE, text)
 
     def remove(self, names: Iterable[str]) -> None:
         """Removes files of an earlier call, so that old and new results never lie side by side."""

@@ -143,17 +143,69 @@ def _killed_at_folders(source, target, replace=os.replace):
 
 
 def test_folder_in_which_nothing_was_done_is_removed(tmp_path):
-    with RunFolder(tmp_path / "run") as store:
+    with RunFolder(tmp_path / "new" / "run") as store:
         store.log.write_text("noise")
-    assert not (tmp_path / "run").exists()
+    assert not (tmp_path / "new").exists()
+
+
+def test_empty_folder_of_the_user_is_empty_again_when_nothing_was_done(tmp_path):
+    (tmp_path / "mine").mkdir()
+    with RunFolder(tmp_path / "mine") as store:
+        store.log.write_text("noise")
+    assert os.listdir(tmp_path / "mine") == []
 
 
 def test_unfinished_files_of_a_killed_process_are_swept(tmp_path):
-    (tmp_path / "stages").mkdir()
-    (tmp_path / "stages" / ".model.h5.123.tmp").write_text("half")
     with RunFolder(tmp_path) as store:
         store.write("file", "content")
+        working = store.stage(1, "train", "key").begin()
+    for folder in (tmp_path, working):
+        (folder / ".model.h5.123.tmp").write_text("half")
+    with RunFolder(tmp_path):
+        pass
     assert not list(tmp_path.rglob("*.tmp"))
+
+
+@pytest.mark.parametrize("file", ["notes.txt", ".draft.txt.1.tmp"])
+def test_folder_of_somebody_else_is_refused_as_it_is(tmp_path, file):
+    (tmp_path / "stages").mkdir()
+    (tmp_path / file).write_text("mine")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(StorageError, match=r"must be new, empty or of an earlier run\. Received: a folder that holds '.*' and 1 more"):
+        RunFolder(tmp_path).__enter__()
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("name", [".lock", "recipe.lock.yaml", "stages/00-baseline/model.h5"])
+def test_folder_of_an_earlier_call_is_taken_as_it_is(tmp_path, name):
+    """Left by a killed run, copied without hidden files, or lent stages by a search."""
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_text("")
+    with RunFolder(tmp_path) as store:
+        store.write("file", "content")
+
+
+def test_files_beside_the_stages_are_neither_swept_nor_removed(tmp_path):
+    with RunFolder(tmp_path) as store:
+        store.write("recipe.lock.yaml", "")
+        mine = [tmp_path / "stages" / "notes" / ".draft.md.12.tmp", tmp_path / "data" / ".x.csv.12.tmp"]
+        for file in mine:
+            file.parent.mkdir(parents=True)
+            file.write_text("mine")
+    with RunFolder(tmp_path) as store:
+        store.keep_only([])
+    assert [file.read_text() for file in mine] == ["mine", "mine"]
+
+
+def test_results_go_when_the_recipe_beside_them_changes(tmp_path):
+    with RunFolder(tmp_path) as store:
+        store.lock_recipe("name: one", ["report.json"])
+        store.write("report.json", "{}")
+        store.lock_recipe("name: one", ["report.json"])
+        assert (tmp_path / "report.json").exists()
+        store.lock_recipe("name: two", ["report.json"])
+        assert not (tmp_path / "report.json").exists()
+        assert (tmp_path / "recipe.lock.yaml").read_text() == "name: two"
 
 
 def test_record_is_plain_json(tmp_path):

@@ -70,7 +70,8 @@ def _first_row(archive: zipfile.ZipFile, name: str) -> np.ndarray:
 
 def write_arrays(path: str, arrays: Mapping[str, np.ndarray]) -> None:
     """Writes an .npz whose bytes depend on the arrays alone (NumPy's own writer stores the time), atomically."""
-    unfinished = f"{path}.{os.getpid()}.tmp"
+    folder, name = os.path.split(path)
+    unfinished = os.path.join(folder, f".{name}.{os.getpid()}.tmp")  # hidden: a run folder sweeps such files of a killed process
     try:
         write_arrays_to(unfinished, arrays)
         os.replace(unfinished, path)

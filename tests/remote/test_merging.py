@@ -1,5 +1,6 @@
 """What hosts say goes into the report of a run: from the command, from a recipe, and the goals are judged by it."""
 
+import json
 import shutil
 import sys
 import zipfile
@@ -46,6 +47,20 @@ def test_run_at_work_is_not_disturbed(run, make_host):
     host = make_host()
     with RunFolder(run):
         assert main(["benchmark", str(run), "--host", "board", "--ssh-config", str(host.config), "--runs", "50"]) == 5
+
+
+def test_latencies_of_a_run_that_was_made_again_meanwhile_are_refused(run, monkeypatch, capsys):
+    def measure(files, settings, progress):
+        manifest = json.loads((run / "manifest.json").read_text())
+        manifest["files"]["final"]["sha256"] = "0" * 64
+        (run / "manifest.json").write_text(json.dumps(manifest))
+        return [entry("local", 3.0)]
+
+    monkeypatch.setattr("edgecompress.host_benchmark.measure_here", measure)
+    before = (run / "report.json").read_bytes()
+    assert main(["benchmark", str(run), "--operators", "--runs", "50"]) == 2
+    assert f"must be measured on the models of {run}. Received: another file for final." in capsys.readouterr().err
+    assert (run / "report.json").read_bytes() == before
 
 
 def test_hosts_of_a_recipe_are_measured_by_run_and_one_that_is_away_is_exit_code_four(make_host, finished_run, tmp_path):

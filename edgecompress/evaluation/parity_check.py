@@ -37,7 +37,8 @@ def compare_outputs(model: Evaluation, file: Evaluation, task: Task, *, seed: in
         metric, keras, tflite, difference (positive: the file is worse), p_value, p_value_of, agreement; and `differs`.
     """
     found = verdict(model, file, task, seed=seed)
-    unit = 1.0 if found["agreement"] is not None and not task.metrics[0].endswith("crossentropy") else abs(found["baseline"])
+    is_fraction = found["agreement"] is not None and task.metrics[0] not in (*task.own_metrics, task.loss)
+    unit = 1.0 if is_fraction else abs(found["baseline"])
     matters = found["p_value"] < SIGNIFICANT and abs(found["drop"]) >= LEAST_DIFFERENCE * unit
     unlike = found["agreement"] is not None and found["agreement"] < LEAST_AGREEMENT
     return {

@@ -16,6 +16,7 @@ from edgecompress.errors import DataError, ModelError
 from edgecompress.evaluation import metrics
 from edgecompress.progress import Bar
 from edgecompress.recipe.schema import Task
+from edgecompress.task_functions import own_metric_values
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,8 @@ def _classification_columns(rows: np.ndarray, labels: np.ndarray, task: Task) ->
             columns[name] = (predictions == labels).astype(np.float64)
         elif name == "top_5_accuracy":
             columns[name] = metrics.top_k_values(rows, labels, 5)
+        elif name in task.own_metrics:
+            columns[name] = own_metric_values(task, name, rows, labels)
         else:
             columns[name] = metrics.sparse_categorical_crossentropy_values(rows, labels, from_logits=task.from_logits)
     return columns
@@ -130,6 +133,8 @@ def _multi_label_columns(rows: np.ndarray, wanted: np.ndarray, task: Task) -> Co
             columns[name] = (decisions == (wanted > 0.5)).mean(axis=1)
         elif name == "auc":
             columns |= {"outputs": rows, "targets": wanted}
+        elif name in task.own_metrics:
+            columns[name] = own_metric_values(task, name, rows, wanted)
         else:
             columns[name] = metrics.binary_crossentropy_values(rows, wanted, from_logits=task.from_logits)
     return columns
@@ -139,6 +144,9 @@ def _error_columns(rows: np.ndarray, wanted: np.ndarray, task: Task) -> Columns:
     names = [name for name in task.metrics if name != "auc"] or [task.loss]
     columns: Columns = {}
     for name in names:
+        if name in task.own_metrics:
+            columns[name] = own_metric_values(task, name, rows, wanted)
+            continue
         values = metrics.squared_error_values if name == "mean_squared_error" else metrics.absolute_error_values
         columns[name] = values(rows, wanted)
     columns["predictions"] = columns[names[0]] if task.kind == "autoencoder" else rows

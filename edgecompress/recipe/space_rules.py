@@ -9,7 +9,7 @@ from edgecompress.destination import LOCAL
 from edgecompress.errors import RecipeError
 from edgecompress.recipe.nodes import Node
 from edgecompress.recipe.problems import Problem, recipe_error
-from edgecompress.recipe.schema import METRIC_RISES, Recipe
+from edgecompress.recipe.schema import Recipe
 from edgecompress.recipe.search import MEASURES, Dimension
 from edgecompress.recipe.space import ORDER, USE, Chance, Space, ends, label, make_space, search_of
 from edgecompress.recipe.strategy_rules import strategies
@@ -44,11 +44,6 @@ def check_space(recipe: Recipe, root: Node | None = None) -> Space:
 def objective_names(recipe: Recipe) -> list[str]:
     """What the search wants; without a word of the user: the first metric, and a small file."""
     return list(search_of(recipe).objectives) or [recipe.task.metrics[0], "size"]
-
-
-def rises(objective: str) -> bool:
-    """Whether more of it is better."""
-    return METRIC_RISES.get(objective, False)
 
 
 def _strategy(recipe: Recipe) -> Iterator[Problem]:

@@ -18,7 +18,7 @@ from edgecompress.errors import RecipeError
 from edgecompress.recipe.schema import Recipe
 from edgecompress.recipe.search import Dimension
 from edgecompress.recipe.space import Scalar, make_space, search_of
-from edgecompress.recipe.space_rules import objective_names, rises
+from edgecompress.recipe.space_rules import objective_names
 from edgecompress.search.halving import RUNG
 from edgecompress.search.proposal import Proposals
 from edgecompress.search.surrogate import Observed, comparable
@@ -116,7 +116,7 @@ def make_sampler(recipe: Recipe, given: Given, rank: Rank) -> TrialSampler:
 
 def observed(recipe: Recipe, trial: FrozenTrial) -> Observed | None:
     """A trial as surrogates learn from it; of one that was stopped, its last short recovery. None: it says nothing."""
-    more = [rises(name) for name in objective_names(recipe)]
+    more = [recipe.task.rises(name) for name in objective_names(recipe)]
     if trial.state == TrialState.COMPLETE and trial.values is not None:
         return Observed(trial.params, comparable(trial.values, more), trial.constraints)
     if trial.state != TrialState.PRUNED:

@@ -6,14 +6,15 @@ import logging
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from edgecompress.errors import RecipeError, StorageError
 from edgecompress.recipe.schema import Recipe
-from edgecompress.recipe.space_rules import objective_names, rises
+from edgecompress.recipe.space_rules import objective_names
+from edgecompress.store import content_key
 
 if TYPE_CHECKING:
     import optuna
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from edgecompress.data import Data
     from edgecompress.latency.forecast import Forecast
 
-RECIPE = "recipe"  # the study's attribute that says what made it
+RECIPE, HEARTBEAT = "recipe", "heartbeat"  # the study's attributes: what made it; how its workers show that they live
 FREE = ("trials", "minutes")  # fields of `search:` that may change between calls
 CONNECT_SECONDS, BUSY_SECONDS = 10, 120
 DRIVERS = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
@@ -49,25 +50,26 @@ def default_storage(folder: Path) -> str:
     return f"sqlite:///{(folder / 'study.db').absolute()}"
 
 
-def open_study(recipe: Recipe, url: str, heartbeat: Heartbeat, sources: Mapping[str, str | None] | None = None) -> Study:
+def open_study(recipe: Recipe, url: str, heartbeat: Heartbeat | None, sources: Mapping[str, Any] | None = None) -> Study:
     """The study of a recipe, made where there is none.
 
     Args:
         recipe: of the search; the study has its name.
         url: of the database, as SQLAlchemy writes them.
-        heartbeat: of the workers.
+        heartbeat: of the workers; None: the study's own, of a new one the usual.
         sources: of `sources_of`.
 
     Raises:
         StorageError: no database that can be used is there.
-        RecipeError: another recipe made the study of that name.
+        RecipeError: another recipe made the study of that name, or its workers have another heartbeat.
     """
     import optuna
 
     quiet_optuna()
-    storage = _open_storage(url, heartbeat)
+    storage = _open_storage(url, heartbeat or Heartbeat())
     directions = [
-        optuna.study.StudyDirection.MAXIMIZE if rises(name) else optuna.study.StudyDirection.MINIMIZE for name in objective_names(recipe)
+        optuna.study.StudyDirection.MAXIMIZE if recipe.task.rises(name) else optuna.study.StudyDirection.MINIMIZE
+        for name in objective_names(recipe)
     ]
     wanted = {**made_of(recipe), "sources": dict(sources or {})}
     with storage_faults(url):
@@ -80,7 +82,23 @@ def open_study(recipe: Recipe, url: str, heartbeat: Heartbeat, sources: Mapping[
         where = ", ".join(differences(made or {}, wanted)[:5]) or "everything"
         expected = "the study must be of this recipe; choose another folder with --out, another storage or another name"
         raise RecipeError(f"{shown(url)}: {recipe.name}: {expected}. Received: a study of a recipe that differs in {where}.")
-    return Study(study, storage, heartbeat)
+    with storage_faults(url):
+        agreed = _agreed(study, heartbeat, shown(url))
+    storage.heartbeat_interval, storage.grace_period = agreed.interval_s, agreed.grace_s
+    return Study(study, storage, agreed)
+
+
+def _agreed(study: optuna.Study, asked: Heartbeat | None, url: str) -> Heartbeat:
+    """The heartbeat of whoever made the study: with a shorter one of its own, a worker would take others' pauses for their death."""
+    made = study.user_attrs.get(HEARTBEAT)
+    if made is None:
+        made = asdict(asked or Heartbeat())
+        study.set_user_attr(HEARTBEAT, made)
+    found = Heartbeat(**made)
+    if asked is not None and asked != found:
+        expected = f"--heartbeat must be that of the study, {found.interval_s} s, or be left out"
+        raise RecipeError(f"{url}: {study.study_name}: {expected}. Received: {asked.interval_s} s.")
+    return found
 
 
 @contextmanager
@@ -96,27 +114,42 @@ def storage_faults(url: str) -> Iterator[None]:
         raise StorageError(f"{shown(url)}: {expected}. Received: {_first_line(error)}.") from error
 
 
-def sources_of(recipe: Recipe, data: Data, forecast: Forecast | None) -> dict[str, str | None]:
-    """What trials depend on besides the recipe, as hashes: where data, model file and latency table lie does not count, but what they hold.
+def sources_of(recipe: Recipe, data: Data, forecast: Forecast | None) -> dict[str, Any]:
+    """What trials depend on besides the recipe, as hashes: where data, model files and latency table lie does not count, but what they hold.
 
     Raises:
-        ModelError: the model file is gone.
+        ModelError: a model file is gone.
     """
-    from edgecompress.techniques.baseline import file_hash
+    from edgecompress.stage_keys import file_hashes
 
     table = None if forecast is None else forecast.digest
-    return {"data": data.fingerprint, "model": file_hash(recipe.model), "latency_table": table}
+    models = {"model": file_hashes(recipe.model), "stages": file_hashes(recipe.stages)}
+    return {"data": data.fingerprint, "class_names": content_key(data.class_names), **models, "latency_table": table}
 
 
 def made_of(recipe: Recipe) -> dict[str, Any]:
     """What a study depends on: the recipe without what may change between calls and machines."""
-    values = recipe.model_dump(mode="json")
-    for section in ("data", "model"):
-        values[section].pop("path", None)
+    values: dict[str, Any] = _without_places(recipe.model_dump(mode="json"))
+    values["data"].pop("labels")
+    values["target"].pop("latency_table")
     values.pop("track")  # where results are logged changes none of them
     for name in FREE:
         values["search"].pop(name)
     return values
+
+
+def _without_places(value: Any) -> Any:
+    """Plain values without the paths of data and models, at any depth; of a path to code the function's name stays."""
+    if isinstance(value, list):
+        return [_without_places(part) for part in value]
+    if not isinstance(value, dict):
+        return value
+    kept = {name: _without_places(part) for name, part in value.items()}
+    if "source" in value and "path" in value:
+        kept["path"] = value["path"].rpartition(":")[2] if value["source"] == "python" else None
+    if value.get("source") == "application" and value["weights"] not in (None, "imagenet"):
+        kept["weights"] = "a file"
+    return kept
 
 
 def differences(first: Any, second: Any, path: str = "") -> list[str]:

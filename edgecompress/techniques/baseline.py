@@ -16,7 +16,7 @@ from edgecompress.recipe.schema import ApplicationModel, Model, Task
 from edgecompress.samples import check_inputs
 from edgecompress.stage import Context, StageResult
 from edgecompress.training import fit
-from edgecompress.user_code import call_function, source_file
+from edgecompress.user_code import call_function, code_hash
 
 VERSION = 2  # raise it when the same recipe would give another baseline
 
@@ -119,11 +119,13 @@ def last_activation(model: keras.Model) -> str | None:
 
 
 def file_hash(config: Model) -> str | None:
-    """sha256 of the file that a model comes from, or of all files of a SavedModel folder; None where there is none.
+    """sha256 of the file that a model comes from, or of all files of a SavedModel folder or of code; None where there is none.
 
     Raises:
         ModelError: nothing is there.
     """
+    if config.source == "python":
+        return code_hash(config.path)
     path = _file(config)
     if path is None:
         return None
@@ -149,8 +151,6 @@ def _contents(file: Path) -> Iterator[bytes]:
 
 def _file(config: Model) -> Path | None:
     """The file or folder that a model comes from."""
-    if config.source == "python":
-        return source_file(config.path)
     if config.source == "application":
         return None if config.weights in (None, IMAGENET) else Path(config.weights)
     return Path(config.path) if config.source == "file" else None

@@ -9,7 +9,6 @@ from edgecompress.graph.blocks import Block, find_blocks, without_block
 from edgecompress.graph.layers import ModelTotals, describe_layers, total
 from edgecompress.graph.selection import select_layers
 from edgecompress.models.copying import copy_model
-from edgecompress.recipe.schema import METRIC_RISES
 from edgecompress.recipe.stages import PruneLayers
 from edgecompress.stage import Context, LayerRecord, StageResult
 from edgecompress.techniques.structured.reestimate import reestimate_batch_norm
@@ -97,7 +96,7 @@ def _is_enough(config: PruneLayers, before: ModelTotals, now: ModelTotals, num_g
 def _least_missed(model: keras.Model, blocks: Sequence[Block], config: PruneLayers, context: Context) -> tuple[keras.Model, Removed]:
     """Measures the model without each of the blocks; of equals, the last one goes."""
     name = context.task.metrics[0]
-    sign = 1 if METRIC_RISES[name] else -1
+    sign = 1 if context.task.rises(name) else -1
     tried = []
     with context.progress.task(f"{context.stage}: measuring blocks", total=len(blocks)) as bar:
         for block in blocks:

@@ -3,12 +3,15 @@
 from typing import Any
 
 from edgecompress.backend import keras
-from edgecompress.recipe.schema import METRIC_RISES, Task
+from edgecompress.recipe.schema import Task
 from edgecompress.recipe.training import Training
+from edgecompress.task_functions import OwnLoss, own_metric
 
 
 def keras_loss(task: Task) -> keras.losses.Loss:
     """The Keras loss of a task."""
+    if task.own_loss is not None:
+        return OwnLoss(task.own_loss, task.kind)
     if task.loss == "sparse_categorical_crossentropy":
         return keras.losses.SparseCategoricalCrossentropy(from_logits=task.from_logits)
     if task.loss == "binary_crossentropy":
@@ -24,6 +27,8 @@ def steering_metric(task: Task) -> str:
 def keras_metric(task: Task) -> keras.metrics.Metric:
     """`steering_metric` as Keras computes it."""
     name = steering_metric(task)
+    if name in task.own_metrics:
+        return own_metric(task, name)
     if name == "accuracy":
         if task.kind == "multi_label":
             return keras.metrics.BinaryAccuracy(name=name, threshold=0.0 if task.from_logits else 0.5)
@@ -53,4 +58,4 @@ def keras_optimizer(train: Training, num_steps: int) -> keras.optimizers.Optimiz
 
 def rises(task: Task) -> bool:
     """Whether more of `steering_metric` is better."""
-    return METRIC_RISES[steering_metric(task)]
+    return task.rises(steering_metric(task))

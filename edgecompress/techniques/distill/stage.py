@@ -6,7 +6,6 @@ from functools import partial
 from edgecompress.backend import keras
 from edgecompress.keeps import Keep
 from edgecompress.recipe.distillation import LOSS_TASKS, Distillation, Loss
-from edgecompress.recipe.schema import METRIC_RISES
 from edgecompress.recipe.stages import Distill
 from edgecompress.stage import Context, LayerRecord, Lesson, Outlook, StageResult
 from edgecompress.techniques.distill.lesson import make_distiller, make_lesson, samples_of
@@ -101,5 +100,5 @@ def _learn_mutually(model: keras.Model, config: Distill, context: Context) -> Tr
     lesson = Lesson(MutualLearning(students, losses, labels=labels, task=context.task), samples_of(context))
     epochs = fit(students[0], config.train, context, lesson=lesson)
     metric = context.task.metrics[0]
-    sign = 1 if METRIC_RISES[metric] else -1
+    sign = 1 if context.task.rises(metric) else -1
     return max(students, key=lambda student: sign * context.evaluate(student)[metric]), epochs

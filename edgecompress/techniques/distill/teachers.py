@@ -5,7 +5,6 @@ from functools import partial
 
 from edgecompress.backend import keras
 from edgecompress.recipe.distillation import Distillation
-from edgecompress.recipe.schema import METRIC_RISES
 from edgecompress.recipe.training import Training
 from edgecompress.stage import Context, Outlook
 from edgecompress.techniques.baseline import brought, check_outputs
@@ -60,7 +59,7 @@ def warn_of_worse(teachers: list[Teacher], student: keras.Model, context: Contex
     ours = context.evaluate(student)[metric]
     for teacher in teachers:
         theirs = context.evaluate(at_size_of(student, teacher.model))[metric]
-        if theirs < ours if METRIC_RISES[metric] else theirs > ours:
+        if theirs < ours if context.task.rises(metric) else theirs > ours:
             context.warn(
                 f"{context.stage}: the teacher {teacher.name} is worse than the student {which}: "
                 f"validation {metric} {theirs:.4f} against {ours:.4f}."

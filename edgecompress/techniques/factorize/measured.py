@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 
 from edgecompress.backend import keras
 from edgecompress.models.replacing import Part, replace_layers
-from edgecompress.recipe.schema import METRIC_RISES
 from edgecompress.recipe.stages import Factorize
 from edgecompress.sensitivity import Sensitivity, Unit, losses_by_name, measure
 from edgecompress.stage import Context
@@ -43,7 +42,7 @@ def measure_ranks(
     metric = context.task.metrics[0]
     found = measure(
         [unit(name, at) for name, at in tried.items()], model, lambda changed: context.evaluate(changed)[metric],
-        metric=metric, rises=METRIC_RISES[metric], file=context.folder / "sensitivity.json", shared=context.sensitivities,
+        metric=metric, rises=context.task.rises(metric), file=context.folder / "sensitivity.json", shared=context.sensitivities,
         progress=context.progress,
         depends_on=[config.method, config.data_aware, context.seed, context.data.fingerprint, len(context.data.calibration)],
     )  # fmt: skip

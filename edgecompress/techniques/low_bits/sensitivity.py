@@ -10,7 +10,6 @@ import numpy as np
 from edgecompress.backend import keras
 from edgecompress.graph.kernel_weights import LayerKernel, model_kernels
 from edgecompress.models.copying import copy_model
-from edgecompress.recipe.schema import METRIC_RISES
 from edgecompress.sensitivity import Sensitivity, Unit, measure
 from edgecompress.stage import Context
 from edgecompress.weight_grids import least_error_scales, to_levels
@@ -35,7 +34,7 @@ def measure_bits(model: keras.Model, context: Context) -> Sensitivity:
     levels = tuple(1 - bits / ALL_BITS for bits in BITS)
     units = [Unit(name, levels, partial(_rounded, model, name)) for name in kernels]
     return measure(
-        units, model, lambda changed: context.evaluate(changed)[metric], metric=metric, rises=METRIC_RISES[metric],
+        units, model, lambda changed: context.evaluate(changed)[metric], metric=metric, rises=context.task.rises(metric),
         file=context.folder / "sensitivity_bits.json", shared=context.sensitivities, progress=context.progress,
         depends_on=["bits", data.fingerprint],
     )  # fmt: skip

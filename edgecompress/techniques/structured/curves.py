@@ -7,7 +7,6 @@ import numpy.typing as npt
 
 from edgecompress.backend import keras
 from edgecompress.graph.channels import ChannelGraph, ChannelGroup, carry_out, plan_cut
-from edgecompress.recipe.schema import METRIC_RISES
 from edgecompress.recipe.stages.prune_channels import Criterion
 from edgecompress.sensitivity import Sensitivity, Unit, measure
 from edgecompress.stage import Context
@@ -53,7 +52,7 @@ def measure_channels(
     metric, data = context.task.metrics[0], context.data
     seed = context.seed if criterion == "random" else 0
     return measure(
-        [unit(name) for name in names], model, lambda cut: context.evaluate(cut)[metric], metric=metric, rises=METRIC_RISES[metric],
+        [unit(name) for name in names], model, lambda cut: context.evaluate(cut)[metric], metric=metric, rises=context.task.rises(metric),
         file=context.folder / "sensitivity.json", shared=context.sensitivities, progress=context.progress,
         depends_on=[criterion, reestimate, seed, data.fingerprint, len(data.calibration)],
     )  # fmt: skip

@@ -58,4 +58,4 @@ def test_every_technique_has_a_row():
 
 
 def test_every_recipe_has_a_row():
-    assert [path.name for path in (ROOT / "recipes").glob("*.yaml") if f"recipes/{path.name}" not in TEXT] == []
+    assert [path for path in (ROOT / "recipes").rglob("*.yaml") if path.relative_to(ROOT).as_posix() not in TEXT] == []

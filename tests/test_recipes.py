@@ -11,7 +11,7 @@ import yaml
 import edgecompress as ec
 
 FOLDER = Path(__file__).parent.parent / "recipes"
-RECIPES = sorted(FOLDER.glob("*.yaml"))
+RECIPES = sorted(FOLDER.rglob("*.yaml"))
 
 
 def small_settings(path):
@@ -20,7 +20,7 @@ def small_settings(path):
     settings = {"benchmark": None, "goal": {}, "data.limit": 300}
     if "train" in written["model"]:
         settings["model.train.epochs"] = 1
-    for index, stage in enumerate(written["stages"]):
+    for index, stage in enumerate(written.get("stages", [])):
         fields = {} if isinstance(stage, str) else next(iter(stage.values()))
         if "train" in fields:
             settings[f"stages.{index}.train.epochs"] = 1

@@ -26,7 +26,7 @@ app = typer.Typer(
 
 # In the order of the help. The second value: a command line that shows its use.
 COMMANDS: dict[str, tuple[Callable[..., Any], str]] = {
-    "run": (recipes.run, "edgecompress run recipes/quickstart.yaml --set stages.prune.sparsity=0.7 --out runs/trial"),
+    "run": (recipes.run, "edgecompress run recipes/quickstart.yaml --set stages.0.sparsity=0.7 --out runs/trial"),
     "check": (recipes.check, "edgecompress check recipes/*.yaml"),
     "plan": (recipes.plan, "edgecompress plan recipes/quickstart.yaml"),
     "sensitivity": (recipes.sensitivity, "edgecompress sensitivity recipes/quickstart.yaml"),

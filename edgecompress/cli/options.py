@@ -14,7 +14,7 @@ RecipeFile = Annotated[str, typer.Argument(metavar="RECIPE", help="YAML file, or
 ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help=".tflite, .keras or .h5 file, or SavedModel folder")]
 Settings = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY.PATH=VALUE", help="Override a value; stages by id or index: stages.cut.epochs=1. Repeatable."),
+    typer.Option("--set", metavar="KEY.PATH=VALUE", help="Override a value; stages by id or index: stages.cut.train.epochs=1. Repeatable."),
 ]
 AllowCode = Annotated[bool, typer.Option("--allow-code", help="Run code of the recipe's own: SavedModels, sources python.")]
 AllowEnv = Annotated[list[str] | None, typer.Option("--allow-env", metavar="NAME", help="Let ${env:NAME} read this variable. Repeatable.")]

@@ -3,6 +3,8 @@
 import errno
 import subprocess
 import sys
+from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +13,8 @@ from edgecompress import errors
 from edgecompress.cli import main
 from edgecompress.cli.app import COMMANDS
 from edgecompress.report.schema import BenchmarkEntry, GoalResult
+
+ROOT = Path(__file__).parents[2]
 
 
 def missed(name="size_kb", value=70.0):
@@ -108,6 +112,14 @@ def test_every_command_explains_itself_with_an_example(name, capsys, monkeypatch
     output = capsys.readouterr().out
     assert f"Usage: edgecompress {name}" in output
     assert f"Example: {COMMANDS[name][1]}" in output
+
+
+@pytest.mark.parametrize("example", [example for _, example in COMMANDS.values() if "--set" in example])
+def test_examples_set_what_their_recipes_have(example):
+    words = example.split()
+    recipe = next(word for word in words if word.endswith(".yaml"))
+    settings = [word for before, word in pairwise(words) for word in ("--set", word) if before == "--set"]
+    assert main(["check", str(ROOT / recipe), *settings]) == 0
 
 
 def python(code, **options):

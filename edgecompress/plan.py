@@ -64,16 +64,16 @@ class PlannedLatency:
     host: str
     baseline: Prediction
     final: Prediction
+    doubt: str = ""  # where the table is not of this machine, as `local` says
 
     def describe(self) -> str:
         """One sentence."""
-        return (
-            f"Predicted for {self.host}: the baseline p50 {self.baseline.p50_ms:.4f} ms in float32; the final file {self.final.describe()}."
-        )
+        times = f"the baseline p50 {self.baseline.p50_ms:.4f} ms in float32; the final file {self.final.describe()}"
+        return f"Predicted for {self.host}: {times}.{f' {self.doubt}' if self.doubt else ''}"
 
     def to_dict(self) -> dict[str, Any]:
         """For `--json`."""
-        return {"host": self.host, "baseline": self.baseline.to_dict(), "final": self.final.to_dict()}
+        return {"host": self.host, "baseline": self.baseline.to_dict(), "final": self.final.to_dict(), "doubt": self.doubt}
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,7 @@ def plan_stages(
     latency = None
     if forecast is not None:
         files = (_file(baseline, Export(format="float32"), data), _file(model, export, data))
-        latency = PlannedLatency(forecast.table.host, *map(forecast.predict, files))
+        latency = PlannedLatency(forecast.table.host, *map(forecast.predict, files), forecast.doubt)
     return Plan(recipe.name, stages, baseline_bytes, final_bytes, export.format, notes, latency)
 
 

@@ -38,10 +38,17 @@ def technique_key(surroundings: Surroundings, index: int, config: StageConfig, s
     """Hash of all that a stage depends on, the state before it included."""
     name = config.technique  # type: ignore[attr-defined]  # each Config declares its own
     return content_key(
-        state.key, index, name, TECHNIQUES[name].version, config.model_dump(mode="json", exclude={"id"}), _file_hashes(config),
+        state.key, index, name, TECHNIQUES[name].version, config.model_dump(mode="json", exclude={"id"}), file_hashes(config),
         surroundings.recipe.data.calibration,  # a stage may look at the calibration samples, which the data's fingerprint leaves out
         *_of_file(config, surroundings.recipe), *_weighed_classes(config, surroundings.data.class_names),
     )  # fmt: skip
+
+
+def file_hashes(config: Any) -> list[str | None]:
+    """Of the model files that a stage names, at any depth: another file under the same name is another stage."""
+    if isinstance(config, AnyModel):
+        return [baseline_stage.file_hash(config)]
+    return [digest for part in _parts(config) for digest in file_hashes(part)]
 
 
 def _of_file(config: StageConfig, recipe: Recipe) -> list[Any]:
@@ -50,13 +57,6 @@ def _of_file(config: StageConfig, recipe: Recipe) -> list[Any]:
     forecast = forecast_of(recipe.target) if isinstance(config, Removal) or getattr(config, "timed_as", None) is not None else None
     found: list[Any] = [recipe.export.model_dump(mode="json")] if rehearses else []
     return found if forecast is None else [*found, forecast.digest, forecast.threads]
-
-
-def _file_hashes(config: Any) -> list[str | None]:
-    """Of the model files that a stage names, at any depth: another file under the same name is another stage."""
-    if isinstance(config, AnyModel):
-        return [baseline_stage.file_hash(config)]
-    return [digest for part in _parts(config) for digest in _file_hashes(part)]
 
 
 def _weighed_classes(config: Any, class_names: Sequence[str]) -> list[Any]:

@@ -8,10 +8,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgecompress.destination import LOCAL
+from edgecompress.device.doctor import describe_machine
 from edgecompress.errors import DataError, RecipeError
 from edgecompress.latency.fit import fit
 from edgecompress.latency.predict import Prediction, predict
-from edgecompress.latency.table import LatencyTable, load_table
+from edgecompress.latency.table import LatencyTable, Machine, load_table
 
 if TYPE_CHECKING:
     from edgecompress.recipe.schema import Target
@@ -34,6 +36,36 @@ class Forecast:
         """Of a .tflite; with the target's threads where none are named. See `latency.predict`."""
         return predict(content, self.table, threads=self.threads if threads is None else threads)
 
+    def check_threads(self, threads: int, field: str) -> None:
+        """Refuses a number of threads that the table cannot predict with.
+
+        Args:
+            threads: of the runtime.
+            field: of the recipe, that wants them.
+
+        Raises:
+            RecipeError: the table was not learned with so many, or holds too little of them.
+        """
+        if threads not in self.table.threads:
+            raise RecipeError(f"{field} must be one of the latency table's, {self.table.threads}. Received: {threads}.")
+        try:
+            fit(self.table, threads)
+        except DataError as error:
+            raise RecipeError(f"{field}: {error}") from error
+
+    @property
+    def doubt(self) -> str:
+        """A sentence where a table of `local` is used on another machine than it was learned on; "" elsewhere."""
+        here = _this_machine() if self.table.host == LOCAL else None
+        differences = [] if here is None else self.table.differences(here)
+        if not differences:
+            return ""
+        cure = "Learn it here with edgecompress learn-latency to predict this one"
+        return (
+            f"The latency table of host {LOCAL} is of {self.table.machine.name}, not of this machine: {', '.join(differences)}. "
+            f"Its times are those of {self.table.machine.name}. {cure}."
+        )
+
 
 def forecast_of(target: Target) -> Forecast | None:
     """None where the recipe names no table.
@@ -54,6 +86,13 @@ def forecast_of(target: Target) -> Forecast | None:
     except DataError as error:
         raise RecipeError(f"target.latency_table: {error}") from error
     return Forecast(table, target.threads, digest)
+
+
+@lru_cache(maxsize=1)
+def _this_machine() -> Machine | None:
+    """None where nothing can be timed here, so that no time of a table is taken for one of this machine."""
+    found = describe_machine()
+    return None if found["runtime"] is None else Machine(**{name: found[name] for name in Machine.model_fields})
 
 
 @lru_cache(maxsize=4)

@@ -10,7 +10,7 @@ from optuna.trial import FrozenTrial
 
 from edgecompress.recipe.schema import LatencyGoal, Recipe
 from edgecompress.recipe.space import search_of
-from edgecompress.recipe.space_rules import objective_names, rises
+from edgecompress.recipe.space_rules import objective_names
 from edgecompress.search.front import Candidate, dominates
 from edgecompress.search.loop import candidate, result_in
 from edgecompress.search.queue import HARVESTED, WORKER, Slot
@@ -125,7 +125,7 @@ def find(recipe: Recipe, slots: Sequence[Slot], harvested: Sequence[FrozenTrial]
     names = objective_names(recipe)
     limits = {name: float(limit.limit if isinstance(limit, LatencyGoal) else limit) for name, limit in recipe.goal if limit is not None}
     return Findings(
-        recipe.name, {name: rises(name) for name in names}, limits, search_of(recipe).trials, tried, _choose(compared)
+        recipe.name, {name: recipe.task.rises(name) for name in names}, limits, search_of(recipe).trials, tried, _choose(compared)
     )  # fmt: skip
 
 

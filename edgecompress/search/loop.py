@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import gc
+import logging
 import os
 import socket
 import time
@@ -13,11 +15,14 @@ from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial
+from sqlalchemy.exc import SQLAlchemyError
 
+from edgecompress.causes import root_cause
+from edgecompress.errors import StorageError
 from edgecompress.progress import Bar, Progress
 from edgecompress.recipe.schema import Recipe
 from edgecompress.recipe.space import Point, make_space, search_of
-from edgecompress.recipe.space_rules import objective_names, rises
+from edgecompress.recipe.space_rules import objective_names
 from edgecompress.search.front import Candidate
 from edgecompress.search.goals import violations
 from edgecompress.search.halving import RUNG, goes_on
@@ -28,9 +33,12 @@ from edgecompress.search.sampling import OptunaChooser
 from edgecompress.search.stage_cache import StageCache
 from edgecompress.search.study import Study
 from edgecompress.search.trial import GoesOn, Laboratory, Result, result_of
+from edgecompress.store import STORAGE_ERRORS
 
 FAILED = 1e3  # the constraint of a recipe that cannot run: worse than any limit that is missed
 POLL_S = 1.0
+# What ends a worker, not a trial: another trial would meet it too.
+ABOVE_TRIALS = (StorageError, optuna.exceptions.UpdateFinishedTrialError, optuna.exceptions.StorageInternalError, SQLAlchemyError)
 
 
 class Worker:
@@ -99,7 +107,9 @@ class Worker:
             if result.kind == "complete":
                 self._harvest(trial, point, progress)
             return result
-        except BaseException:
+        except BaseException as error:
+            if is_of_trial(error):
+                return failure(error)
             with suppress(optuna.exceptions.UpdateFinishedTrialError):
                 self._queue.give_back(trial)
             raise
@@ -108,9 +118,14 @@ class Worker:
         """What a point reaches; one that was tried already is not run again."""
         started = time.monotonic()
         known = self._queue.known(point, in_full=in_full)
-        if known is None:
+        if known is not None:
+            return replace(result_of(known), seconds=time.monotonic() - started)
+        try:
             return self._laboratory.run(point, goes_on, progress, in_full=in_full)
-        return replace(result_of(known), seconds=time.monotonic() - started)
+        except Exception as error:
+            if not is_of_trial(error):
+                raise
+            return replace(failure(error), seconds=time.monotonic() - started)
 
     def _harvest(self, trial: optuna.Trial, point: Point, progress: Beside) -> None:
         """Tries the points that cost no training after this one."""
@@ -121,13 +136,10 @@ class Worker:
 
     def _goes_on(self, trial: optuna.Trial, rung: int, outcome: Outcome) -> bool:
         """Compares a trial with those that reached the same rung, and lets later ones know of it."""
-        name = f"{RUNG}{rung}"
+        name, number = f"{RUNG}{rung}", self._queue.number(trial)
         own = candidate(self._recipe, outcome)
-        others = [
-            Candidate(tuple(other.user_attrs[name]["losses"]), other.user_attrs[name]["violation"])
-            for other in self._study.study.get_trials(deepcopy=False)
-            if other.number != trial.number and name in other.user_attrs
-        ]
+        reached = [slot.reached(name) for place, slot in enumerate(self._queue.slots()) if place != number]
+        others = [Candidate(tuple(other["losses"]), other["violation"]) for other in reached if other is not None]
         trial.set_user_attr(name, {"losses": own.losses, "violation": own.violation})
         halving = search_of(self._recipe).halving
         return halving is None or goes_on(own, others, halving.keep)
@@ -160,9 +172,23 @@ def settled() -> Iterator[None]:
         gc.unfreeze()
 
 
+def is_of_trial(error: BaseException) -> bool:
+    """Whether an error ends the trial that met it, and not the whole search, as an interrupt or a full disk does."""
+    if isinstance(error, OSError) and error.errno in STORAGE_ERRORS and error.errno != errno.ENOENT:  # what is missing may be the trial's
+        return False
+    return isinstance(error, Exception) and not isinstance(error, ABOVE_TRIALS)
+
+
+def failure(error: BaseException) -> Result:
+    """How a trial ends that met what nobody foresaw, such as a lack of memory; the log says where."""
+    logging.getLogger(__name__).error("a trial failed", exc_info=error)
+    kind, cause = type(error).__name__, root_cause(error)
+    return Result("failed", kind if cause == kind else f"{kind}: {cause}")
+
+
 def candidate(recipe: Recipe, outcome: Outcome) -> Candidate:
     """An outcome as fronts compare it."""
-    losses = tuple(-outcome.objective(name) if rises(name) else outcome.objective(name) for name in objective_names(recipe))
+    losses = tuple(-outcome.objective(name) if recipe.task.rises(name) else outcome.objective(name) for name in objective_names(recipe))
     return Candidate(losses, sum(max(0.0, miss) for miss in violations(recipe.goal, outcome).values()))
 
 

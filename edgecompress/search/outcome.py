@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from edgecompress.benchmarking import benchmark_files
-from edgecompress.errors import DeviceError, RecipeError
+from edgecompress.errors import DeviceError
 from edgecompress.evaluation import evaluate_tflite
 from edgecompress.export import convert
 from edgecompress.latency.forecast import Forecast
 from edgecompress.lease import measuring, training
 from edgecompress.pipeline import Surroundings
 from edgecompress.recipe.schema import Recipe
-from edgecompress.recipe.space_rules import objective_names, rises
+from edgecompress.recipe.space_rules import objective_names
 from edgecompress.report.schema import StageReport
 from edgecompress.search.goals import LATENCY_GOALS, local_goals, predicted_goal
 from edgecompress.search.stage_cache import StageCache
@@ -113,7 +113,7 @@ def measure_outcome(
         before, after = stages[0].metrics["validation"][metric], found.metrics[metric]
         outcome = Outcome(
             metrics={name: float(found.metrics[name]) for name in recipe.task.metrics},
-            drop=float(before - after if rises(metric) else after - before),
+            drop=float(before - after if recipe.task.rises(metric) else after - before),
             bytes=len(content), macs=stages[-1].macs, arena_bytes=None if plan is None else plan.total,
             latency=time_file(path, threads, surroundings),
             predicted={} if forecast is None else {str(count): forecast.predict(content, count).p50_ms for count in foreseen},
@@ -139,12 +139,11 @@ def predicted_threads(search: Recipe, forecast: Forecast) -> list[int]:
     """Numbers of threads that are predicted for a trial: the target's first, where latency is an objective; and those of a goal.
 
     Raises:
-        RecipeError: a goal on the table's host with threads that the table does not have.
+        RecipeError: a goal on the table's host with threads that the table cannot predict with.
     """
     limit = predicted_goal(search.goal, forecast.table.host)
-    if limit is not None and limit.threads not in forecast.table.threads:
-        expected = f"goal.p50_ms.threads must be one of the latency table's, {forecast.table.threads}"
-        raise RecipeError(f"{expected}. Received: {limit.threads}.")
+    if limit is not None:
+        forecast.check_threads(limit.threads, "goal.p50_ms.threads")
     wanted = [forecast.threads] if search.search is not None and "latency" in objective_names(search) else []
     return list(dict.fromkeys([*wanted, *([] if limit is None else [limit.threads])]))
 

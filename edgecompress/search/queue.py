@@ -28,7 +28,6 @@ from edgecompress.search.study import Study
 SLOT, GIVEN, WORKER, SURPLUS, RETURNED = "slot", "given", "worker", "surplus", "returned"  # attributes of trials
 RESULT, HARVESTED = "result", "harvested"  # how a trial ended; (slot whose trial brought it along, which one)
 MOST_ATTEMPTS = 4  # at one slot: a recipe that kills every worker, for lack of memory say, must not do so for ever
-DEAD = "its worker died"
 LIVE = (TrialState.WAITING, TrialState.RUNNING)
 DONE = (TrialState.COMPLETE, TrialState.PRUNED)
 
@@ -49,6 +48,10 @@ class Slot:
     def is_lost(self) -> bool:
         """Nobody works on it or will, and it has not ended."""
         return not any(trial.state in LIVE + DONE for trial in self.attempts)
+
+    def reached(self, rung: str) -> Any:
+        """What the last attempt stored under the name of a rung; None: none got so far."""
+        return next((trial.user_attrs[rung] for trial in reversed(self.attempts) if rung in trial.user_attrs), None)
 
     @property
     def is_given_up(self) -> bool:

@@ -18,6 +18,7 @@ from edgecompress.store import RunFolder, storage_errors, write_atomic
 from edgecompress.tracking import check_tracker, track_search
 
 if TYPE_CHECKING:
+    from edgecompress.latency.forecast import Forecast
     from edgecompress.runs import Run
     from edgecompress.search.ablation import Ablation
     from edgecompress.search.findings import Findings, Tried
@@ -36,7 +37,7 @@ class SearchOptions:
         cache: folder of finished stages; None: in the folder.
         worker: only try recipes, and leave the end to another call.
         run_chosen: run the chosen recipe in the end.
-        heartbeat_s: seconds between signs of life.
+        heartbeat_s: seconds between signs of life; None, and 20, which the command gives where nobody asks: those of the study.
         allow_code: as for a run.
     """
 
@@ -45,7 +46,7 @@ class SearchOptions:
     cache: Path | None = None
     worker: bool = False
     run_chosen: bool = True
-    heartbeat_s: int = 20
+    heartbeat_s: int | None = None
     allow_code: bool = False
 
 
@@ -83,7 +84,6 @@ def search_recipe(recipe: Recipe, options: SearchOptions, progress: Progress) ->
     with noise_to(folder / LOG):
         with progress.task("loading TensorFlow and Optuna"):
             from edgecompress.data import load_data
-            from edgecompress.latency.forecast import forecast_of
             from edgecompress.search.contradictions import check_goals
             from edgecompress.search.finalists import measure_finalists
             from edgecompress.search.findings import find
@@ -92,7 +92,7 @@ def search_recipe(recipe: Recipe, options: SearchOptions, progress: Progress) ->
             from edgecompress.search.outcome import latency_threads
             from edgecompress.search.stage_cache import StageCache
             from edgecompress.search.study import default_storage, open_study, sources_of, storage_faults
-        heartbeat, forecast = _heartbeat(options.heartbeat_s), forecast_of(recipe.target)
+        heartbeat, forecast = _heartbeat(options.heartbeat_s), _forecast(recipe, progress)
         with progress.task("loading the data"):
             data = load_data(recipe.data, recipe.task, seed=recipe.seed, allow_code=options.allow_code)
         url = options.storage or default_storage(folder)
@@ -145,10 +145,24 @@ def ablate_run(run: Path, *, orders: bool, allow_code: bool, progress: Progress)
     return found
 
 
-def _heartbeat(interval_s: int) -> Heartbeat:
+def _forecast(recipe: Recipe, progress: Progress) -> Forecast | None:
+    """By the table that the recipe names, which must know what the goals speak of: no trial has trained yet."""
+    from edgecompress.latency.forecast import forecast_of
+    from edgecompress.search.outcome import predicted_threads
+
+    forecast = forecast_of(recipe.target)
+    if forecast is not None:
+        predicted_threads(recipe, forecast)
+        if forecast.doubt:
+            progress.say(f"warning: {forecast.doubt}")
+    return forecast
+
+
+def _heartbeat(interval_s: int | None) -> Heartbeat | None:
+    """What is asked for; None: nothing of its own."""
     from edgecompress.search.study import Heartbeat
 
-    return Heartbeat(interval_s, round(4.5 * interval_s))
+    return None if interval_s in (None, Heartbeat.interval_s) else Heartbeat(interval_s, round(4.5 * interval_s))
 
 
 def _write(recipe: Recipe, findings: Findings, folder: Path, progress: Progress) -> None:

@@ -10,7 +10,7 @@ from edgecompress.benchmarking import TIMEOUT_S, benchmark_files
 from edgecompress.bundle import model_bundle
 from edgecompress.destination import LOCAL
 from edgecompress.errors import DeviceError, ModelError
-from edgecompress.host_benchmark import benchmark_hosts
+from edgecompress.host_benchmark import benchmark_hosts, has_answered
 from edgecompress.latency.forecast import Forecast
 from edgecompress.lease import measuring
 from edgecompress.progress import Progress
@@ -59,8 +59,8 @@ class Clock:
             for_real: predict nothing.
 
         Raises:
-            ModelError: the file does not run here.
-            DeviceError: another host is away, or does not run it.
+            ModelError: the file does not run here, or on another host.
+            DeviceError: another host is away.
         """
         if self.recipe.benchmark is None:
             return Times()
@@ -102,8 +102,10 @@ class Clock:
                 progress=self.progress,
             )  # fmt: skip
             for entry in found:
-                if entry.error:
+                if entry.error and not has_answered(entry):
                     raise DeviceError(f"{host}: {entry.error}")
+                if entry.error:
+                    raise ModelError(f"the file does not run on {host}: {entry.error}")
             entries += found
         return entries
 

@@ -11,6 +11,7 @@ from edgecompress.destination import LOCAL
 from edgecompress.errors import RecipeError
 from edgecompress.latency.forecast import forecast_of
 from edgecompress.recipe import check_recipe, dump_recipe, load_recipe
+from edgecompress.recipe.builtin import PREFIX
 from edgecompress.recipe.goal_words import check_goal
 from edgecompress.recipe.schema import Benchmark, Recipe
 from edgecompress.recipe.starter import starter_recipe
@@ -18,7 +19,6 @@ from edgecompress.recipe.suggestions import received
 from edgecompress.search.goals import latency_goals
 
 RECIPES = (".yaml", ".yml")
-BUILTIN = "builtin:"
 RUNS = 200  # timed invokes: enough for p95
 HARD = ("size_kb", "p50_ms", "p95_ms", "arena_kb", "macs", "peak_rss_kb")  # limits on the file; the metric is the other side
 FILE_EPOCHS, FILE_RATE = 3, 5e-4  # of the first recovery of a model whose own training nobody knows
@@ -74,7 +74,7 @@ def ask(
         RecipeError: no limit on the metric or none on the file, a recipe that is wrong, data missing or beside a recipe.
         ModelError, DataError: paths where nothing fits.
     """
-    is_recipe = source.startswith(BUILTIN) or Path(source).suffix.lower() in RECIPES
+    is_recipe = source.startswith(PREFIX) or Path(source).suffix.lower() in RECIPES
     if is_recipe and data is not None:
         raise RecipeError(f"--data: data must be absent beside a recipe, which names its own.{received(str(data))}")
     if is_recipe:
@@ -86,24 +86,22 @@ def ask(
     usual = FILE_EPOCHS if trained is None else max(2, -(-trained.epochs // 4))
     if latency_table is not None:
         recipe = recipe.model_copy(update={"target": recipe.target.model_copy(update={"latency_table": str(latency_table)})})
-        _check_table(latency_table, recipe)
+    _check_table(recipe, latency_table)
     return Question(recipe, usual if epochs is None else epochs, _left_out(given))
 
 
-def _check_table(path: Path, recipe: Recipe) -> None:
-    """Raises RecipeError for a table that does not know what the limits speak of."""
+def _check_table(recipe: Recipe, given: Path | None) -> None:
+    """Raises RecipeError for a table that does not know what the limits speak of, and for one that was given for nothing."""
     forecast = forecast_of(recipe.target)
     if forecast is None:
         return
-    table = forecast.table
-    limits = [limit for limit in latency_goals(recipe.goal).values() if limit.host == table.host]
-    if not limits:
-        words = f"a limit on a time must name the host of the latency table, such as p50_ms=5@{table.host}"
-        received = ", ".join(limit.host for limit in latency_goals(recipe.goal).values()) or "no limit on a time"
-        raise RecipeError(f"{path}: {words}. Received: {received}.")
-    for limit in limits:
-        if limit.threads not in table.threads:
-            raise RecipeError(f"{path}: threads of a limit must be among those of the table, {table.threads}. Received: {limit.threads}.")
+    times = latency_goals(recipe.goal)
+    limits = {name: limit for name, limit in times.items() if limit.host == forecast.table.host}
+    if given is not None and not limits:
+        words = f"a limit on a time must name the host of the latency table, such as p50_ms=5@{forecast.table.host}"
+        raise RecipeError(f"{given}: {words}. Received: {', '.join(limit.host for limit in times.values()) or 'no limit on a time'}.")
+    for name, limit in limits.items():
+        forecast.check_threads(limit.threads, f"goal.{name}.threads")
 
 
 def _recipe_of_model(model: Path, data: Path | None, overrides: Mapping[str, Any]) -> Recipe:

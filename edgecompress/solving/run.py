@@ -13,7 +13,7 @@ from edgecompress.latency.forecast import forecast_of
 from edgecompress.progress import Progress
 from edgecompress.quiet import noise_to
 from edgecompress.recipe import dump_recipe, load_recipe
-from edgecompress.recipe.schema import METRIC_RISES, LatencyGoal, Recipe
+from edgecompress.recipe.schema import LatencyGoal, Recipe
 from edgecompress.report.json_file import json_value
 from edgecompress.solving.journal import FILE, Journal
 from edgecompress.solving.question import Question, start_text
@@ -112,7 +112,10 @@ def _climb(question: Question, journal: Journal, folder: Path, options: SolveOpt
     with progress.task("loading TensorFlow"):
         from edgecompress.solving.clock import Clock
         from edgecompress.solving.workshop import Workshop
-    clock = Clock(question.recipe, progress, options.ssh_config, forecast_of(question.recipe.target))
+    forecast = forecast_of(question.recipe.target)
+    if forecast is not None and forecast.doubt:
+        progress.say(f"warning: {forecast.doubt}")
+    clock = Clock(question.recipe, progress, options.ssh_config, forecast)
     workshop = Workshop(question, folder, journal, clock, progress, allow_code=options.allow_code)
     with progress.task("checking the limits"):
         floor = workshop.check_limits()
@@ -181,7 +184,7 @@ def _solution(recipe: Recipe, steps: list[Step], status: Status, baseline: float
     chosen = nearest(steps)
     metric = recipe.task.metrics[0]
     return Solution(
-        recipe.name, metric, METRIC_RISES[metric], limits, baseline, status, steps, None if chosen is None else chosen.number,
+        recipe.name, metric, recipe.task.rises(metric), limits, baseline, status, steps, None if chosen is None else chosen.number,
         [] if chosen is None else chosen.missed, instead(steps, recipe.goal), floor,
     )  # fmt: skip
 
@@ -217,7 +220,7 @@ def _run_chosen(solution: Solution, folder: Path, options: SolveOptions, progres
     recipe, run = load_recipe(folder / f"{CHOSEN}.yaml"), folder / CHOSEN
     if (run / REPORT).exists():
         report = Report.load(run)
-        measured = {entry.host for entry in report.benchmark}
+        measured = {entry.host for entry in report.benchmark if entry.error is None}
         if report.recipe == recipe.model_dump(mode="json") and measured >= set(recipe.benchmark.hosts if recipe.benchmark else ()):
             return Run(run, report, allow_code=options.allow_code)
     if solution.choice is not None:

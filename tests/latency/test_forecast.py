@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import platform
 import re
 
 import numpy as np
@@ -9,17 +10,21 @@ import pytest
 
 from edgecompress.backend import keras
 from edgecompress.cli import main
+from edgecompress.device.doctor import describe_machine
 from edgecompress.errors import RecipeError
 from edgecompress.latency import load_table, predict
 from edgecompress.latency.forecast import Forecast, forecast_of
+from edgecompress.latency.table import Machine
 from edgecompress.layer_latency import compare_latency
+from edgecompress.pipeline import prepare
 from edgecompress.progress import Progress
-from edgecompress.recipe import make_recipe
+from edgecompress.recipe import load_recipe, make_recipe
 from edgecompress.recipe.schema import Export, Target
 from edgecompress.recipe.stages import Factorize, PruneChannels
 from edgecompress.rehearsal import Rehearsal
 from edgecompress.search.prediction import is_foreseen
 from edgecompress.stage_keys import _of_file
+from edgecompress.store import RunFolder
 from edgecompress.techniques import prune_channels
 
 L = keras.layers
@@ -224,6 +229,36 @@ def test_goal_with_threads_that_the_table_lacks_is_refused(tmp_path, law_table, 
     path.write_text(SEARCH.format(table=law_table, limit="{limit: 1, threads: 2}").replace("runs: 50", "runs: 50, threads: [2]"))
     assert main(["search", str(path), "--out", str(tmp_path / "out"), "--quiet"]) == 2
     assert re.search(r"goal\.p50_ms\.threads must be one of the latency table's, \[1\]\. Received: 2\.", capsys.readouterr().err)
+    assert not list(tmp_path.rglob("record.json"))  # nothing was trained
+
+
+def test_threads_of_which_the_table_holds_too_little_are_refused(law_table):
+    table = load_table(law_table).model_copy(update={"threads": [1, 2]})
+    with pytest.raises(RecipeError, match=r"goal\.p50_ms\.threads: the latency table must hold more to predict from"):
+        Forecast(table, 1, "").check_threads(2, "goal.p50_ms.threads")
+
+
+@pytest.mark.parametrize(("host", "is_here", "doubted"), [("local", True, False), ("local", False, True), ("pi4", False, False)])
+def test_table_of_local_is_doubted_where_it_is_of_another_machine(law_table, host, is_here, doubted):
+    table = load_table(law_table).model_copy(update={"host": host})
+    if is_here:
+        found = describe_machine()
+        table.machine = Machine(**{name: found[name] for name in Machine.model_fields})
+    doubt = Forecast(table, 1, "").doubt
+    assert bool(doubt) is doubted
+    assert not doubted or f"is of law, not of this machine: name {platform.node()} instead of law" in doubt
+
+
+def test_a_table_of_another_machine_is_named_by_plan_run_and_search(recipe_file, law_table, tmp_path, capsys):
+    words = "The latency table of host local is of law, not of this machine"
+    assert main(["plan", recipe_file]) == 0
+    assert words in " ".join(capsys.readouterr().out.split())
+    with RunFolder(tmp_path / "run") as store:
+        assert prepare(load_recipe(recipe_file), store, Progress(), allow_code=False).data.warnings[-1].startswith(words)
+    path = tmp_path / "search.yaml"
+    path.write_text(SEARCH.format(table=law_table, limit=0.001))
+    main(["search", str(path), "--out", str(tmp_path / "out"), "--no-run", "--set", "search.trials=1"])
+    assert f"warning: {words}" in " ".join(capsys.readouterr().err.split())
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ def test_two_of_four_workers_are_killed_and_nothing_is_lost_or_counted_twice(pos
     out, shared = tmp_path / "out", ["--storage", postgresql, "--heartbeat", "2"]
     recipe = ec.load_recipe(space_file, SETTINGS)
     sources = sources_of(recipe, load_data(recipe.data, recipe.task, seed=recipe.seed), None)
-    study = open_study(recipe, postgresql, Heartbeat(), sources).study
+    study = open_study(recipe, postgresql, Heartbeat(2, 9), sources).study
     arguments = command(space_file, out, "--worker", *shared)
     workers = [
         subprocess.Popen([sys.executable, "-m", "edgecompress", *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)

@@ -1,11 +1,11 @@
 """Times come from where a limit says, and from a table as long as nothing depends on their truth."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
-from edgecompress.errors import DeviceError, ModelError
+from edgecompress.errors import DeviceError, ModelError, RecipeError
+from edgecompress.latency.table import load_table
 from edgecompress.progress import Progress
 from edgecompress.report.schema import BenchmarkEntry
 from edgecompress.solving import clock as clocks
@@ -33,13 +33,14 @@ class Forecast:
 
 @pytest.fixture
 def asked(monkeypatch):
-    """What was measured: (host, threads); an entry of `errors` fails."""
+    """What was measured: (host, threads); a host of `errors` fails: with a file where it has `runs`, else as a whole."""
     calls, errors = [], {}
 
     def entries(host, threads, times):
         calls.append((host, list(threads)))
         if host in errors:
-            return [BenchmarkEntry(model="final", host=host, threads=threads[0], error=errors[host])]
+            words, runs = errors[host]
+            return [BenchmarkEntry(model="final", host=host, threads=threads[0], runs=runs, error=words)]
         return [
             BenchmarkEntry(model="final", host=host, threads=count, p50_ms=times[count], p95_ms=2 * times[count], peak_rss_kb=700.0)
             for count in threads
@@ -93,19 +94,42 @@ def test_recipe_without_benchmark_times_nothing(tiny, asked, file):
     assert asked[0] == []
 
 
-@pytest.mark.parametrize(("host", "kind"), [("local", ModelError), ("pi4", DeviceError)])
-def test_file_that_fails_here_is_a_step_that_cannot_run_and_a_host_that_is_away_ends_the_solve(tiny, asked, file, host, kind):
-    asked[1][host] = "gone"
-    with pytest.raises(kind, match="gone"):
+@pytest.mark.parametrize(
+    ("host", "runs", "kind", "words"),
+    [
+        ("local", 0, ModelError, "the file does not run on this machine: no int4"),
+        ("pi4", 0, ModelError, "the file does not run on pi4: no int4"),
+        ("pi4", None, DeviceError, "pi4: no int4"),
+    ],
+)
+def test_file_that_a_machine_does_not_run_is_a_step_that_cannot_run_and_a_host_that_is_away_ends_the_solve(
+    tiny, asked, file, host, runs, kind, words
+):
+    asked[1][host] = "no int4", runs
+    with pytest.raises(kind, match=words):
         clock(tiny).read(file)
 
 
-def test_table_that_no_limit_speaks_of_is_refused(tiny, monkeypatch):
-    from edgecompress.errors import RecipeError
+@pytest.fixture
+def pi_table(law_table, tmp_path):
+    """The path of a table of the host pi4, with one thread."""
+    load_table(law_table).model_copy(update={"host": "pi4"}).save(tmp_path / "pi4.json")
+    return tmp_path / "pi4.json"
 
-    table = type("Table", (), {"host": "pi4", "threads": [1]})
-    monkeypatch.setattr("edgecompress.solving.question.forecast_of", lambda target: type("Forecast", (), {"table": table, "digest": ""}))
+
+def test_table_that_no_limit_speaks_of_is_refused(tiny, pi_table):
     with pytest.raises(RecipeError, match="a limit on a time must name the host of the latency table, such as p50_ms=5@pi4"):
-        ask(str(tiny), {"metric_drop": 0.01, "p50_ms": 1.0}, latency_table=Path("t.json"))
-    with pytest.raises(RecipeError, match="threads of a limit must be among those of the table"):
-        ask(str(tiny), {"metric_drop": 0.01, "p50_ms": {"limit": 1.0, "host": "pi4", "threads": 2}}, latency_table=Path("t.json"))
+        ask(str(tiny), {"metric_drop": 0.01, "p50_ms": 1.0}, latency_table=pi_table)
+
+
+@pytest.mark.parametrize("name", ["p50_ms", "p95_ms"])
+@pytest.mark.parametrize("is_given", [True, False])
+def test_threads_of_a_limit_that_the_table_lacks_are_refused_wherever_the_table_is_named(tiny, pi_table, name, is_given):
+    goals = {"metric_drop": 0.01, name: {"limit": 1.0, "host": "pi4", "threads": 2}}
+    table = {"latency_table": pi_table} if is_given else {"overrides": {"target.latency_table": str(pi_table)}}
+    with pytest.raises(RecipeError, match=rf"goal\.{name}\.threads must be one of the latency table's, \[1\]\. Received: 2\."):
+        ask(str(tiny), goals, **table)
+
+
+def test_table_of_the_recipe_may_serve_something_else_than_the_limits(tiny, pi_table):
+    ask(str(tiny), {"metric_drop": 0.01, "size_kb": 9.0}, overrides={"target.latency_table": str(pi_table)})

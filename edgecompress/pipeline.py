@@ -183,7 +183,7 @@ def measure_sensitivity(
 def prepare(recipe: Recipe, store: RunFolder, progress: Progress, *, allow_code: bool) -> Surroundings:
     """Loads the data, and refuses at once what a later stage would refuse."""
     given, recipe = recipe, recipe.model_copy(update={"export": recipe.export.start})
-    forecast_of(recipe.target)  # a bad table shows before any training
+    forecast = forecast_of(recipe.target)  # a bad table shows before any training
     threads = set_threads(recipe.threads)
     with progress.task("loading data and model"):
         data = load_data(recipe.data, recipe.task, seed=recipe.seed, allow_code=allow_code)
@@ -191,6 +191,8 @@ def prepare(recipe: Recipe, store: RunFolder, progress: Progress, *, allow_code:
         plan_stages(recipe, made.model, data, allow_code=allow_code)
         if recipe.export.format in CALIBRATED:
             data = replace(data, warnings=(*data.warnings, *check_calibration_data(data)))
+        if forecast is not None and forecast.doubt:
+            data = replace(data, warnings=(*data.warnings, forecast.doubt))
     store.write("recipe.lock.yaml", versions.lock(given, data.fingerprint, threads))
     loaded = made if recipe.model.source == "file" else None  # others are made of a stage's own seed
     return Surroundings(recipe, data, store, progress, threads, allow_code, loaded)

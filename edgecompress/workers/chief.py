@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from edgecompress import __version__
 from edgecompress.backend import keras, set_threads
@@ -33,7 +34,7 @@ def leading(cluster: Cluster, recipe: Recipe, progress: Progress, *, limit_s: fl
 
     Raises:
         DeviceError: a worker does not come.
-        RecipeError: a worker has another version or other data.
+        RecipeError: a worker has another version, or a recipe of another task.
     """
     crew = join(cluster, recipe, progress, limit_s=limit_s)
     try:
@@ -46,9 +47,26 @@ def leading(cluster: Cluster, recipe: Recipe, progress: Progress, *, limit_s: fl
 
 def join(cluster: Cluster, recipe: Recipe, progress: Progress, *, limit_s: float) -> Crew:
     """Meets the others, and opens TensorFlow's server; for the chief and the others alike."""
-    link = meet(cluster, {"edgecompress": __version__, **of_training()}, limit_s=limit_s, say=progress.say)
+    facts = {"edgecompress": __version__, **of_training(), **taken_from(recipe)}
+    link = meet(cluster, facts, limit_s=limit_s, say=progress.say)
     set_threads(recipe.threads)  # before TensorFlow's first operation
     return Crew(cluster, link, limit_s=limit_s)
+
+
+def taken_from(recipe: Recipe) -> dict[str, Any]:
+    """What each worker takes from its own recipe, as the chief does not send it with a training; of code the function's name, which its data
+    hold too.
+    """
+    task = recipe.task.model_dump(mode="json")
+    own = {name: {**metric, "function": _function(metric["function"])} for name, metric in task["own_metrics"].items()}
+    task |= {"own_loss": task["own_loss"] and _function(task["own_loss"]), "own_metrics": own}
+    augment = recipe.data.augment.model_dump(mode="json")
+    return {f"task.{name}": value for name, value in task.items()} | {f"data.augment.{name}": value for name, value in augment.items()}
+
+
+def _function(place: str) -> str:
+    """The name in `file.py:function`: where the file lies may differ."""
+    return place.rpartition(":")[2]
 
 
 def _share(crew: Crew, model: keras.Model, train: Training, context: Context, keeps: Sequence[Keep]) -> list[dict[str, float]]:
@@ -60,7 +78,7 @@ def _share(crew: Crew, model: keras.Model, train: Training, context: Context, ke
         files[TRAINING_FILE] = stored.read_bytes()
     words = {
         "kind": "train", "stage": context.stage, "seed": context.seed, "train": train.model_dump(mode="json"),
-        "fingerprint": context.data.fingerprint, "batch_size": context.data.batch_size,
+        "fingerprint": context.data.fingerprint, "batch_size": context.data.batch_size, "class_names": context.data.class_names,
     }  # fmt: skip
     crew.send(words, files)
     with crew.together(context.stage):

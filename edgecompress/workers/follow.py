@@ -34,6 +34,7 @@ def follow(cluster: Cluster, recipe: Recipe, progress: Progress, *, allow_code: 
 
     Raises:
         DeviceError: the chief or another worker was lost, or the chief's run failed.
+        RecipeError: the versions here, or the task, are not the chief's.
         DataError: the data here are not the chief's.
     """
     crew, number = join(cluster, recipe, progress, limit_s=limit_s), 0
@@ -57,10 +58,8 @@ def follow(cluster: Cluster, recipe: Recipe, progress: Progress, *, allow_code: 
 
 def _take_part(crew: Crew, words: dict[str, Any], files: dict[str, bytes], recipe: Recipe, data: Data, progress: Progress) -> None:
     """One training."""
-    ours, theirs = (data.fingerprint, data.batch_size), (words["fingerprint"], words["batch_size"])
-    if ours != theirs:
-        shown = [f"{fingerprint[:12]} in batches of {size}" for fingerprint, size in (ours, theirs)]
-        complaint = f"data, seed and batch size must be the chief's, {shown[1]}. Received: {shown[0]}."
+    train = Train.model_validate(words["train"])
+    if (complaint := _differs(words, train, data)) is not None:
         crew.answer(complaint)
         raise DataError(complaint)
     with TemporaryDirectory(prefix="edgecompress-") as name:
@@ -71,4 +70,16 @@ def _take_part(crew: Crew, words: dict[str, Any], files: dict[str, bytes], recip
         context = Context(words["stage"], data, recipe.task, words["seed"], None, keeps, folder, progress, lambda model: {})
         crew.answer()
         with crew.together(context.stage):
-            share(crew.strategy, model, Train.model_validate(words["train"]), context, keeps, writes=False)
+            share(crew.strategy, model, train, context, keeps, writes=False)
+
+
+def _differs(words: dict[str, Any], train: Train, data: Data) -> str | None:
+    """What of the data here is not the chief's, where the training depends on it."""
+    ours, theirs = (data.fingerprint, data.batch_size), (words["fingerprint"], words["batch_size"])
+    if ours != theirs:
+        shown = [f"{fingerprint[:12]} in batches of {size}" for fingerprint, size in (ours, theirs)]
+        return f"data, seed and batch size must be the chief's, {shown[1]}. Received: {shown[0]}."
+    if isinstance(train.class_weights, dict) and data.class_names != words["class_names"]:
+        expected = ", ".join(words["class_names"])
+        return f"names of classes that are weighed must be the chief's, {expected}. Received: {', '.join(data.class_names)}."
+    return None

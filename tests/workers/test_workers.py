@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -158,3 +159,12 @@ def test_other_data_are_refused_on_both_sides(start):
         found, said = ended(process)
         assert found == code, said
         assert "data, seed and batch size must be the chief's" in " ".join(said.split())
+
+
+def test_recipe_of_another_augmentation_is_refused_on_both_sides_before_any_training(start, tmp_path):
+    chief, other = start(0), start(1, "--set", "data.augment.flip=horizontal")
+    for process in (chief, other):
+        found, said = ended(process)
+        assert found == 2, said
+        assert re.search(r"worker 1 \(127\.0\.0\.1:\d+\): data\.augment\.flip must be as the chief's, none\. Received: horizontal\.", said)
+    assert not list(tmp_path.rglob("training.npz"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +14,10 @@ from edgecompress.latency.forecast import forecast_of
 from edgecompress.recipe import check_recipe, dump_recipe, load_recipe
 from edgecompress.recipe.builtin import PREFIX
 from edgecompress.recipe.goal_words import check_goal
-from edgecompress.recipe.schema import Benchmark, Recipe
+from edgecompress.recipe.schema import Benchmark, Goal, Recipe
 from edgecompress.recipe.starter import starter_recipe
 from edgecompress.recipe.suggestions import received
-from edgecompress.search.goals import latency_goals
+from edgecompress.search.goals import latency_goals, local_goals
 
 RECIPES = (".yaml", ".yml")
 RUNS = 200  # timed invokes: enough for p95
@@ -46,7 +47,8 @@ class Question:
         """What else decides the answer."""
         forecast = forecast_of(self.recipe.target)
         digest = None if forecast is None else forecast.digest
-        return {"recipe": self.recipe.model_dump(mode="json", include={"goal", "benchmark", "target"}), "latency_table": digest}
+        limits = self.recipe.model_dump(mode="json", include={"goal", "benchmark", "target"})
+        return {"recipe": limits, "latency_table": digest, "machine": machine_of(self.recipe.goal)}
 
     @property
     def learning_rate(self) -> float:
@@ -154,6 +156,11 @@ def _left_out(given: Recipe) -> str:
 def hosts_of(recipe: Recipe) -> list[str]:
     """Other machines that a limit on a time speaks of."""
     return [host for host in dict.fromkeys(limit.host for limit in latency_goals(recipe.goal).values()) if host != LOCAL]
+
+
+def machine_of(goal: Goal) -> str:
+    """Name of this machine, where a limit is on what is measured on it; "" elsewhere. Another one would measure something else."""
+    return platform.node() if local_goals(goal) or goal.peak_rss_kb is not None else ""
 
 
 def start_text(question: Question) -> str:

@@ -29,7 +29,7 @@ from edgecompress.solving.clock import Clock
 from edgecompress.solving.design import Design, Parts, recipe_of
 from edgecompress.solving.journal import Journal
 from edgecompress.solving.parts import find_parts, kernel_sizes, order_of_bits
-from edgecompress.solving.question import HARD, Question
+from edgecompress.solving.question import HARD, Question, machine_of
 from edgecompress.solving.steps import Step
 from edgecompress.stage import State
 from edgecompress.store import content_key
@@ -152,7 +152,8 @@ class Workshop:
         goal = recipe.goal
         timed = [(name, limit.host, limit.threads) for name, limit in latency_goals(goal).items()]
         forecast = forecast_of(recipe.target)
-        how = [timed, goal.peak_rss_kb is not None, recipe.benchmark is not None, None if forecast is None else forecast.digest]
+        digest = None if forecast is None else forecast.digest
+        how = [timed, goal.peak_rss_kb is not None, recipe.benchmark is not None, digest, machine_of(goal)]
         values = recipe.model_dump(mode="json", exclude={"goal": True, "benchmark": True, "target": {"latency_table"}})
         return content_key(values, how, self._content)
 

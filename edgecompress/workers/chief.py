@@ -54,9 +54,7 @@ def join(cluster: Cluster, recipe: Recipe, progress: Progress, *, limit_s: float
 
 
 def taken_from(recipe: Recipe) -> dict[str, Any]:
-    """What each worker takes from its own recipe, as the chief does not send it with a training; of code the function's name, which its data
-    hold too.
-    """
+    """What each worker takes from its own recipe, as the chief does not send it. Of code the function's name: data hold a hash of it."""
     task = recipe.task.model_dump(mode="json")
     own = {name: {**metric, "function": _function(metric["function"])} for name, metric in task["own_metrics"].items()}
     task |= {"own_loss": task["own_loss"] and _function(task["own_loss"]), "own_metrics": own}

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import uuid
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -56,7 +57,7 @@ def write_atomic(path: Path, content: bytes | memoryview | str) -> None:
         StorageError: the disk is full or read-only.
     """
     data = content.encode() if isinstance(content, str) else content
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")  # a process number is not one's own: each container has its first
     with storage_errors(path):
         try:
             with open(temporary, "wb") as file:

@@ -142,6 +142,23 @@ def _killed_at_folders(source, target, replace=os.replace):
     replace(source, target)
 
 
+def test_processes_of_one_number_write_the_same_file_without_a_clash(tmp_path, monkeypatch):
+    """Such as those of two containers, each the first process of its own."""
+    path, replace = tmp_path / "file", os.replace
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+
+    def slow(source, target):
+        if not path.exists():
+            path.write_text("")
+            write_atomic(path, "other")  # while the first is about to rename
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", slow)
+    write_atomic(path, "own")
+    assert path.read_text() == "own"
+    assert os.listdir(tmp_path) == ["file"]
+
+
 def test_folder_in_which_nothing_was_done_is_removed(tmp_path):
     with RunFolder(tmp_path / "new" / "run") as store:
         store.log.write_text("noise")

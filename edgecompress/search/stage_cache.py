@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import platform
 import shutil
 import uuid
 from collections import OrderedDict
@@ -28,8 +29,9 @@ Found = TypeVar("Found")
 class SharedStageFolder(StageFolder):
     """A stage that several processes may want at once.
 
-    One of them works, the others wait and take its result. Where the file system has no locks each works for itself, and the
-    first to finish wins. Results are written aside and renamed, so that nobody takes half of one for the whole.
+    One of them works, the others wait and take its result. Where the file system has no locks each works for itself, where it has none
+    between hosts each host does, and the first to finish wins. Results are written aside and renamed, so that nobody takes half of one for
+    the whole.
 
     Attributes:
         trains: the work loads the machine, so it begins when no latency is measured there.
@@ -112,7 +114,8 @@ class StageCache:
         """Where anything is kept."""
         name = key[:KEY_CHARACTERS]
         folder = self.path / name[:2]
-        return SharedStageFolder(folder / name, folder / f".{name}.partial", key, trains=trains)
+        partial = folder / f".{name}.{platform.node()}.partial"  # on some network mounts a lock is known to its own host only
+        return SharedStageFolder(folder / name, partial, key, trains=trains)
 
     def borrow(self, run: Path) -> None:
         """Copies the finished stages of a run folder that are not here yet."""

@@ -66,6 +66,17 @@ def test_without_locks_the_first_to_finish_wins(tmp_path, monkeypatch):
     assert [path for path in tmp_path.rglob("*partial*") if path.is_dir()] == []
 
 
+def test_hosts_that_do_not_see_each_others_locks_never_share_a_working_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr("edgecompress.search.stage_cache._wait_for", lambda descriptor: True)
+    places, cache = {}, StageCache(tmp_path)
+    for host in ("one", "two", "one"):  # in the end the first is started again
+        monkeypatch.setattr("platform.node", lambda host=host: host)
+        place = cache.stage(1, "work", KEY).begin()
+        (place / "of").write_text((place / "of").read_text() + host if (place / "of").exists() else host)
+        places.setdefault(host, place)
+    assert [(place / "of").read_text() for place in places.values()] == ["oneone", "two"]
+
+
 def test_damaged_stage_is_replaced(tmp_path):
     cache = StageCache(tmp_path)
     for value in (1, 2):

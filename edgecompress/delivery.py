@@ -28,8 +28,9 @@ from edgecompress.keeps import Keep
 from edgecompress.kernels_in_file import broken, layer_bytes, measure_keeps
 from edgecompress.manifest import manifest
 from edgecompress.progress import Progress
-from edgecompress.recipe.schema import METRIC_RISES, Benchmark, Export, Recipe
-from edgecompress.report.schema import BenchmarkEntry, Report, StageReport
+from edgecompress.recipe.schema import Benchmark, Export, Recipe
+from edgecompress.report import HTML_FILE, MARKDOWN_FILE
+from edgecompress.report.schema import REPORT_FILE, BenchmarkEntry, Report, StageReport
 from edgecompress.samples import each
 from edgecompress.shrinking import ShrunkExport, shrink_export
 from edgecompress.store import RunFolder
@@ -39,6 +40,9 @@ from edgecompress.tflite.c_array import c_array
 NUM_GOLDEN_SAMPLES = 16
 NUM_PARITY_SAMPLES = 8
 C_FILES = ("model.h", "model.cc")  # of `export: {also: c_array}`
+RESULTS = (
+    REPORT_FILE, MARKDOWN_FILE, HTML_FILE, "manifest.json", *RUN_FILES.values(), *GOLDEN_FILES.values(), *C_FILES, EDGE_TPU_FILE,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -59,9 +63,7 @@ def deliver(
     Raises:
         ConversionError: a model does not convert, or the target runtime is too old for the result.
     """
-    store.remove(
-        ["report.json", "report.md", "report.html", *GOLDEN_FILES.values(), *C_FILES, EDGE_TPU_FILE]
-    )  # of an earlier call: they fit its files only
+    store.remove(RESULTS)  # of an earlier call: they fit each other only
     doubts = check_statistics(models.baseline, data.calibration.arrays()[0]) if recipe.export.format in CALIBRATED else []
     conversions, shrunk = export_models(recipe, data, models, store, progress)
     files = {name: store.path / file for name, file in RUN_FILES.items()}
@@ -209,7 +211,7 @@ def _verdict(recipe: Recipe, stages: Sequence[StageReport], validation: Evaluati
     """The `verdict` section."""
     metric = recipe.task.metrics[0]
     before, after = stages[0].metrics["validation"][metric], validation.metrics[metric]
-    rises = METRIC_RISES[metric]
+    rises = recipe.task.rises(metric)
     on_validation = {"baseline": before, "final": after, "drop": before - after if rises else after - before}
     return {"metric": metric, "direction": "rises" if rises else "falls", "validation": on_validation, **judged}
 

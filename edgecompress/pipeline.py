@@ -21,8 +21,8 @@ from edgecompress import versions
 from edgecompress.backend import keras, set_threads
 from edgecompress.calibration.checks import check_calibration_data
 from edgecompress.data import Data, load_data
-from edgecompress.delivery import Models, deliver
-from edgecompress.errors import ModelError
+from edgecompress.delivery import RESULTS, Models, deliver
+from edgecompress.errors import ModelError, RecipeError
 from edgecompress.evaluation import evaluate_keras, evaluate_tflite
 from edgecompress.evaluation.layer_harm import LayerHarm, file_harms
 from edgecompress.export import Conversion, convert
@@ -34,13 +34,13 @@ from edgecompress.latency.forecast import forecast_of
 from edgecompress.models import LoadedModel
 from edgecompress.plan import plan_stages
 from edgecompress.progress import Progress
-from edgecompress.recipe.schema import METRIC_RISES, Export, Recipe
+from edgecompress.recipe.schema import Export, Recipe
 from edgecompress.recipe.stages import TECHNIQUES, PruneChannels, StageConfig
 from edgecompress.recipe.stages.prune_channels import Removal
 from edgecompress.record import load_stage, save_stage, stage_report
 from edgecompress.rehearsal import Rehearsal
 from edgecompress.report.artifact_schema import LadderRung
-from edgecompress.report.schema import Report, StageReport
+from edgecompress.report.schema import REPORT_FILE, Report, StageReport
 from edgecompress.sensitivity import Sensitivity
 from edgecompress.shrinking import shrink_export
 from edgecompress.stage import Context, Share, StageResult, State
@@ -107,6 +107,7 @@ def run_line(recipe: Recipe, store: RunFolder, progress: Progress, *, allow_code
     """
     started_at = datetime.now(UTC)
     surroundings = replace(prepare(recipe, store, progress, allow_code=allow_code), share=share)
+    store.lock_recipe(versions.lock(recipe, surroundings.data.fingerprint, surroundings.threads), RESULTS)
     state, stage = run_baseline(surroundings)
     baseline, stages = state.model, [stage]
     for index, config in enumerate(recipe.stages, start=1):
@@ -117,7 +118,7 @@ def run_line(recipe: Recipe, store: RunFolder, progress: Progress, *, allow_code
         climbed = climb_ladder(surroundings, recipe.export, state, stages, baseline)
         recipe, state, ladder = climbed.recipe(recipe), climbed.step.state, climbed.tried
         stages = [*stages, *climbed.step.reports]
-        store.write("recipe.lock.yaml", versions.lock(recipe, surroundings.data.fingerprint, surroundings.threads))
+        store.lock_recipe(versions.lock(recipe, surroundings.data.fingerprint, surroundings.threads), RESULTS)
     store.keep_only({stage_name(stage.index, stage.technique) for stage in stages})
     report = deliver(
         recipe, surroundings.data, Models(baseline, state.model, state.keeps), stages, store, progress, started_at=started_at,
@@ -132,7 +133,7 @@ def climb_ladder(
     """Looks for the cheapest way to 8 bits that loses little enough on validation, from where the stages of the recipe ended."""
     recipe, data, progress = surroundings.recipe, surroundings.data, surroundings.progress
     metric = recipe.task.metrics[0]
-    before, rises = stages[0].metrics["validation"][metric], METRIC_RISES[metric]
+    before, rises = stages[0].metrics["validation"][metric], recipe.task.rises(metric)
 
     def run(index: int, config: StageConfig, at: State) -> tuple[State, StageReport]:
         return run_technique(surroundings, index, config, at, baseline)
@@ -165,10 +166,9 @@ def measure_sensitivity(
     What the first stage that removes channels or neurons says of criterion and statistics holds; without one, its defaults.
 
     Raises:
-        EdgeCompressError: as `run_line`; ModelError where no group of channels can be cut.
+        EdgeCompressError: as `measured_baseline`; ModelError where no group of channels can be cut.
     """
-    surroundings = prepare(recipe, store, progress, allow_code=allow_code)
-    state, _ = run_baseline(surroundings)
+    surroundings, state = measured_baseline(recipe, store, progress, allow_code=allow_code)
     context = surroundings.context(0, "sensitivity", state.model, state.keeps, store.path, progress.say)
     if of == "bits":
         return measure_bits(state.model, context)
@@ -180,9 +180,24 @@ def measure_sensitivity(
     return measure_channels(state.model, graph, names, config.criterion, context, reestimate=config.reestimate)
 
 
+def measured_baseline(recipe: Recipe, store: RunFolder, progress: Progress, *, allow_code: bool) -> tuple[Surroundings, State]:
+    """Trains or loads the baseline for a call that only measures it: a finished run in the folder stays as it is, its recipe too.
+
+    Raises:
+        EdgeCompressError: as `run_line`; RecipeError where a finished run has another baseline.
+    """
+    surroundings = prepare(recipe, store, progress, allow_code=allow_code)
+    if (store.path / REPORT_FILE).exists() and store.stage(0, "baseline", baseline_key(surroundings)).finished() is None:
+        raise RecipeError(
+            f"{store.path}: the folder must hold no finished run, or one with the baseline of this recipe. Received: one with another. "
+            "Choose another with --out."
+        )
+    return surroundings, run_baseline(surroundings)[0]
+
+
 def prepare(recipe: Recipe, store: RunFolder, progress: Progress, *, allow_code: bool) -> Surroundings:
     """Loads the data, and refuses at once what a later stage would refuse."""
-    given, recipe = recipe, recipe.model_copy(update={"export": recipe.export.start})
+    recipe = recipe.model_copy(update={"export": recipe.export.start})
     forecast = forecast_of(recipe.target)  # a bad table shows before any training
     threads = set_threads(recipe.threads)
     with progress.task("loading data and model"):
@@ -193,7 +208,6 @@ def prepare(recipe: Recipe, store: RunFolder, progress: Progress, *, allow_code:
             data = replace(data, warnings=(*data.warnings, *check_calibration_data(data)))
         if forecast is not None and forecast.doubt:
             data = replace(data, warnings=(*data.warnings, forecast.doubt))
-    store.write("recipe.lock.yaml", versions.lock(given, data.fingerprint, threads))
     loaded = made if recipe.model.source == "file" else None  # others are made of a stage's own seed
     return Surroundings(recipe, data, store, progress, threads, allow_code, loaded)
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal
 
 from edgecompress.destination import LOCAL
 from edgecompress.errors import RecipeError
@@ -18,21 +18,18 @@ from edgecompress.quiet import noise_to
 from edgecompress.recipe import load_recipe, make_recipe
 from edgecompress.recipe.schema import Recipe
 from edgecompress.recipe.stages import StageConfig
-from edgecompress.store import STAGES, RunFolder, stage_name, storage_errors
+from edgecompress.store import STAGES, RunFolder, stage_name
 from edgecompress.tracking import check_tracker, tracked
-from edgecompress.workers.cluster import WORKER_LIMIT_S
+from edgecompress.workers.cluster import WORKER_LIMIT_S, Cluster
 from edgecompress.workers.joining import cluster_for, led_workers
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from edgecompress.backend import keras
+    from edgecompress.given_inputs import Samples
     from edgecompress.report.schema import Report
     from edgecompress.sensitivity import Sensitivity
 
 SENSITIVITY_PAGES = {"channels": "sensitivity.html", "bits": "sensitivity_bits.html"}
-
-Samples: TypeAlias = Any  # (x, y) arrays, or a tf.data.Dataset of such pairs, which has no types
 
 
 class Picture:
@@ -94,16 +91,28 @@ def run_recipe(
     Raises:
         EdgeCompressError: the narrowest kind, see `errors`. Missed goals and failed devices are in the report, not raised.
     """
-    progress = progress or Progress()
+    progress, cluster = progress or Progress(), _chief_of(recipe)
+    with RunFolder(out or Path("runs") / recipe.name, fresh=fresh) as store:
+        return run_in(
+            store, recipe, cluster, progress, allow_code=allow_code, ssh_config=ssh_config, worker_limit_s=worker_limit_s
+        )  # fmt: skip
+
+
+def _chief_of(recipe: Recipe) -> Cluster | None:
+    """The workers whose chief this process is; what needs no run folder to be refused is refused."""
     cluster = cluster_for(recipe)
     if cluster is not None and not cluster.is_chief:
         raise RecipeError(f"the run folder is the chief's. Received: {cluster.name(cluster.index)}; it works by `edgecompress run`.")
     check_tracker(recipe)
-    with (
-        RunFolder(out or Path("runs") / recipe.name, fresh=fresh) as store,
-        noise_to(store.log),
-        tracked(recipe, store.path, progress) as under_way,
-    ):
+    return cluster
+
+
+def run_in(
+    store: RunFolder, recipe: Recipe, cluster: Cluster | None, progress: Progress, *, allow_code: bool, ssh_config: Path | None = None,
+    worker_limit_s: float = WORKER_LIMIT_S,
+) -> Run:  # fmt: skip
+    """`run_recipe` in a folder that the caller holds."""
+    with noise_to(store.log), tracked(recipe, store.path, progress) as under_way:
         with progress.task("loading TensorFlow"):
             from edgecompress.pipeline import run_line  # here, so that TensorFlow's first words go to the log
             from edgecompress.report import write_report
@@ -197,8 +206,10 @@ def compress(
         The run; without `out`, `run.tflite_path` is valid as long as the run object lives.
 
     Raises:
-        EdgeCompressError: the model does not fit the data or the task, or a stage cannot work on it; see `errors`.
+        EdgeCompressError: the model does not fit the data or the task, or a stage cannot work on it; see `errors`. What is refused
+            before anything is trained leaves `out` as it was.
     """
+    from edgecompress.given_inputs import given_inputs
     from edgecompress.models import adopt_model
 
     progress = Progress() if quiet else visible_progress()
@@ -207,12 +218,13 @@ def compress(
         folder = Path(out) if out is not None else Path(tempfile.mkdtemp(prefix="edgecompress-"))
         if out is None:
             on_failure.callback(shutil.rmtree, folder, ignore_errors=True)
-        sections = _write_inputs(model, adopted, data, test_data, folder / "inputs", progress)
-        recipe = make_recipe({
-            "name": name, "seed": seed, **sections, "task": _task(adopted) if task is None else dict(task), "stages": list(stages),
-            "export": {"format": export} if isinstance(export, str) else dict(export), "benchmark": dict(benchmark or {}),
-        })  # fmt: skip
-        finished = run_recipe(recipe, out=folder, progress=progress)
+        with RunFolder(folder) as store, given_inputs(store, model, adopted, data, test_data, progress) as sections:
+            recipe = make_recipe({
+                "name": name, "seed": seed, **sections, "task": _task(adopted) if task is None else dict(task), "stages": list(stages),
+                "export": {"format": export} if isinstance(export, str) else dict(export), "benchmark": dict(benchmark or {}),
+            })  # fmt: skip
+            own_code = bool(recipe.task.own_loss or recipe.task.own_metrics)  # the caller's
+            finished = run_in(store, recipe, _chief_of(recipe), progress, allow_code=own_code)
         on_failure.pop_all()
     if out is None:
         weakref.finalize(finished, shutil.rmtree, folder, ignore_errors=True)
@@ -224,48 +236,3 @@ def _task(model: keras.Model) -> dict[str, Any]:
     from edgecompress.techniques.baseline import last_activation
 
     return {"from_logits": last_activation(model) != "softmax"}
-
-
-def _write_inputs(
-    model: Any, adopted: keras.Model, data: Samples, test_data: Samples | None, folder: Path, progress: Progress
-) -> dict[str, dict[str, Any]]:
-    """Stores a user's model and samples, which are held in memory here and nowhere later; the recipe's sections that name them."""
-    import numpy as np
-
-    from edgecompress.models import save_given_model
-
-    suffix = "" if test_data is None else "_train"
-    arrays = _arrays(data, "data", suffix, adopted, progress)
-    if test_data is not None:
-        arrays |= _arrays(test_data, "test_data", "_test", adopted, progress)
-    path = folder / "data.npz"
-    with storage_errors(path):
-        folder.mkdir(parents=True, exist_ok=True)
-        np.savez(path, **arrays)  # type: ignore[arg-type]  # numpy's stub misses **arrays
-    return {
-        "data": {"source": "npz", "path": str(path), **_layout(adopted, arrays, suffix)},
-        "model": {"source": "file", "path": str(save_given_model(model, folder))},
-    }
-
-
-def _arrays(samples: Samples, place: str, suffix: str, model: keras.Model, progress: Progress) -> dict[str, np.ndarray]:
-    """Samples as arrays, by the names that an .npz has."""
-    from edgecompress.data.given import part_arrays
-
-    def is_batched(x: Any, _: Any) -> bool:
-        spec = x[model.input_names[0]] if isinstance(x, Mapping) else x
-        return bool(spec.shape.rank == len(model.inputs[0].shape))
-
-    return part_arrays(samples, suffix, place, is_batched, progress)
-
-
-def _layout(model: keras.Model, arrays: Mapping[str, np.ndarray], suffix: str) -> dict[str, Any]:
-    """The fields of `data:` that say how the arrays become what the model takes: as they are, but for a channel axis that they lack."""
-
-    def preprocess(name: str, rank: int) -> dict[str, str]:
-        return {"channel_axis": "add" if name in arrays and arrays[name].ndim == rank - 1 else "none"}
-
-    ranks = [len(tensor.shape) for tensor in model.inputs]
-    if f"x{suffix}" in arrays:
-        return {"preprocess": preprocess(f"x{suffix}", ranks[0])}
-    return {"inputs": {name: preprocess(name + suffix, rank) for name, rank in zip(model.input_names, ranks, strict=True)}}

@@ -188,7 +188,7 @@ class RunFolder:
             os.close(self._lock)
 
     def _refuse_foreign(self) -> None:
-        """Raises where the folder holds files, and no run has ever held it. Stages alone may be there: a search lends them to its last run."""
+        """Raises where files are, and no run has held the folder. Stages alone may be there: a search lends them to its last run."""
         names = sorted(os.listdir(self.path)) if self.path.exists() else []
         if names and not {LOCK_FILE, RECIPE_FILE} & set(names) and names != [STAGES]:
             raise StorageError(
@@ -225,9 +225,13 @@ class RunFolder:
         write_atomic(self.path / name, content)
         return self.path / name
 
+    def locked_recipe(self) -> str | None:
+        """Text of `recipe.lock.yaml`, of this call or an earlier one."""
+        return _read_text(self.path / RECIPE_FILE)
+
     def lock_recipe(self, text: str, results: Iterable[str]) -> None:
         """Writes `recipe.lock.yaml`. Where it says something new, the results of an earlier call go first: they are of another recipe."""
-        if _read_text(self.path / RECIPE_FILE) != text:
+        if self.locked_recipe() != text:
             self.remove(results)
         self.write(RECIPE_FILE, text)
 

@@ -9,8 +9,9 @@ import pytest
 
 import edgecompress as ec
 from edgecompress.backend import keras, tf
-from edgecompress.errors import DataError, ModelError, RecipeError
+from edgecompress.errors import DataError, ModelError, RecipeError, RunLocked
 from edgecompress.runs import Run
+from edgecompress.store import RunFolder
 
 X = np.arange(60 * 4, dtype=np.float32).reshape(60, 4)
 Y = np.arange(60) % 3
@@ -26,12 +27,12 @@ def handed(monkeypatch):
     """The recipe and the arrays that the run would get."""
     found = {}
 
-    def run_recipe(recipe, *, out, progress):
+    def run_in(store, recipe, cluster, progress, *, allow_code):
         with np.load(recipe.data.path) as archive:
-            found.update(recipe=recipe, folder=out, **{name: archive[name] for name in archive.files})
-        return Run(out, None)
+            found.update(recipe=recipe, folder=store.path, **{name: archive[name] for name in archive.files})
+        return Run(store.path, None)
 
-    monkeypatch.setattr("edgecompress.runs.run_recipe", run_recipe)
+    monkeypatch.setattr("edgecompress.runs.run_in", run_in)
     return found
 
 
@@ -137,3 +138,43 @@ def test_a_run_that_fails_takes_its_temporary_folder_along(model, temporary):
     with pytest.raises(ModelError, match=r"outputs must have the shape \(5,\)"):
         ec.compress(model, (X, np.arange(60) % 5), quiet=True)
     assert temporary() == []
+
+
+def contents(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != "run.log"}
+
+
+FIVE_CLASSES = (X, np.arange(60) % 5)
+
+
+@pytest.mark.parametrize(
+    ("data", "settings", "error"),
+    [(FIVE_CLASSES, {}, ModelError), ((X, Y), {"export": "int9"}, RecipeError), (X, {}, DataError)],
+    ids=["labels that do not fit", "no format", "no pair"],
+)
+def test_what_is_refused_leaves_a_new_folder_absent_and_an_old_one_as_it_was(model, tmp_path, data, settings, error):
+    with pytest.raises(error):
+        ec.compress(model, data, out=tmp_path / "new", quiet=True, **settings)
+    assert not (tmp_path / "new").exists()
+    options = {"export": "float32", "benchmark": {"runs": 50}, "quiet": True, "out": tmp_path / "run"}
+    ec.compress(model, (X, Y), **options)
+    before = contents(tmp_path / "run")
+    with pytest.raises(error):
+        ec.compress(model, data, **options | settings)
+    assert contents(tmp_path / "run") == before
+
+
+def test_inputs_of_a_run_that_fails_later_stay_with_its_recipe(model, tmp_path, monkeypatch):
+    def fail(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("edgecompress.pipeline.run_baseline", fail)
+    with pytest.raises(KeyboardInterrupt):
+        ec.compress(model, (X, Y), out=tmp_path / "run", quiet=True)
+    assert contents(tmp_path / "run").keys() == {".lock", "recipe.lock.yaml", "inputs/data.npz", "inputs/model.h5"}
+
+
+def test_folder_in_use_is_not_written_to(model, tmp_path):
+    with RunFolder(tmp_path), pytest.raises(RunLocked):
+        ec.compress(model, (X, Y), out=tmp_path, quiet=True)
+    assert list(tmp_path.iterdir()) == []

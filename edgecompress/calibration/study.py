@@ -66,8 +66,7 @@ def _study(recipe: Recipe, store: RunFolder, progress: Progress, allow_code: boo
     from edgecompress.calibration.curve import calibration_curve
     from edgecompress.export.compatibility import CALIBRATED
 
-    surroundings = pipeline.prepare(recipe, store, progress, allow_code=allow_code)
-    state, _ = pipeline.run_baseline(surroundings)
+    surroundings, state = pipeline.measured_baseline(recipe, store, progress, allow_code=allow_code)
     data = surroundings.data
     samples = data.calibration.arrays()[0]
     findings = (*check_calibration_data(data), *check_statistics(state.model, samples))

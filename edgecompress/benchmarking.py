@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 RUN_FILES = {"final": "model.tflite", "plain": "plain.tflite", "baseline": "baseline.tflite"}
 EDGE_TPU_FILE = "model_edgetpu.tflite"  # of `export: {edgetpu: true}`, where there is a compiler; for devices alone
 GOLDEN_FILES = {"final": "golden.npz", "plain": "golden_plain.npz", "baseline": "golden_baseline.npz"}
-TIMEOUT_S = 900.0  # of one model with one number of threads, over all its runs
+TIMEOUT_S = 900.0  # of one step of one model, such as a block of its runs
 
 
 def benchmark(
@@ -44,7 +44,7 @@ def benchmark(
         threads: numbers of threads to sweep.
         runs: timed invokes per entry, at least 50; p95 needs 200, p99 needs 1000.
         kernels: "xnnpack" (the runtime's default), "builtin", or both, timed in turns.
-        timeout_s: seconds that one model with one number of threads may work in all; one that does not end is stopped then.
+        timeout_s: seconds that one step of one model may work, beside what its runs need; one that does not end is stopped then.
         minutes: then runs the first model so long without a pause; the first entry has `sustained`.
         quiet: no progress bar.
 
@@ -124,7 +124,7 @@ def benchmark_operators(model: Path, *, threads: int, progress: Progress, timeou
         model: a .tflite.
         threads: of the runtime.
         progress: gets a bar.
-        timeout_s: for all together.
+        timeout_s: for each.
     """
     with TemporaryDirectory(prefix="edgecompress-") as folder, progress.task("operators") as bar:
         pieces = {}

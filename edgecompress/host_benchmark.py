@@ -47,7 +47,7 @@ def benchmark_hosts(
         threads: numbers of threads, or "all": 1 to the cores of each host; absent: the bundle's.
         runs: timed invokes per entry; absent: the bundle's.
         kernels: kernel families; absent: the bundle's.
-        timeout_s: seconds that one model with one number of threads may work.
+        timeout_s: seconds that one step of one model may work, beside what its runs need.
         minutes: runs the final model so long without a pause after that.
         operators: times the operators one by one, also if the bundle does not ask for it.
         ssh_config: handed to `ssh -F`.

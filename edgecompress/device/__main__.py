@@ -159,7 +159,7 @@ def _add_settings(parser: argparse.ArgumentParser, *, threads: list[int] | None,
         help=f"timed invokes per model, at least 50; p99 needs 1000 (default: {runs or 'the recipe has it'})",
     )  # fmt: skip
     add("--kernels", type=_families, metavar="FAMILY[,FAMILY]", help="xnnpack (the runtime's default), builtin, or both, timed in turns")
-    add("--timeout", type=float, default=300.0, metavar="SECONDS", help="limit for one model with one number of threads (default: 300)")
+    add("--timeout", type=float, default=300.0, metavar="SECONDS", help="limit for one step of one model (default: 300)")
     add("--minutes", type=_minutes, default=0.0, metavar="M", help="then runs the first model so long without a pause")
     add("--json", metavar="FILE", help="also writes the full results to FILE" if threads else "where to write (default: device.json)")
 

@@ -55,10 +55,10 @@ class Child:
 
         Args:
             job: What to do; see `jobs`.
-            timeout_s: Seconds that the child may work in all, counted while this process waits for it.
+            timeout_s: Seconds that the child may work on each answer, or until its next progress message, counted while this process
+                waits for it.
         """
-        self._timeout_s = timeout_s
-        self._left_s = timeout_s
+        self._timeout_s = self._limit_s = self._left_s = timeout_s
         self._unread = b""
         self._phase = "starting"
         first_line = _line(job)
@@ -116,15 +116,19 @@ class Child:
                 self._process.stdin.write(line)
                 self._process.stdin.flush()
 
-    def receive(self, on_progress: Callable[[Mapping[str, Any]], None] | None = None) -> dict[str, Any]:
+    def receive(
+        self, on_progress: Callable[[Mapping[str, Any]], None] | None = None, *, more_s: float = 0.0
+    ) -> dict[str, Any]:  # fmt: skip
         """The child's next answer.
 
         Args:
             on_progress: Called for each progress message that comes before the answer.
+            more_s: Seconds that this answer may take beyond `timeout_s`: so much work was asked for.
 
         Raises:
             DeviceFault: The job failed, the child crashed, or its time is up.
         """
+        self._limit_s, self._left_s = self._limit_s + more_s, self._left_s + more_s
         while True:
             line = self._read_line()
             try:
@@ -134,12 +138,18 @@ class Child:
             if "phase" in message:
                 self._phase = message["phase"]
             elif "progress" in message:
+                self._renew()
                 if on_progress is not None:
                     on_progress(message["progress"])
             elif "error" in message:
                 raise DeviceFault(message["error"])
             else:
+                self._renew()
                 return dict(message["answer"])
+
+    def _renew(self) -> None:
+        """The whole time again: what came shows that the child works."""
+        self._limit_s = self._left_s = self._timeout_s
 
     def finish(self) -> None:
         """Waits until the child ends by itself.
@@ -168,7 +178,7 @@ class Child:
             ready = selector.select(max(0.0, self._left_s))
         self._left_s -= time.monotonic() - start
         if not ready:
-            raise DeviceFault(f"the model did not finish within {self._timeout_s:g} s (while {self._phase})")
+            raise DeviceFault(f"the model did not finish within {self._limit_s:g} s (while {self._phase})")
         received = os.read(self._messages, 1 << 16)
         self._unread += received
         return bool(received)
@@ -178,7 +188,7 @@ class Child:
         try:
             code = self._process.wait(_EXIT_WAIT_S)
         except subprocess.TimeoutExpired:
-            raise DeviceFault(f"the model did not finish within {self._timeout_s:g} s (while {self._phase})") from None
+            raise DeviceFault(f"the model did not finish within {self._limit_s:g} s (while {self._phase})") from None
         if code < 0:
             hint = "; the machine may have run out of memory" if -code == signal.SIGKILL else ""
             raise DeviceFault(f"the runtime crashed with {_signal_name(-code)} while {self._phase}{hint}{self._last_words()}")
@@ -198,7 +208,7 @@ def run_job(job: Mapping[str, Any], *, timeout_s: float, on_progress: Callable[[
 
     Args:
         job: {"job": "probe" | "golden" | "check", "model": path, ...}; `jobs` describes each.
-        timeout_s: Seconds until the child is killed.
+        timeout_s: Seconds without an answer or progress until the child is killed.
         on_progress: Called with each progress message of the job.
 
     Raises:

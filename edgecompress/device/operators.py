@@ -58,7 +58,7 @@ def measure_operators(
         pieces: Number of an operator to the path of its file.
         threads: Of the runtime.
         runs: Timed invokes of each.
-        timeout_s: For all together; one that crashes or hangs costs a process more.
+        timeout_s: For each; one that crashes or hangs costs a process more.
         on_progress: As in `benchmark_models`.
 
     Returns:

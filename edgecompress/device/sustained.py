@@ -47,7 +47,7 @@ def measure_sustained(
     job = {"job": "benchmark", "model": model, "golden": golden, "threads": threads}
     num_windows = max(1, round(minutes * 60 / _WINDOW_S))
     try:
-        with Child(job, timeout_s=minutes * 60 + timeout_s) as child, contextlib.ExitStack() as sampling:
+        with Child(job, timeout_s=timeout_s) as child, contextlib.ExitStack() as sampling:
             first_ms = child.receive()["first_ms"]
             child.send({"step": "warm_up"})
             child.receive()

@@ -7,6 +7,7 @@ import pytest
 
 from edgecompress.device import DeviceFault
 from edgecompress.device.accuracy import measure_accuracy, right_answers
+from edgecompress.device.golden import write_arrays
 from edgecompress.device.operators import describe_operators, measure_archive, measure_operators
 
 
@@ -75,3 +76,12 @@ def test_samples_that_do_not_fit_are_said_in_words(tiny_file, tmp_path):
     np.savez(tmp_path / "samples.npz", input_0=np.zeros((2, 5), np.float32), labels=np.zeros(2, np.int64), threshold=np.array([]))
     found = measure_accuracy(tiny_file("double", (1, 4)), str(tmp_path / "samples.npz"), threads=1, timeout_s=60)
     assert "must be samples of shape (1, 4)" in found["error"]
+
+
+def test_counting_over_many_samples_is_no_hang(fake_runtime, tmp_path):
+    write_arrays(
+        str(tmp_path / "samples.npz"),
+        {"input_0": np.zeros((200, 1), np.float32), "labels": np.zeros(200, np.int64), "threshold": np.zeros(0)},
+    )
+    found = measure_accuracy(fake_runtime("time.sleep(0.02)"), str(tmp_path / "samples.npz"), threads=1, timeout_s=3)
+    assert found["samples"] == 200

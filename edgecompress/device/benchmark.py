@@ -31,6 +31,7 @@ _MINIMUM_RUNS = 50
 _MOST_BLOCKS = 20
 _SMALLEST_BLOCK = 5
 _WIDE_INTERVAL = 0.05  # of p50
+_SLACK = 4.0  # a machine that throttles, or that others use, may become so much slower from one block to the next
 _UNTIMED_STEPS = 4  # check, load, warm up, close
 _TIMES = (
     "runs", "load_ms", "allocate_ms", "init_ms", "first_ms",
@@ -79,8 +80,10 @@ class _Contender:
         self.known.update(self._ask({"step": "warm_up"}))
 
     def time_block(self, num_runs: int) -> None:
-        """One block of timed invokes."""
-        self.blocks_ns.append(self._ask({"step": "time", "runs": num_runs})["durations_ns"])
+        """One block of timed invokes. By what an invoke took last it has time for them all: many runs are no hang."""
+        invoke_s = sum(self.blocks_ns[-1]) / len(self.blocks_ns[-1]) / 1e9 if self.blocks_ns else self.known["first_ms"] / 1e3
+        answer = self._ask({"step": "time", "runs": num_runs}, more_s=_SLACK * num_runs * invoke_s)
+        self.blocks_ns.append(answer["durations_ns"])
 
     def finish(self) -> None:
         """Asks for the peak memory and lets the process end by itself, which shows a model that spoiled its memory."""
@@ -93,12 +96,12 @@ class _Contender:
         if self.child is not None:
             self.child.close()
 
-    def _ask(self, command: Mapping[str, Any]) -> dict[str, Any]:
+    def _ask(self, command: Mapping[str, Any], *, more_s: float = 0.0) -> dict[str, Any]:
         """Sends a command and waits for its answer."""
         if self.child is None:
             raise DeviceFault("the model was not loaded")
         self.child.send(command)
-        return self.child.receive()
+        return self.child.receive(more_s=more_s)
 
 
 def benchmark_models(
@@ -122,7 +125,8 @@ def benchmark_models(
         threads: Numbers of threads, each >= 1.
         runs: Timed invokes per entry, at least 50.
         golden: Name to path of the golden file; a model without one is timed unchecked, on made-up inputs.
-        timeout_s: Seconds that one model with one number of threads may work: once for the golden check, once for all the rest.
+        timeout_s: Seconds that one model may work on one step: the golden check, loading, warming up, a block of timed invokes. A block
+            has more where its invokes need more, by what they took before.
         kernels: Kernel families, each timed against the other: "xnnpack" is the runtime's default. Where XNNPACK takes no operator of a
             model, both are the same, and the model has one entry.
         minutes: Runs the first model so long without a pause after that, with the first number of threads; see `sustained`.
@@ -223,6 +227,7 @@ def _entry(contender: _Contender, before: Snapshot, after: Snapshot, cpu: dict[s
         "model": contender.name,
         "host": "local",
         **{key: known.get(key) for key in ("runtime", "runtime_version", "kernels")},
+        "requested_kernels": contender.kernels,
         "delegate": known.get("delegate"),
         "threads": contender.threads,
         "runs": times["runs"] or 0,

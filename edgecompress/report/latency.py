@@ -51,12 +51,12 @@ def speedup(report: Report) -> Speedup | None:
 
 
 def circumstances(entry: BenchmarkEntry) -> dict[str, object]:
-    """What must be equal before two latencies may be ranked."""
+    """What must be equal before two latencies may be ranked. Which kernels a file then ran on is part of what is measured."""
     return {
         "host": entry.host,
         "runtime": entry.runtime,
         "runtime version": entry.runtime_version,
-        "kernels": entry.kernels,
+        "kernels": entry.requested_kernels or entry.kernels,
         "delegate": entry.delegate,
         "threads": entry.threads,
         "CPU": entry.cpu.get("model"),

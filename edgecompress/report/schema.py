@@ -139,7 +139,8 @@ class BenchmarkEntry(Section):
     host: str
     runtime: str | None = None
     runtime_version: str | None = None
-    kernels: str | None = None  # xnnpack | builtin
+    kernels: str | None = None  # xnnpack | builtin: what ran; builtin where XNNPACK took no operator
+    requested_kernels: str | None = None  # what the benchmark asked for; None in reports of earlier versions
     delegate: str | None = None
     threads: int
     runs: int | None = None

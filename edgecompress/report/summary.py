@@ -52,6 +52,8 @@ def _speed_card(report: Report) -> Iterator[Card]:
         return
     place = f"{threads_text(found.final.threads)}, {found.final.host}"
     detail = f"p50 {ms_text(found.baseline.p50_ms)} → {ms_text(found.final.p50_ms)} ms, {place}"
+    if found.baseline.kernels != found.final.kernels:
+        detail += f"; {found.baseline.kernels} → {found.final.kernels} kernels"
     if found.distrust_reasons:
         detail += f"; not trusted: {found.distrust_reasons[0]}"
     if not found.distinguishable:
@@ -134,7 +136,7 @@ def metrics_on_test(report: Report, model: str, kind: str) -> dict[str, Any]:
 
 
 def side_by_side(report: Report) -> Table:
-    """Baseline, plain converter and final: metrics, bytes, latency."""
+    """Baseline, plain converter and final: metrics, bytes, latency; the kernels too, where they did not run on the same."""
     names = list(dict.fromkeys(name for model in MODELS for name in scalar_metrics(metrics_on_test(report, model, "tflite"))))
     first = names[0] if names else (report.verdict.metric if report.verdict else "")
     rows = []
@@ -153,6 +155,9 @@ def side_by_side(report: Report) -> Table:
         ])  # fmt: skip
     titles = [f">{metric_title(name)}" for name in names]
     columns = ["Model", *titles, ">File", ">Smaller", ">p50 ms", ">p95 ms", ">Faster", f">{metric_title(first)} in Keras"]
+    ran_on = [entry.kernels if (entry := first_entry(report, model)) else None for model in MODELS]
+    if len(set(filter(None, ran_on))) > 1:
+        columns, rows = [*columns, "Kernels"], [[*row, kernels or NOT_KNOWN] for row, kernels in zip(rows, ran_on, strict=True)]
     return make_table(columns, rows)
 
 

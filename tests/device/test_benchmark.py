@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,8 @@ from edgecompress.device.golden import read_arrays, write_arrays
 from edgecompress.device.measure import read_peak_rss_kb
 
 KEYS = [
-    "model", "host", "runtime", "runtime_version", "kernels", "delegate", "threads", "runs", "warmup", "load_ms", "allocate_ms",
+    "model", "host", "runtime", "runtime_version", "kernels", "requested_kernels", "delegate", "threads", "runs", "warmup",
+    "load_ms", "allocate_ms",
     "init_ms", "first_ms",
     "mean_ms", "std_ms", "min_ms", "p50_ms", "p90_ms", "p95_ms", "p99_ms", "p999_ms", "max_ms", "p50_interval_ms", "peak_rss_kb", "cpu",
     "temperature_celsius", "frequency_khz",
@@ -103,6 +105,24 @@ def test_crash_in_the_middle_is_reported(fake_runtime, invoke, num_children):
     assert "crashed with SIGABRT while running the model" in entry["error"]
     assert entry["p50_ms"] is None
     assert entry["runtime_version"] == "fake"  # what was known before the crash stays
+    assert num_children() == 0
+
+
+@pytest.mark.parametrize("most_blocks", [20, 1])
+def test_many_runs_are_no_hang(fake_runtime, monkeypatch, most_blocks):
+    """Each of several blocks is shorter than the limit, and all together are longer; or one block alone is."""
+    monkeypatch.setattr(benchmark, "_MOST_BLOCKS", most_blocks)
+    (entry,) = benchmark_models({"m": fake_runtime("time.sleep(0.03)")}, threads=[1], runs=160, timeout_s=4)
+    assert entry["error"] is None
+    assert entry["runs"] == 160
+
+
+def test_hang_in_the_middle_of_many_runs_is_stopped(fake_runtime, num_children):
+    invoke = "self.count = getattr(self, 'count', 0) + 1\n        time.sleep(0.01 if self.count < 500 else 1000)"
+    start = time.monotonic()
+    (entry,) = benchmark_models({"m": fake_runtime(invoke)}, threads=[1], runs=2000, timeout_s=3)
+    assert "did not finish within" in entry["error"]
+    assert time.monotonic() - start < 40
     assert num_children() == 0
 
 

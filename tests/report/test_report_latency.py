@@ -4,11 +4,13 @@ import pytest
 
 from edgecompress.report.latency import first_entry, speedup, unlike_circumstances
 from edgecompress.report.schema import Report
+from edgecompress.report.summary import side_by_side
 
 
 def entries_with(values, **more):
-    """The benchmark with `more` in every entry of the final model."""
+    """The benchmark with `more` in every entry of the final model; all were asked to run on XNNPACK."""
     for entry in values["benchmark"]:
+        entry["requested_kernels"] = "xnnpack"
         if entry["model"] == "final":
             entry.update(more)
     return Report.model_validate(values)
@@ -22,9 +24,25 @@ def test_speedup_is_the_ratio_of_medians_at_equal_threads(report):
     assert found.distrust_reasons == []
 
 
-@pytest.mark.parametrize("change", [{"host": "pi4"}, {"runtime_version": "2.14.0"}, {"kernels": "builtin"}, {"threads": 8}])
+@pytest.mark.parametrize("change", [{"host": "pi4"}, {"runtime_version": "2.14.0"}, {"requested_kernels": "builtin"}, {"threads": 8}])
 def test_no_speedup_across_unlike_circumstances(values, change):
     assert speedup(entries_with(values, **change)) is None
+
+
+def test_kernels_that_the_runtime_chose_are_a_result(values):
+    """XNNPACK takes no int16x8 operator: that is what the format costs, so the baseline stays beside it."""
+    report = entries_with(values, kernels="builtin", p50_ms=2.6084)
+    assert speedup(report).factor == pytest.approx(0.5)
+    table = side_by_side(report)
+    assert table.names[-1] == "Kernels"
+    assert [row[-1].text for row in table.rows] == ["xnnpack", "xnnpack", "builtin"]
+    assert "Kernels" not in side_by_side(entries_with(values, kernels="xnnpack")).names
+
+
+def test_report_of_an_earlier_version_has_only_what_ran(values):
+    report = entries_with(values, kernels="builtin")
+    entries = [entry.model_copy(update={"requested_kernels": None}) for entry in report.benchmark]
+    assert speedup(report.model_copy(update={"benchmark": entries})) is None
 
 
 def test_overlapping_intervals_are_no_difference(values):

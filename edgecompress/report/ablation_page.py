@@ -55,7 +55,7 @@ def ablation_fragment(values: Mapping[str, Any]) -> str:
 
 def ablation_rows(values: Mapping[str, Any], kind: str) -> Table:
     """The whole line, and each line of a kind against it."""
-    metric = values["metric"]
+    metric, rises = values["metric"], values["rises"]
     whole = values["measured"][0]
     change = f"change{difference_unit(metric)}"
     columns = (
@@ -68,7 +68,7 @@ def ablation_rows(values: Mapping[str, Any], kind: str) -> Table:
         ">p50, ms",
         "Why not",
     )
-    rows = [_cells(found, metric) for found in [whole, *_of(values, kind)]]
+    rows = [_cells(found, metric, rises=rises) for found in [whole, *_of(values, kind)]]
     return make_table(columns, rows)
 
 
@@ -77,17 +77,18 @@ def _draw(values: Mapping[str, Any]) -> dict[str, Plot]:
         return {f"waterfall_{key}": _waterfall(values, key) for key in ("bytes", "metric")}
 
 
-def _cells(found: Mapping[str, Any], metric: str) -> list[str]:
-    """One line. The drop of a line is shown as a change, which has the other sign."""
+def _cells(found: Mapping[str, Any], metric: str, *, rises: bool) -> list[str]:
+    """One line. Its drop, which says how much worse it is, is shown as the metric's change: of the other sign where more is better."""
     kind, name = found["line"]["kind"], found["line"]["name"]
     title = f"without {name}" if kind == LEFT_OUT else name
-    interval = found["interval"]
-    between = "" if interval is None else f"{difference_text(metric, -interval[1])} to {difference_text(metric, -interval[0])}"
+    sign = -1 if rises else 1
+    ends = [] if found["interval"] is None else sorted(sign * end for end in found["interval"])
+    between = " to ".join(difference_text(metric, end) for end in ends)
     is_whole = kind == "all"
+    change = NOT_KNOWN if is_whole or found["drop"] is None else difference_text(metric, sign * found["drop"])
     return [
-        title, bytes_text(found["bytes"]), short_count_text(found["macs"]), metric_text(metric, found["metric"]),
-        NOT_KNOWN if is_whole or found["drop"] is None else difference_text(metric, -found["drop"]), NOT_KNOWN if is_whole else between,
-        ms_text(found["p50_ms"]), found["reason"],
+        title, bytes_text(found["bytes"]), short_count_text(found["macs"]), metric_text(metric, found["metric"]), change,
+        NOT_KNOWN if is_whole else between, ms_text(found["p50_ms"]), found["reason"],
     ]  # fmt: skip
 
 
@@ -106,7 +107,7 @@ def _steps(values: Mapping[str, Any], key: str) -> list[tuple[str, float]]:
 
 def _waterfall(values: Mapping[str, Any], key: str) -> Plot:
     """Each stage as a bar from the value before it to the value after it."""
-    steps, metric = _steps(values, key), values["metric"]
+    steps, metric, rises = _steps(values, key), values["metric"], key == "metric" and values["rises"]
 
     def form(value: float) -> str:
         return bytes_text(round(value)) if key == "bytes" else metric_text(metric, value)
@@ -115,7 +116,7 @@ def _waterfall(values: Mapping[str, Any], key: str) -> Plot:
         positions: Sequence[int] = range(len(steps))
         before = [0.0 if key == "bytes" else steps[0][1], *(value for _, value in steps[:-1])]
         for position, start, (_, value) in zip(positions, before, steps, strict=True):
-            better = value < start if key == "bytes" else value >= start
+            better = value >= start if rises else value <= start
             colour = BASELINE if position == 0 else FINAL if better else PLAIN
             axes.barh(position, value - start, left=start, height=0.62, color=colour)
             axes.annotate(form(value), (max(value, start), position), xytext=(4, 0), textcoords="offset points", va="center", color=INK)

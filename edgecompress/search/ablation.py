@@ -64,10 +64,11 @@ class Measured:
 
 @dataclass(frozen=True)
 class Ablation:
-    """All lines of a run; the first is the whole one."""
+    """All lines of a run; the first is the whole one. `rises`: whether more of the metric is better."""
 
     name: str
     metric: str
+    rises: bool
     measured: list[Measured] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
@@ -127,7 +128,7 @@ def ablate(recipe: Recipe, run: Path, progress: Progress, *, allow_code: bool, o
         else Measured(line, found[line][0].bytes, found[line][0].macs, found[line][0].metrics[metric], *drops[line], times.get(line))
         for line in lines
     ]
-    return Ablation(recipe.name, metric, measured)
+    return Ablation(recipe.name, metric, recipe.task.rises(metric), measured)
 
 
 def lines_of(recipe: Recipe, *, orders: bool) -> list[Line]:

@@ -1,11 +1,13 @@
 """Each stage of a finished run left out in turn."""
 
 import json
+import re
 
 import pytest
 
 import edgecompress as ec
 from edgecompress.cli import main
+from edgecompress.report.ablation_page import _draw, ablation_rows
 from edgecompress.search.ablation import lines_of
 
 RECIPE = """\
@@ -83,3 +85,27 @@ def test_page_has_the_waterfall(ablated):
 def test_what_is_no_run_is_refused(tmp_path, folder):
     (tmp_path / "empty").mkdir()
     assert main(["ablate", str(tmp_path / folder), "--quiet"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("metric", "rises", "left_out", "change", "interval", "colour"),
+    [
+        ("accuracy", True, 0.8, "-10.00", "-12.00 to -8.00", "plot-final"),
+        ("mean_squared_error", False, 1.0, "+0.1", "+0.08 to +0.12", "plot-plain"),
+    ],
+)
+def test_change_of_a_metric_has_its_own_sign_and_the_colour_of_what_is_better(metric, rises, left_out, change, interval, colour):
+    """Leaving the stage out is worse by 0.1. In the waterfall it raises the metric, be that for better or worse."""
+    worse = {"drop": 0.1, "interval": [0.08, 0.12]}
+    rest = {"bytes": 100, "macs": 10, "p50_ms": None, "reason": ""}
+
+    def measured(kind, name, value, drop):
+        return {"line": {"kind": kind, "name": name, "stages": []}, "metric": value, **drop, **rest}
+
+    nothing = {"drop": 0.0, "interval": None}
+    lines = [("all", "all stages", 0.9, nothing), ("prefix", "no stage", 0.8, worse), ("without", "cut", left_out, worse)]
+    values = {"name": "r", "metric": metric, "rises": rises, "measured": [measured(*line) for line in lines]}
+    assert [cell.text for cell in ablation_rows(values, "without").rows[1]][4:6] == [change, interval]
+    drawing = _draw(values)["waterfall_metric"].svg
+    assert colour in drawing
+    assert len({"plot-final", "plot-plain"} & set(re.findall(r"plot-\w+", drawing))) == 1

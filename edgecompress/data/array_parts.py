@@ -27,7 +27,7 @@ class ArrayParts:
         config: `inputs`, `group_by` and `exclude` name arrays. The last two are looked for with `_train` and the like behind
             their name too, and must be there for the training part alone.
         task: classification, autoencoder: y is integers [n]; multi_label, regression: y is numbers [n, columns]. An
-            autoencoder needs no y.
+            autoencoder needs no y, but for `normal`.
         class_names: where the arrays have them.
     """
 
@@ -98,10 +98,12 @@ class ArrayParts:
         return arrays, np.zeros((*arrays[0].shape[:1], 0), np.float32) if labels is None else labels
 
     def _labels(self, name: str) -> np.ndarray | None:
-        """Labels as the task wants them; None where there are none and it wants none."""
+        """Labels as the task wants them; None where it wants none and there are none, or values that are no classes."""
         if self.task.target == "input" and name not in self.arrays:
             return None
         array, name = self._array(name), f"{name} in {self.place}"
+        if self.task.target == "input" and not self.config.normal and array.dtype.kind not in "iu":
+            return None
         if self.task.kind in ("classification", "autoencoder"):
             return class_labels(array, name)
         return value_labels(array, name, probabilities=self.task.kind == "multi_label")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import chain
+from dataclasses import dataclass, field, replace
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,8 @@ PARTS = ("train", "validation", "test")
 DELIMITERS = ",;\t"
 NUM_CONVERTED = 10_000  # lines that become numbers together: as text they take many times the memory
 INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
+GROUP = "group"  # the array of groups, whatever its column is called: x and y are taken
+MISSING = ("", "?", "na", "n/a", "#n/a", "null", "none")  # how a sample writes a value that nobody knows
 
 Row = tuple[int, list[str]]  # number of the line, from 1, and its fields
 
@@ -28,8 +30,8 @@ Row = tuple[int, list[str]]  # number of the line, from 1, and its fields
 def read(path: Path, config: schema.Data, task: schema.Task) -> Source:
     """The parts of a folder with train.csv [, validation.csv, test.csv], or a file that is split.
 
-    A first line without any number is a header. Fields are separated by comma, semicolon or tab, whichever the first line has
-    most of. Labels of classes may be text: then the classes are the texts of train in sorted order.
+    Whether the first line is a header, see `_is_header`. Fields are separated by comma, semicolon or tab, whichever the first
+    line has most of. Labels of classes may be text: then the classes are the texts of train in sorted order.
 
     Args:
         path: a file or a folder.
@@ -44,17 +46,20 @@ def read(path: Path, config: schema.Data, task: schema.Task) -> Source:
         raise DataError(f"{path}: data.path must be a .csv file, or a folder that holds train.csv. Received: neither.")
     arrays: dict[str, np.ndarray] = {}
     class_names: list[str] | None = None
+    warnings: list[str] = []
     for suffix, file in files.items():
         table = read_table(file, config, task)
+        warnings += table.warnings
         arrays[f"x{suffix}"] = np.concatenate(table.features)
         if config.group_by is not None:
-            arrays[f"{config.group_by}{suffix}"] = np.asarray(table.groups)
+            arrays[f"{GROUP}{suffix}"] = np.asarray(table.groups)
         if table.texts:
             class_names = table.class_names() if suffix in ("", "_train") else class_names
             arrays[f"y{suffix}"] = table.classes(class_names)
         elif table.values:
             arrays[f"y{suffix}"] = np.concatenate(table.values)
-    return ArrayParts(str(path), arrays, config, task, class_names).source()
+    config = config.model_copy(update={"group_by": None if config.group_by is None else GROUP})
+    return replace(ArrayParts(str(path), arrays, config, task, class_names).source(), warnings=tuple(warnings))
 
 
 @dataclass(frozen=True)
@@ -131,6 +136,7 @@ class Table:
         values: labels that are values, float32 [lines, columns] each.
         texts: label of each sample that is a class.
         groups: field of the group column of each sample.
+        warnings: what may have been taken for something else than it is.
     """
 
     columns: Columns
@@ -139,6 +145,7 @@ class Table:
     values: list[np.ndarray] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
     groups: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     def add(self, rows: Sequence[Row]) -> None:
         """Takes over some lines."""
@@ -185,9 +192,13 @@ def read_table(path: Path, config: schema.Data, task: schema.Task) -> Table:
     first = next(rows, None)
     if first is None:
         raise DataError(f"{path}: must hold one sample per line. Received: an empty file.")
-    has_header = not any(_is_number(text) for text in first[1])
-    names = [text.strip() for text in first[1]] if has_header else [str(index) for index in range(len(first[1]))]
+    fields, numbers = [text.strip() for text in first[1]], [str(index) for index in range(len(first[1]))]
+    has_header = _is_header(path, fields, numbers, config, task)
+    names = fields if has_header else numbers
     table = Table(Columns.of(path, names, config, task))
+    if has_header and any(_is_number(text) for text in fields):
+        what = "the first line was taken for the names of columns, not for a sample, though it holds numbers"
+        table.warnings.append(f"{path}: {what}.{received(', '.join(fields))}")
     pending: list[Row] = []
     for number, row in rows if has_header else chain([first], rows):
         if len(row) != len(names):
@@ -200,6 +211,25 @@ def read_table(path: Path, config: schema.Data, task: schema.Task) -> Table:
     if not table.lines:
         raise DataError(f"{path}: must hold one sample per line. Received: a header alone.")
     return table
+
+
+def _is_header(path: Path, fields: list[str], numbers: list[str], config: schema.Data, task: schema.Task) -> bool:
+    """Whether the first line holds names of columns.
+
+    It does if no field is a number, if a feature is none, or if a name in it is one that the recipe asks for; if all fields, or
+    the features beside a label that is text, count from 0, as pandas names columns; or if its label is no number and all below are.
+    """
+    asked = [config.group_by, *(config.label if isinstance(config.label, list) else [config.label])]
+    if not any(_is_number(text) for text in fields) or any(_is_text(text) and text in asked for text in fields):
+        return True
+    columns = Columns.of(path, numbers, config, task)
+    features = [fields[index] for index in columns.features]
+    labels = [index for index in columns.labels if _is_text(fields[index])]
+    if fields == numbers or any(_is_text(text) for text in features) or (labels and not columns.has_classes):
+        return True
+    if not labels or (len(features) > 1 and features == numbers[: len(features)]):
+        return bool(labels)
+    return all(_is_number(row[index]) for _, row in islice(_rows(path), 1, None) for index in labels if index < len(row))
 
 
 def _rows(path: Path) -> Iterator[Row]:
@@ -216,6 +246,15 @@ def _rows(path: Path) -> Iterator[Row]:
         raise DataError(f"{path}: must be a UTF-8 text file. Received: {error}.") from error
     except csv.Error as error:
         raise DataError(f"{path}:{reader.line_num}: must be a line of fields. Received: {error}.") from error
+
+
+def _is_text(text: str) -> bool:
+    """Whether a field is a word: no number, not even one that is not finite, and no sign for a missing value."""
+    try:
+        float(text)
+    except ValueError:
+        return text.casefold() not in MISSING
+    return False
 
 
 def _is_number(text: str) -> bool:

@@ -20,6 +20,7 @@ from edgecompress.data.split import Split
 from edgecompress.errors import DataError
 from edgecompress.recipe import schema
 from edgecompress.samples import Shapes, each
+from edgecompress.task_functions import load_functions, try_functions
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Data:
         batch_size: samples per training step.
         source: name of the source.
         augments: whether `train` has something to augment with.
-        warnings: what could not be checked.
+        warnings: what could not be checked, or was passed over.
         unlabelled: samples without labels, in no other split; None: the recipe names none.
     """
 
@@ -64,19 +65,26 @@ def load_data(config: schema.Data, task: schema.Task, *, seed: int, allow_code: 
         config: the recipe's `data`.
         task: says what labels must be.
         seed: decides splits and calibration, not negative.
-        allow_code: the source python, which runs code, may be read.
+        allow_code: the source python and functions of the task, which run code, may be used.
 
     Raises:
         DataError: missing, damaged or unfit data; the message names the file or array.
+        RecipeError: a loss or metric of the user's own that is not allowed, not there, or does not do what it must.
     """
+    code = load_functions(task, allow_code=allow_code)
     source = _read(config, task, allow_code)
     input_shape = each(output_shape, source.train.inputs.sample_shape, config.prepared)
     check_augment(config.augment, input_shape)
     class_names = resolve_class_names(source, config.labels)
-    warnings = compare_groups(source)
+    if task.kind == "classification" and len(class_names) < 2:
+        words = "labels of a classification task must be of at least 2 classes"
+        raise DataError(f"{source.train.name}: {words}. Received: {class_names[0]} alone.")
+    warnings = [*source.warnings, *compare_groups(source)]
     drawn = draw_splits(source, config, class_names, seed)
     if config.unlabelled is not None and config.unlabelled.source != "rest":
-        drawn["rest"] = _unlabelled(config, config.unlabelled, source.train, allow_code)
+        others = _unlabelled(config, config.unlabelled, source.train, allow_code)
+        drawn["rest"] = Rows(others.train, np.arange(len(others.train.inputs)))
+        warnings += others.warnings
     normal = normal_labels(config.normal, class_names) if config.normal else None
 
     def split(name: str, augment: schema.Augment | None = None) -> Split:
@@ -84,13 +92,15 @@ def load_data(config: schema.Data, task: schema.Task, *, seed: int, allow_code: 
         return Split(part.inputs, part.labels, rows, preprocess=config.prepared, target=task.target, augment=augment, normal=normal)
 
     num_columns = len(class_names) if source.train.has_classes else source.train.labels.shape[1]
-    return Data(
+    data = Data(
         train=split("train", config.augment), validation=split("validation"), test=split("test"), calibration=split("calibration"),
         input_shape=input_shape, num_outputs=math.prod(input_shape) if task.kind == "autoencoder" else num_columns,
-        class_names=class_names, fingerprint=_fingerprint(source, drawn, config, task, seed), preprocess=config.prepared,
+        class_names=class_names, fingerprint=_fingerprint(source, drawn, config, task, seed, code), preprocess=config.prepared,
         batch_size=config.batch_size, source=config.source, augments=is_active(config.augment), warnings=tuple(warnings),
         unlabelled=None if config.unlabelled is None else split("rest"),
     )  # fmt: skip
+    try_functions(task, data.validation, input_shape if task.kind == "autoencoder" else (num_columns,))
+    return data
 
 
 def _read(config: schema.Data, task: schema.Task, allow_code: bool) -> Source:
@@ -101,22 +111,22 @@ def _read(config: schema.Data, task: schema.Task, allow_code: bool) -> Source:
         raise DataError(f"{config.path}: must be readable. Received: {error}.") from error
 
 
-def _unlabelled(config: schema.Data, unlabelled: schema.Unlabelled, train: Part, allow_code: bool) -> Rows:
-    """The training part of the source of samples without labels, read as an autoencoder's, which needs none."""
+def _unlabelled(config: schema.Data, unlabelled: schema.Unlabelled, train: Part, allow_code: bool) -> Source:
+    """The source of samples without labels, read as an autoencoder's, which needs none."""
     task = schema.Task(loss="mean_squared_error", metrics=["mean_squared_error"], target="input")
     update = {"source": unlabelled.source, "path": unlabelled.path, "group_by": None, "exclude": None}
-    part = _read(config.model_copy(update=update), task, allow_code).train
-    expected, received = (each(output_shape, one.inputs.sample_shape, config.prepared) for one in (train, part))
+    source = _read(config.model_copy(update=update), task, allow_code)
+    expected, received = (each(output_shape, part.inputs.sample_shape, config.prepared) for part in (train, source.train))
     if received != expected:
         expected, received = (each(list, shape) for shape in (expected, received))
         raise DataError(f"data.unlabelled: samples must have the shape {expected} as in train. Received: {received}.")
-    return Rows(part, np.arange(len(part.inputs)))
+    return source
 
 
-def _fingerprint(source: Source, drawn: dict[str, Rows], config: schema.Data, task: schema.Task, seed: int) -> str:
+def _fingerprint(source: Source, drawn: dict[str, Rows], config: schema.Data, task: schema.Task, seed: int, code: list[str | None]) -> str:
     """Hash of everything that a training or an evaluation depends on, but for augmentation and batch size; not of the calibration."""
     settings = config.model_dump(mode="json", include={"validation", "test", "group_by", "limit", "preprocess", "inputs", "normal"})
-    hasher = hashlib.sha256(json.dumps([settings, task.target, seed], sort_keys=True).encode())
+    hasher = hashlib.sha256(json.dumps([settings, task.target, seed, *code], sort_keys=True).encode())
     for part in source.parts:
         hasher.update(part.inputs.content_hash)
         hasher.update(f"{part.labels.dtype} {part.labels.shape}".encode())

@@ -46,13 +46,14 @@ def draw_splits(source: Source, config: schema.Data, class_names: list[str], see
     _check_sizes(source, class_names)
     train = Rows(source.train, np.arange(len(source.train.inputs)))
     drawn = {}
-    for name, part, fraction, stream in (
-        ("test", source.test, config.test, TEST_STREAM), ("validation", source.validation, config.validation, VALIDATION_STREAM),
-    ):  # fmt: skip
+    for name, part, fraction, stream, num_left in (
+        ("test", source.test, config.test, TEST_STREAM, 1 + (source.validation is None)),
+        ("validation", source.validation, config.validation, VALIDATION_STREAM, 1),
+    ):
         if part is not None:
             drawn[name] = Rows(part, np.arange(len(part.inputs)))
         else:
-            train, drawn[name] = _split(train, fraction, generator(stream))
+            train, drawn[name] = _split(train, fraction, generator(stream), num_left)
     trained = normal_labels(config.normal, class_names) if config.normal else list(range(len(class_names)))
     if config.normal:
         train = Rows(train.part, train.rows[np.isin(train.strata, trained)])
@@ -69,12 +70,12 @@ def draw_splits(source: Source, config: schema.Data, class_names: list[str], see
     return drawn | {"train": train, "calibration": Rows(train.part, train.rows[chosen]), "rest": rest}
 
 
-def _split(whole: Rows, fraction: float, generator: np.random.Generator) -> tuple[Rows, Rows]:
-    """(rest, taken), by groups where there are groups."""
+def _split(whole: Rows, fraction: float, generator: np.random.Generator, num_left: int) -> tuple[Rows, Rows]:
+    """(rest, taken), by groups where there are groups; the rest has `num_left` of them, or samples of each class, at least."""
     if whole.part.groups is None:
-        positions = splits.stratified_split(whole.strata, fraction, generator)
+        positions = splits.stratified_split(whole.strata, fraction, generator, num_left=num_left)
     else:
-        positions = splits.grouped_split(whole.strata, whole.part.groups[whole.rows], fraction, generator)
+        positions = splits.grouped_split(whole.strata, whole.part.groups[whole.rows], fraction, generator, num_left=num_left)
     return Rows(whole.part, whole.rows[positions[0]]), Rows(whole.part, whole.rows[positions[1]])
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import re
+from collections import Counter
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,8 @@ from edgecompress.recipe.schema import Preprocess
 from edgecompress.recipe.suggestions import did_you_mean
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
+OTHER_SUFFIXES = (".gif", ".webp", ".tif", ".tiff", ".jfif", ".jpe", ".avif", ".heic")  # of images that are not read
+PNG_16_BIT = re.compile(rb"\x89PNG\r\n\x1a\n.{16}\x10", re.DOTALL)  # signature, length, name, width and height; then bits per channel
 PARTS = ("train", "validation", "test")
 NUM_CHECKED = 256  # images between two looks at the result while all images are checked
 
@@ -37,9 +41,9 @@ def decode(path: tf.Tensor) -> tf.Tensor:
 def read(root: Path, preprocess: Preprocess, *, needs_labels: bool = True) -> Source:
     """The parts of `root/train/CLASS`, `root/test/CLASS` [, `root/validation/CLASS`], or of `root/CLASS` alone.
 
-    Classes are the folder names in sorted order, images follow in sorted order; hidden files and folders and files that
-    are no .png, .jpg, .jpeg or .bmp are passed over. Every image is decoded once here, so that a broken one is found now and not
-    after hours of training.
+    Names of parts may be in capitals. Classes are the folder names in sorted order, images follow in sorted order; hidden files
+    and folders and files that are no .png, .jpg, .jpeg or .bmp are passed over, with a warning where they may be images. Every
+    image is decoded once here, so that a broken one is found now and not after hours of training.
 
     Args:
         root: the folder.
@@ -65,7 +69,8 @@ def read(root: Path, preprocess: Preprocess, *, needs_labels: bool = True) -> So
         )
         for name, (part_paths, labels) in listed.items()
     }
-    return Source(parts["train"], parts.get("validation"), parts.get("test"), class_names or None)
+    warnings = tuple(_passed_over(root, folders.values(), has_classes=bool(class_names)) + _coarsened(root, paths))
+    return Source(parts["train"], parts.get("validation"), parts.get("test"), class_names or None, warnings)
 
 
 def _part_folders(root: Path, needs_labels: bool) -> dict[str, Path]:
@@ -73,15 +78,16 @@ def _part_folders(root: Path, needs_labels: bool) -> dict[str, Path]:
     if not root.is_dir():
         raise DataError(f"{root}: data.path must be a folder of images. Received: no such folder.")
     found = _folders(root)
-    train = next((folder for folder in found if folder.name == "train"), None)
-    holds_images = not needs_labels and {folder.name for folder in found} <= set(PARTS)
+    parts = {folder.name.lower(): folder for folder in found if folder.name.lower() in PARTS}
+    train = parts.get("train")
+    holds_images = not needs_labels and {folder.name.lower() for folder in found} <= set(PARTS)
     if train is None or not (_folders(train) or (holds_images and _images(train))):
         return {"train": root}
     for folder in found:
-        if folder.name not in PARTS:
+        if folder not in parts.values():
             hint = did_you_mean(folder.name, PARTS)
-            raise DataError(f"{folder}: beside train, folders must be named validation or test. Received: {folder.name!r}.{hint}")
-    return {name: root / name for name in PARTS if root / name in found}
+            raise DataError(f"{folder}: beside {train.name}, folders must be named validation or test. Received: {folder.name!r}.{hint}")
+    return {name: parts[name] for name in PARTS if name in parts}
 
 
 def _folders(folder: Path) -> list[Path]:
@@ -93,6 +99,36 @@ def _images(folder: Path) -> list[Path]:
     """Images inside, sorted."""
     found = (path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and not path.name.startswith("."))
     return sorted(path for path in found if path.is_file())
+
+
+def _passed_over(root: Path, folders: Collection[Path], *, has_classes: bool) -> list[str]:
+    """What looks like images and was not taken, a warning for each kind; `folders` are those of the parts."""
+    holders = [holder for folder in folders for holder in (_folders(folder) if has_classes else [folder])]
+    suffixes = Counter(path.suffix.lower() for holder in holders for path in holder.iterdir() if not path.name.startswith("."))
+    warnings = [
+        f"{root}: {suffixes[suffix]} {suffix} files were passed over: images must be {', '.join(SUFFIXES)}."
+        for suffix in OTHER_SUFFIXES
+        if suffixes[suffix]
+    ]
+    deeper = [path for holder in holders for path in _folders(holder)]
+    loose = [path for folder in folders for path in _images(folder)] if has_classes else []
+    for paths, what in ((deeper, "folders inside of folders of images"), (loose, "images outside of the folders of classes")):
+        if paths:
+            warnings.append(f"{root}: {len(paths)} {what} were passed over, such as {paths[0]}.")
+    return warnings
+
+
+def _coarsened(root: Path, paths: Sequence[Path]) -> list[str]:
+    """A warning for images of 16 bits per channel, if there are any."""
+
+    def is_16_bit(path: Path) -> bool:
+        with path.open("rb") as file:
+            return PNG_16_BIT.match(file.read(25)) is not None
+
+    found = [path for path in paths if path.suffix.lower() == ".png" and is_16_bit(path)]
+    if not found:
+        return []
+    return [f"{root}: {len(found)} images have 16 bits per channel, of which the upper 8 are read, such as {found[0]}."]
 
 
 def _list_unlabelled(folder: Path) -> tuple[list[Path], np.ndarray]:

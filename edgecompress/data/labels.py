@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -53,13 +54,17 @@ def read_class_names(path: str) -> list[str]:
     """Lines of a UTF-8 text file that are not blank.
 
     Raises:
-        DataError: the file cannot be read.
+        DataError: the file cannot be read, or holds a name twice.
     """
     try:
-        text = Path(path).expanduser().read_text(encoding="utf-8")
+        text = Path(path).expanduser().read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: data.labels must be a readable UTF-8 text file. Received: {error}.") from error
-    return [line.strip() for line in text.splitlines() if line.strip()]
+    names = [line.strip() for line in text.splitlines() if line.strip()]
+    name, count = max(Counter(names).items(), key=lambda pair: pair[1], default=("", 0))
+    if count > 1:
+        raise DataError(f"{path}: data.labels must hold each name once. Received: {name!r} {count} times.")
+    return names
 
 
 def resolve_class_names(source: Source, labels_path: str | None) -> list[str]:
@@ -67,12 +72,13 @@ def resolve_class_names(source: Source, labels_path: str | None) -> list[str]:
 
     Args:
         source: its labels are checked in all parts.
-        labels_path: the recipe's text file of names; it replaces the names that the source knows.
+        labels_path: the recipe's text file of names; it replaces the names that the source knows, in the source's order.
 
     Returns: one name per class; for values one per column, or none without `labels_path`.
 
     Raises:
-        DataError: a label outside the classes, classes that are skipped, or another number of names than classes.
+        DataError: a label outside the classes, classes that are skipped, another number of names than classes, or the source's
+            own names in another order, or names that are not UTF-8.
     """
     given = read_class_names(labels_path) if labels_path is not None else None
     if not source.train.has_classes:
@@ -91,7 +97,10 @@ def resolve_class_names(source: Source, labels_path: str | None) -> list[str]:
     if source.class_names is None:
         num_classes = _count_classes(source.train.labels, source.train.name)
     _check_count(given, num_classes, f"classes of {source.train.name}", labels_path)
-    return given or source.class_names or [str(label) for label in range(num_classes)]
+    _check_order(given, source, labels_path)
+    names = given or source.class_names or [str(label) for label in range(num_classes)]
+    _check_encoding(names, source.train.name)
+    return names
 
 
 def _count_classes(labels: np.ndarray, name: str) -> int:
@@ -105,6 +114,24 @@ def _count_classes(labels: np.ndarray, name: str) -> int:
             f"Received: {wrong} where {expected[present != expected][0]} was expected."
         )
     return len(present)
+
+
+def _check_order(names: list[str] | None, source: Source, path: str | None) -> None:
+    """The source's own names in another order are no new names: every class would go by the name of another."""
+    given, known = ([name.casefold() for name in some or []] for some in (names, source.class_names))
+    if given != known and sorted(given) == sorted(known):
+        own, received = ", ".join(source.class_names or []), ", ".join(names or [])
+        raise DataError(f"{path}: data.labels must be in the order of the classes of {source.train.name}, {own}. Received: {received}.")
+
+
+def _check_encoding(names: list[str], of_what: str) -> None:
+    """A folder's name can be bytes that are no UTF-8, and those cannot be written into a report."""
+    for name in names:
+        encoded = name.encode("utf-8", "surrogateescape")
+        if encoded.decode("utf-8", "replace") != name:
+            raise DataError(
+                f"{of_what}: class names must be UTF-8. Received: {encoded!r}. Rename the folder, or name all classes by data.labels."
+            )
 
 
 def _check_count(names: list[str] | None, number: int, of_what: str, path: str | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -15,8 +16,11 @@ from edgecompress.data.source import Source
 from edgecompress.errors import DataError
 from edgecompress.recipe import schema
 
-# What NumPy and zipfile raise for damaged files: a header may ask for more memory than there is, or for an encrypted member.
-READ_ERRORS = (OSError, EOFError, ValueError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error)
+# What NumPy and zipfile raise for damaged files: a header may ask for more memory than there is, for an encrypted member, or be no
+# Python that its tokenizer knows.
+READ_ERRORS = (
+    OSError, EOFError, ValueError, MemoryError, RuntimeError, SyntaxError, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 
 
 def read(path: Path, config: schema.Data, task: schema.Task) -> Source:

@@ -71,6 +71,7 @@ class Source:
     validation: Part | None = None
     test: Part | None = None
     class_names: list[str] | None = None  # None: the labels alone say how many classes there are
+    warnings: tuple[str, ...] = ()  # what is there and was not taken, or not whole; one sentence each
 
     @property
     def parts(self) -> list[Part]:

@@ -9,15 +9,18 @@ import numpy as np
 MAX_PASSES = 20  # over all groups; a few are enough unless rounding errors make one group go back and forth
 
 
-def stratified_split(strata: np.ndarray, fraction: float, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def stratified_split(
+    strata: np.ndarray, fraction: float, generator: np.random.Generator, *, num_left: int = 1
+) -> tuple[np.ndarray, np.ndarray]:
     """Takes a fraction of each class.
 
     From class c with n_c samples, floor or ceil of `fraction * n_c` are taken, so that all of them add up to
-    `round(fraction * n)` (largest remainder), but at least 1 and at most n_c - 1 where n_c > 1.
+    `round(fraction * n)` (largest remainder), but at least 1 and at most n_c - num_left where n_c > num_left.
 
     Args:
         strata: int [n], the class of each sample.
         fraction: in (0, 1).
+        num_left: of each class, samples that must stay: one for each split that is still to be made of the rest.
 
     Returns: (rest, taken): int64 positions, ascending; each position is in one of them.
     """
@@ -26,7 +29,7 @@ def stratified_split(strata: np.ndarray, fraction: float, generator: np.random.G
     numbers = np.floor(shares).astype(np.int64)
     missing = round(len(strata) * fraction) - int(numbers.sum())
     numbers[np.argsort(numbers - shares, kind="stable")[:missing]] += 1
-    numbers = np.minimum(np.maximum(numbers, 1), counts - 1)
+    numbers = np.maximum(np.minimum(np.maximum(numbers, 1), counts - num_left), 0)
     order = generator.permutation(len(strata))
     is_taken = np.zeros(len(strata), dtype=bool)
     for index in range(len(classes)):
@@ -35,16 +38,20 @@ def stratified_split(strata: np.ndarray, fraction: float, generator: np.random.G
     return np.flatnonzero(~is_taken), np.flatnonzero(is_taken)
 
 
-def grouped_split(strata: np.ndarray, groups: np.ndarray, fraction: float, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def grouped_split(
+    strata: np.ndarray, groups: np.ndarray, fraction: float, generator: np.random.Generator, *, num_left: int = 1
+) -> tuple[np.ndarray, np.ndarray]:
     """Takes whole groups, so that about a fraction of each class is taken.
 
     Groups are looked at in random order. A group changes sides if that lowers the sum of squares of
-    `fraction - taken_c / n_c` over the classes c; this is repeated until none does. Each side gets at least one group.
+    `fraction - taken_c / n_c` over the classes c and leaves `num_left` groups; this is repeated until none does. Where none is
+    taken so, the one that raises the sum least is.
 
     Args:
         strata: int [n], the class of each sample.
-        groups: [n], at least 2 different values.
+        groups: [n], more than `num_left` different values.
         fraction: in (0, 1).
+        num_left: groups that must stay: one for each split that is still to be made of the rest.
 
     Returns: (rest, taken): int64 positions, ascending; each position is in one of them, each group in one of them.
     """
@@ -55,17 +62,28 @@ def grouped_split(strata: np.ndarray, groups: np.ndarray, fraction: float, gener
     order = generator.permutation(len(sizes))
     missing = np.full(len(counts), fraction)  # of each class
     chosen = np.zeros(len(sizes), dtype=bool)
+
+    def share(group: int) -> np.ndarray:
+        """What the group adds to the taken part of its classes when it changes sides."""
+        return (-1 if chosen[group] else 1) * added[group] / counts[present[group]]
+
+    def gain(group: int) -> float:
+        """By how much missing^2, summed over the classes, falls when the group changes sides."""
+        change = share(group)
+        return float(np.sum(change * (2 * missing[present[group]] - change)))
+
+    num_chosen = 0
     for _ in range(MAX_PASSES):
         before = chosen.copy()
         for group in order:
-            share = (-1 if chosen[group] else 1) * added[group] / counts[present[group]]
-            if np.sum(share * (2 * missing[present[group]] - share)) > 0:  # (missing - share)^2 < missing^2, summed over classes
-                missing[present[group]] -= share
+            if (chosen[group] or num_chosen < len(sizes) - num_left) and gain(group) > 0:
+                missing[present[group]] -= share(group)
+                num_chosen += -1 if chosen[group] else 1
                 chosen[group] ^= True
         if np.array_equal(before, chosen):
             break
-    if chosen.all() or not chosen.any():
-        chosen[order[-1]] ^= True
+    if not chosen.any():
+        chosen[max(order, key=gain)] = True
     is_taken = chosen[inverse]
     return np.flatnonzero(~is_taken), np.flatnonzero(is_taken)
 

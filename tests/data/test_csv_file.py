@@ -104,6 +104,58 @@ def test_a_column_of_groups_keeps_samples_together_and_is_no_feature(load):
     assert data.input_shape == (1,)
 
 
+@pytest.mark.parametrize("column", ["x", "y", "x_train", "group"])
+def test_a_column_of_groups_may_have_any_name(load, column):
+    text = "\n".join([f"a,{column},kind", *(f"{index},{index // 5},{index % 2}" for index in range(60))])
+    data = load(text, group_by=column)
+    assert data.input_shape == (1,)
+    seen = [set(split.arrays()[0][:, 0] // 5) for split in (data.train, data.validation, data.test)]
+    assert sum(map(len, seen)) == 12
+
+
+NAMES = np.array(["setosa", "virginica", "versicolor"])
+
+
+@pytest.mark.parametrize(
+    ("header", "labels"),
+    [
+        (["0", "1", "2", "3"], LABELS),
+        (["0", "1", "2", "3"], NAMES[LABELS]),
+        (["0", "1", "2", "label"], LABELS),
+        (["0", "1", "2", "label"], NAMES[LABELS]),
+        (["400", "410", "420", "label"], LABELS),
+        (["2020", "b", "2022", "3"], LABELS),
+        (["2020", "2021", "b", "label"], NAMES[LABELS]),
+    ],
+)
+def test_a_header_that_holds_numbers_is_no_sample_and_is_told_of(load, header, labels):
+    data = load(lines(labels=labels, header=header))
+    inputs, found = all_samples(data)
+    assert np.array_equal(inputs, SORTED)
+    assert np.array_equal(np.array(data.class_names)[found], labels[np.argsort(VALUES[:, 0])].astype(str))
+    [warning] = data.warnings
+    assert warning.endswith(f"not for a sample, though it holds numbers. Received: '{', '.join(header)}'.")
+    assert np.array_equal(all_samples(load(lines(labels=labels, header=header), label=3))[0], SORTED)
+
+
+def test_a_label_that_is_text_over_values_is_a_header(load):
+    data = load(lines(labels=VALUES[:, 0], header=["400", "410", "420", "target"]), REGRESSION, label="target")
+    assert np.array_equal(all_samples(data)[1][:, 0], SORTED[:, 0])
+
+
+@pytest.mark.parametrize("first", ["5.5,1,0.25,setosa", "0,1,3,setosa", "0.0,1.0,2.0,setosa", "1,0,2,setosa"])
+def test_a_first_sample_is_no_header(load, first):
+    data = load(first + "\n" + lines(labels=NAMES[LABELS]))
+    assert len(all_samples(data)[0]) == 61
+    assert data.warnings == ()
+
+
+@pytest.mark.parametrize("first", ["1,,2,0", "1,NA,2,0", "1,inf,2,0", "1,?,2,0"])
+def test_a_first_sample_without_a_value_is_no_header(load, first):
+    with pytest.raises(DataError, match=r"data\.csv:1: column '1' must hold finite float32 numbers\."):
+        load(first + "\n" + lines(labels=LABELS))
+
+
 def test_quotes_blank_lines_spaces_and_a_byte_order_mark_do_not_matter(load):
     plain = lines(labels=LABELS)
     rows = plain.splitlines()

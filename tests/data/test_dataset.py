@@ -129,6 +129,30 @@ def test_a_class_with_too_few_samples_is_named(load_npz):
         load_npz(x[:2], np.zeros(2), task=Task(loss="mean_squared_error", metrics=["mean_squared_error"]))
 
 
+@pytest.mark.parametrize("sizes", [[50, 60, 400], [10, 10, 10, 200], [1, 1, 1], [400, 3, 3]])
+@pytest.mark.parametrize("seed", range(4))
+def test_one_large_group_leaves_no_split_empty(tmp_path, sizes, seed):
+    groups = np.repeat(np.arange(len(sizes)), sizes)
+    x = np.arange(len(groups), dtype=np.float32).reshape(-1, 1)
+    np.savez(tmp_path / "data.npz", x=x, y=np.arange(len(groups)) % 7 / 7, who=groups)
+    task = Task(loss="mean_squared_error", metrics=["mean_squared_error"])
+    data = load_data(Data(source="npz", path=str(tmp_path / "data.npz"), group_by="who"), task, seed=seed)
+    found = [set(groups[split.arrays()[0][:, 0].astype(int)]) for split in (data.train, data.validation, data.test)]
+    assert all(found)
+    assert sum(map(len, found)) == len(sizes)
+
+
+@pytest.mark.parametrize(
+    "fields", [{"test": 0.95}, {"test": 0.95, "validation": 0.95}, {"validation": 0.99}, {"test": 0.01, "validation": 0.01}]
+)
+def test_no_fraction_leaves_a_split_empty(load_npz, fields):
+    x = np.arange(40, dtype=np.float32).reshape(40, 1)
+    data = load_npz(x, np.arange(40) % 2, **fields)
+    assert min(np.bincount(split.labels, minlength=2).min() for split in (data.train, data.validation, data.test, data.calibration)) >= 1
+    values = load_npz(x[:3], np.zeros(3), task=Task(loss="mean_squared_error", metrics=["mean_squared_error"]), **fields)
+    assert [len(split) for split in (values.train, values.validation, values.test, values.calibration)] == [1, 1, 1, 1]
+
+
 def test_a_limit_that_leaves_a_class_without_samples_is_refused():
     with pytest.raises(DataError, match=r"train must have samples of every class after data\.group_by and data\.limit. Received: none of"):
         digits(limit=9)
@@ -153,6 +177,42 @@ def test_labels_file_names_the_classes(load_npz, tmp_path):
     path.write_text("one\ntwo")
     with pytest.raises(DataError, match=r"data\.labels must hold one name per line for the 10 classes of .*Received: 2 names"):
         digits(labels=str(path))
+
+
+def test_a_labels_file_in_another_order_is_refused_with_both(tmp_path):
+    path = tmp_path / "names.txt"
+    path.write_text("1 0 2 3 4 5 6 7 8 9".replace(" ", "\n"))
+    with pytest.raises(DataError) as caught:
+        digits(labels=str(path))
+    assert str(caught.value) == (
+        f"{path}: data.labels must be in the order of the classes of scikit-learn's digits, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9. "
+        "Received: 1, 0, 2, 3, 4, 5, 6, 7, 8, 9."
+    )
+    path.write_text("zero one two three four five six seven eight nine".replace(" ", "\n"))
+    assert digits(labels=str(path)).class_names[:2] == ["zero", "one"]
+
+
+def test_a_labels_file_may_start_with_a_byte_order_mark_and_holds_each_name_once(load_npz, tmp_path):
+    x, y = np.arange(60, dtype=np.float32).reshape(60, 1), np.arange(60) % 3
+    path = tmp_path / "names.txt"
+    path.write_text("first\nsecond\nthird", encoding="utf-8-sig")
+    assert load_npz(x, y, labels=str(path)).class_names == ["first", "second", "third"]
+    path.write_text("first\nsecond\nfirst")
+    with pytest.raises(DataError, match=r"names\.txt: data\.labels must hold each name once\. Received: 'first' 2 times\.$"):
+        load_npz(x, y, labels=str(path))
+
+
+@pytest.mark.parametrize("kind", ["classification", "autoencoder"])
+def test_a_classification_needs_two_classes(load_npz, kind):
+    x, y = np.arange(60, dtype=np.float32).reshape(60, 1), np.zeros(60, int)
+    if kind == "autoencoder":
+        task = Task(loss="mean_squared_error", metrics=["mean_squared_error"], target="input")
+        assert load_npz(x, y, task=task).class_names == ["0"]
+        return
+    with pytest.raises(
+        DataError, match=r"^y in .*data\.npz: labels of a classification task must be of at least 2 classes\. Received: 0 alone\.$"
+    ):
+        load_npz(x, y)
 
 
 def test_augmentation_of_features_is_refused(load_npz):

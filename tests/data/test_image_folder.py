@@ -81,6 +81,45 @@ def test_hidden_and_foreign_files_are_passed_over(write_parts, load, tmp_path):
     assert len(data.train) + len(data.validation) == 12
 
 
+def test_images_that_are_passed_over_are_counted(write_parts, write_images, load, tmp_path):
+    write_parts()
+    assert load().warnings == ()
+    for name in ("train/cat/a.webp", "train/dog/b.WEBP", "test/dog/c.gif", "test/cat/.d.gif", "train/cat/notes.txt"):
+        (tmp_path / name).write_bytes(b"an image")
+    write_images("train/cat/more", "00.png")
+    write_images("test", "loose.png")
+    assert load().warnings == (
+        f"{tmp_path}: 1 .gif files were passed over: images must be .png, .jpg, .jpeg, .bmp.",
+        f"{tmp_path}: 2 .webp files were passed over: images must be .png, .jpg, .jpeg, .bmp.",
+        f"{tmp_path}: 1 folders inside of folders of images were passed over, such as {tmp_path / 'train/cat/more'}.",
+        f"{tmp_path}: 1 images outside of the folders of classes were passed over, such as {tmp_path / 'test/loose.png'}.",
+    )
+
+
+def test_images_of_16_bits_are_counted(write_parts, load, tmp_path):
+    from edgecompress.backend import tf
+
+    write_parts()
+    deep = np.random.default_rng(0).integers(0, 65536, (6, 5, 3)).astype(np.uint16)
+    (tmp_path / "test/cat/01.png").write_bytes(tf.io.encode_png(deep).numpy())
+    data = load()
+    assert data.warnings == (
+        f"{tmp_path}: 1 images have 16 bits per channel, of which the upper 8 are read, such as {tmp_path}/test/cat/01.png.",
+    )
+    assert np.array_equal(data.test.arrays()[0][1], deep >> 8)
+
+
+def test_names_of_parts_may_be_in_capitals(write_images, load, tmp_path):
+    for part in ("Train", "TEST"):
+        for name in ("cat", "dog"):
+            write_images(f"{part}/{name}", *names(6))
+    data = load()
+    assert (data.class_names, len(data.test)) == (["cat", "dog"], 12)
+    write_images("train/cat", "00.png")
+    with pytest.raises(DataError, match=r"Train: beside train, folders must be named validation or test\. Received: 'Train'\."):
+        load()
+
+
 def test_jpeg_pixels_are_those_that_pillow_gives(write_images, load, tmp_path):
     from PIL import Image
 
@@ -179,6 +218,22 @@ def test_a_labels_file_renames_the_folders(write_parts, load, tmp_path):
     write_parts()
     (tmp_path / "names.txt").write_text("Katze\nHund\n")
     assert load(labels=str(tmp_path / "names.txt")).class_names == ["Katze", "Hund"]
+
+
+@pytest.mark.parametrize("text", ["dog\ncat\n", "Dog\nCat"])
+def test_a_labels_file_with_the_folders_in_another_order_is_refused(write_parts, load, tmp_path, text):
+    write_parts()
+    (tmp_path / "names.txt").write_text(text)
+    with pytest.raises(
+        DataError, match=r"(?i)names\.txt: data\.labels must be in the order of the classes of .*train, cat, dog\. Received: dog, cat\.$"
+    ):
+        load(labels=str(tmp_path / "names.txt"))
+
+
+def test_a_folder_of_one_class_is_refused(write_images, load):
+    write_images("train/cat", *names(6))
+    with pytest.raises(DataError, match=r"train: labels of a classification task must be of at least 2 classes\. Received: cat alone\.$"):
+        load()
 
 
 def test_fingerprint_follows_names_sizes_and_times_of_files(write_parts, load, tmp_path):

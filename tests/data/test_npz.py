@@ -1,3 +1,5 @@
+import zipfile
+
 import numpy as np
 import pytest
 
@@ -88,6 +90,14 @@ def test_an_autoencoder_gets_its_inputs_as_targets(load):
     assert data.num_outputs == 5
 
 
+def test_an_autoencoder_takes_no_notice_of_labels_that_are_values(load):
+    x, _ = samples()
+    data = load({"x": x, "y": np.arange(60) / 7}, task=AUTOENCODER)
+    assert (data.num_outputs, data.class_names) == (5, [])
+    with pytest.raises(DataError, match=r"y in .*: labels must be integers \[samples\], one class each. Received: float64"):
+        load({"x": x, "y": np.arange(60) / 7}, task=AUTOENCODER, normal=["0"])
+
+
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
@@ -151,6 +161,23 @@ def test_an_array_damaged_inside_the_file_is_refused_by_name(tmp_path):
     path.write_bytes(content)
     with pytest.raises(DataError, match=r"x_train in .*data\.npz: must be a whole array"):
         load_data(Data(source="npz", path=str(path)), Task(), seed=0)
+
+
+def test_a_damaged_header_of_an_array_is_refused_or_read(tmp_path):
+    path = tmp_path / "data.npz"
+    np.savez(path, x=np.zeros((3, 2)), y=np.arange(3))
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    whole = members["x.npy"]
+    for position in range(whole.index(b"\n") + 1):
+        for byte in {whole[position] ^ 255, ord("("), ord("'")}:
+            with zipfile.ZipFile(path, "w") as archive:  # whole as an archive: its check sums say nothing of the damage
+                archive.writestr("x.npy", whole[:position] + bytes([byte]) + whole[position + 1 :])
+                archive.writestr("y.npy", members["y.npy"])
+            try:
+                load_data(Data(source="npz", path=str(path)), Task(), seed=0)
+            except DataError as error:
+                assert "data.npz: " in str(error)  # noqa: PT017  some headers stay good, but no file of three samples reaches for three splits
 
 
 def test_a_missing_file_is_named(tmp_path):

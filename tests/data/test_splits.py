@@ -37,6 +37,14 @@ def test_stratified_split_is_a_partition_with_proportional_classes(sizes, fracti
         assert (np.abs(counts - np.asarray(sizes) * share) <= 1).all()
 
 
+@given(st.lists(st.integers(3, 60), min_size=1, max_size=8), fractions, st.integers(1, 2), seeds)
+def test_stratified_split_leaves_samples_of_each_class_for_later_splits(sizes, fraction, num_left, seed):
+    labels = labels_of(sizes, seed)
+    rest, taken = stratified_split(labels, fraction, generator(seed), num_left=num_left)
+    assert np.bincount(labels[rest]).min() >= num_left
+    assert np.bincount(labels[taken]).min() >= 1
+
+
 @given(st.lists(st.integers(20, 60), min_size=1, max_size=8), st.floats(0.1, 0.9), seeds)
 def test_stratified_split_takes_the_rounded_fraction_of_all(sizes, fraction, seed):
     labels = labels_of(sizes, seed)
@@ -72,6 +80,21 @@ def test_groups_are_never_divided(sizes, num_classes, fraction, seed):
     assert not set(groups[rest]) & set(groups[taken])
     again = grouped_split(labels, groups, fraction, generator(seed))
     assert np.array_equal(again[0], rest)
+
+
+@given(st.lists(st.integers(1, 400), min_size=3, max_size=30), st.integers(1, 5), fractions, st.integers(1, 2), seeds)
+def test_groups_are_left_for_later_splits(sizes, num_classes, fraction, num_left, seed):
+    groups = labels_of(sizes, seed)
+    labels = generator(seed).integers(0, num_classes, len(groups))
+    rest, taken = grouped_split(labels, groups, fraction, generator(seed), num_left=num_left)
+    assert len(set(groups[rest])) >= num_left
+    assert len(taken) > 0
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_where_every_group_is_too_large_the_smallest_is_taken(seed):
+    rest, taken = grouped_split(np.zeros(1000, int), np.repeat([0, 1], [700, 300]), 0.1, generator(seed))
+    assert (len(rest), len(taken)) == (700, 300)
 
 
 @given(seeds, st.sampled_from([0.1, 0.2, 0.5]))

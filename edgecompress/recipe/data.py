@@ -5,7 +5,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from edgecompress.recipe.preprocess import Augment, Preprocess
-from edgecompress.recipe.section import Section
+from edgecompress.recipe.section import FilePath, Section
+from edgecompress.recipe.suggestions import received
 
 # The sources that a field works with; it must be absent for all others.
 FIELD_SOURCES: dict[str, tuple[str, ...]] = {
@@ -18,7 +19,8 @@ FIELD_SOURCES: dict[str, tuple[str, ...]] = {
     "group_by": ("npz", "csv", "python", "speech_commands"),
     "exclude": ("npz", "python", "speech_commands"),
 }
-WITHOUT_PATH = ("digits", "tfds")
+HAVE_NO_PATH = ("digits", "rest")
+NEED_NO_PATH = (*HAVE_NO_PATH, "tfds")
 
 
 def _named(value: Any) -> Any:
@@ -38,13 +40,26 @@ SourceName = Literal[
 ]
 
 
+def _check_path(source: str, path: str | None) -> None:
+    """Some sources have no path, most need one."""
+    if path is None and source not in NEED_NO_PATH:
+        raise ValueError(f"path must be given for source {source}. Received: nothing")
+    if path is not None and source in HAVE_NO_PATH:
+        raise ValueError(f"path must be absent for source {source}, which has none.{received(path)}")
+
+
 class Unlabelled(Section):
     """Samples whose labels nobody knows, or nobody is to look at; all else is as for the samples with labels."""
 
     source: Literal["rest"] | SourceName = Field(
         description="rest: training samples that `limit` leaves out, without their labels; else as in `data`: the whole training part"
     )
-    path: str | None = Field(default=None, description="folder or file of the source, as in `data`")
+    path: FilePath | None = Field(default=None, description="folder or file of the source, as in `data`; rest: none")
+
+    @model_validator(mode="after")
+    def _path_fits(self) -> "Unlabelled":
+        _check_path(self.source, self.path)
+        return self
 
 
 def _rest(value: Any) -> Any:
@@ -62,7 +77,7 @@ class Data(Section):
         "csv: a file, or a folder with train.csv [, validation.csv, test.csv]; tfds: TensorFlow Datasets, by `name`; "
         "python: what a function of your own gives (--allow-code)"
     )
-    path: str | None = Field(
+    path: FilePath | None = Field(
         default=None, description="folder or file of the source; python: file.py:function; tfds: where its data are kept; digits: none"
     )
     name: str | None = Field(default=None, min_length=1, description="tfds: name of the data set", examples=["cifar10:3.0.2"])
@@ -98,7 +113,9 @@ class Data(Section):
     calibration: int = Field(default=200, gt=0, le=10**6, description="training samples for calibration: class-balanced, no duplicates")
     batch_size: int = Field(default=128, gt=0, le=10**6, description="samples per training step")
     preprocess: Preprocess = Preprocess()
-    labels: str | None = Field(default=None, description="text file with one class name per line")
+    labels: FilePath | None = Field(
+        default=None, description="text file with one class name per line, in the order of the labels, or of the folders' names"
+    )
     augment: Augment = Augment()
 
     @property
@@ -108,8 +125,7 @@ class Data(Section):
 
     @model_validator(mode="after")
     def _fields_fit(self) -> "Data":
-        if self.path is None and self.source not in WITHOUT_PATH:
-            raise ValueError(f"path must be given for source {self.source}. Received: nothing")
+        _check_path(self.source, self.path)
         if self.name is None and self.source == "tfds":
             raise ValueError("name must be given for source tfds. Received: nothing")
         if self.unlabelled is not None and self.unlabelled.source == "rest" and self.limit is None:

@@ -12,11 +12,12 @@ from edgecompress.recipe.suggestions import did_you_mean, received
 from edgecompress.recipe.yaml_reader import MAX_BYTES, read_yaml
 
 MAX_FILES = 50  # of one recipe: two files that each extend two and so on would never end
+SOURCED = (("data",), ("data", "unlabelled"), ("model",))  # sections whose `source` says what their other keys are about
 
 
 def read_recipe(source: str, text: str | None = None) -> Node:
     """The merged mapping of a recipe: mappings merge deeply, lists and scalars of the extending file replace, as does a
-    section of another `source`.
+    `data` or `model` of another `source`.
 
     Args:
         source: path of the file, or `builtin:NAME`; with `text`, only a name for messages and relative paths.
@@ -98,7 +99,7 @@ def _parents(extends: Node | None) -> list[Node]:
     return parents
 
 
-def _merge(below: Node, above: Node) -> Node:
+def _merge(below: Node, above: Node, path: tuple[str, ...] = ()) -> Node:
     """`above` laid over `below`; every value keeps the place where it was written.
 
     A section of another `source` replaces: what the one below says is about something else.
@@ -106,9 +107,9 @@ def _merge(below: Node, above: Node) -> Node:
     if not isinstance(below.value, dict) or not isinstance(above.value, dict):
         return above
     source, other = above.value.get("source"), below.value.get("source")
-    if source is not None and other is not None and source.value != other.value:
+    if path in SOURCED and source is not None and other is not None and source.value != other.value:
         return above
     merged = dict(below.value)
     for key, node in above.value.items():
-        merged[key] = _merge(merged[key], node) if key in merged else node
+        merged[key] = _merge(merged[key], node, (*path, key)) if key in merged else node
     return above.with_value(merged)

@@ -71,7 +71,7 @@ def make_section(kind: type[SectionType], key: str, values: Mapping[str, Any]) -
     try:
         return sections.validate_python({key: values})[key]
     except ValidationError as error:
-        raise recipe_error(problems_of(error), None) from error
+        raise recipe_error(problems_of(error, {key: values}), None) from error
 
 
 def _checked(values: Mapping[str, Any], problems: list[Problem], root: Node | None) -> Recipe:
@@ -80,7 +80,7 @@ def _checked(values: Mapping[str, Any], problems: list[Problem], root: Node | No
         recipe = Recipe.model_validate(values)
     except ValidationError as error:
         known = {problem.path for problem in problems}
-        problems = problems + [problem for problem in problems_of(error) if problem.path not in known]
+        problems = problems + [problem for problem in problems_of(error, values) if problem.path not in known]
     if problems:
         raise recipe_error(problems, root)
     check_recipe(recipe, root)

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, JsonValue, model_validator
 
 from edgecompress.recipe.applications import APPLICATIONS, WITH_ALPHA
-from edgecompress.recipe.section import Section
+from edgecompress.recipe.section import FilePath, Section
 from edgecompress.recipe.suggestions import did_you_mean, received
 from edgecompress.recipe.training import Training
 
@@ -37,7 +37,7 @@ class ApplicationModel(Section):
     name: Annotated[str, AfterValidator(_known_application)] = Field(
         description="as tf_keras.applications calls it", examples=["MobileNetV2"], json_schema_extra={"enum": list[JsonValue](APPLICATIONS)}
     )
-    weights: str | None = Field(
+    weights: FilePath | None = Field(
         default=None,
         min_length=1,
         description="null: random; imagenet: published ones, downloaded once; or a file of weights, with or without the last layer",
@@ -60,7 +60,7 @@ class FileModel(Section):
     """A model of the user's own: .h5 or .keras (of Keras 2 or 3), or a SavedModel folder (--allow-code)."""
 
     source: Literal["file"]
-    path: str = Field(min_length=1, description="file, or SavedModel folder")
+    path: FilePath = Field(min_length=1, description="file, or SavedModel folder")
     input_shape: Annotated[list[Size], Field(min_length=1, max_length=6)] | None = Field(
         default=None, description="of one sample, for a model whose own is not known or not fixed", examples=[[96, 96, 3]]
     )
@@ -71,7 +71,7 @@ class PythonModel(Section):
     """What a function of your own gives, called without arguments: a model of tf_keras or Keras 3 (--allow-code)."""
 
     source: Literal["python"]
-    path: str = Field(min_length=1, description="file.py:function, or module.path:function", examples=["my_models.py:make"])
+    path: FilePath = Field(min_length=1, description="file.py:function, or module.path:function", examples=["my_models.py:make"])
     input_shape: Annotated[list[Size], Field(min_length=1, max_length=6)] | None = Field(
         default=None, description="of one sample, for a model whose own is not known or not fixed"
     )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+import json
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,13 +49,42 @@ def recipe_error(problems: Iterable[Problem], root: Node | None) -> RecipeError:
     return RecipeError("\n".join(lines))
 
 
-def problems_of(error: ValidationError) -> list[Problem]:
-    """pydantic's findings without its jargon; names of union members are no part of a path."""
-    return [_problem(fault) for fault in error.errors(include_url=False)]
+def problems_of(error: ValidationError, values: Any) -> list[Problem]:
+    """pydantic's findings without its jargon; names of union members are no part of a path.
+
+    Args:
+        error: what pydantic raised.
+        values: what it was given.
+
+    Returns:
+        One problem for a value that fits no form of a union, or those of the form that it comes nearest to.
+    """
+    faults = error.errors(include_url=False)
+    places = [_follow(fault["loc"], values) for fault in faults]
+    parents = {place.path[:depth] for place in places for depth in range(len(place.path))}
+    found = [_problem(fault, place) for fault, place in zip(faults, places, strict=True) if not (place.is_union and place.path in parents)]
+    return list(dict.fromkeys(found))
 
 
-def _problem(fault: Any) -> Problem:
-    path, schema, known = _follow(fault["loc"])
+@dataclass(frozen=True)
+class _Place:
+    """Where pydantic found a fault.
+
+    Attributes:
+        path: in the recipe, without the names of union members.
+        schema: there.
+        known: the keys known beside it.
+        is_union: the value has a form that one of several members of a union does not take.
+    """
+
+    path: KeyPath
+    schema: Schema
+    known: list[str]
+    is_union: bool
+
+
+def _problem(fault: Any, place: _Place) -> Problem:
+    path, schema, known = place.path, place.schema, place.known
     kind, name = fault["type"], _name(path)
     if kind == "value_error":
         return Problem(path, f"{fault['ctx']['error']}.".replace("..", ".").replace("?.", "?"))
@@ -64,9 +95,25 @@ def _problem(fault: Any) -> Problem:
         return Problem(path, f"key must be one of {', '.join(keys)}.{received(path[-1])}{did_you_mean(path[-1], keys)}")
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         return _union_problem(path, schema, fault)
-    words = expected(schema, _schema()["$defs"])
-    hint = did_you_mean(fault["input"], resolved(schema, _schema()["$defs"]).get("enum", [])) if isinstance(fault["input"], str) else ""
-    return Problem(path, f"{name} must be {words}.{received(fault['input'])}{hint}")
+    return Problem(path, f"{name} must be {expected(schema, _schema()['$defs'])}.{received(fault['input'])}{_hint(schema, fault['input'])}")
+
+
+def _hint(schema: Schema, value: Any) -> str:
+    """The word of the schema that a text was probably meant to be; quotes for a number that was probably meant as text."""
+    options = _options(schema)
+    if isinstance(value, str):
+        words = [word for option in options for word in option.get("enum", [option.get("const")])]
+        return did_you_mean(value, [word for word in words if isinstance(word, str)])
+    text = json.dumps(value) if isinstance(value, bool | int | float) else None
+    texts = [option for option in options if option.get("type") == "string" and "enum" not in option]
+    is_text = text is not None and any(re.search(option.get("pattern", ""), text) for option in texts)
+    return f" As text it stands in quotes: {text!r}." if is_text else ""
+
+
+def _options(schema: Schema) -> list[Schema]:
+    """The forms that a value can have."""
+    schema = resolved(schema, _schema()["$defs"])
+    return [resolved(option, _schema()["$defs"]) for option in schema.get("anyOf", [schema])]
 
 
 def _union_problem(path: KeyPath, schema: Schema, fault: Any) -> Problem:
@@ -96,24 +143,34 @@ def _schema() -> Schema:
     return Recipe.model_json_schema()
 
 
-def _follow(location: tuple[str | int, ...]) -> tuple[KeyPath, Schema, list[str]]:
-    """Walks pydantic's location through the schema.
+def _follow(location: tuple[str | int, ...], values: Any) -> _Place:
+    """Walks pydantic's location through the schema and through the values that it was given.
 
-    Returns:
-        The path in the recipe (without the names of union members), the schema there, the keys known beside it.
+    What is neither a key of the schema nor of the values is the name that pydantic gives a member of a union.
     """
-    schema, path, known = _schema(), [], list[str]()
+    schema, path, known, is_union = _schema(), [], list[str](), False
     for part in location:
         schema = resolved(schema, _schema()["$defs"])
         if part in (mapping := _discriminator(schema).get("mapping", {})):
             schema = resolved({"$ref": mapping[part]}, _schema()["$defs"])
             continue
-        options = [resolved(option, _schema()["$defs"]) for option in schema.get("anyOf", [schema])]
+        options = _options(schema)
         properties = {key: value for option in options for key, value in option.get("properties", {}).items()}
+        is_union = isinstance(part, str) and part not in properties and not (isinstance(values, Mapping) and part in values)
+        if is_union:
+            continue
         if isinstance(part, int):
             schema, known = next((option["items"] for option in options if "items" in option), {}), []
         else:  # a mapping of names that the user chooses has no properties
-            values: Schema = next((option["additionalProperties"] for option in options if option.get("additionalProperties")), {})
-            schema, known = properties.get(part, values), list(properties)
+            named: Schema = next((option["additionalProperties"] for option in options if option.get("additionalProperties")), {})
+            schema, known = properties.get(part, named), list(properties)
         path.append(part)
-    return tuple(path), schema, known
+        values = _child(values, part)
+    return _Place(tuple(path), schema, known, is_union)
+
+
+def _child(values: Any, part: str | int) -> Any:
+    """What stands at a key or index; None where a short form stands for a mapping. One item may stand for a list of it."""
+    if isinstance(part, int):
+        return values[part] if isinstance(values, list) else values
+    return values.get(part) if isinstance(values, Mapping) else None

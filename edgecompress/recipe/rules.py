@@ -40,6 +40,7 @@ def check_recipe(recipe: Recipe, root: Node | None = None) -> list[str]:
         *_blocks(recipe),
         *_patterns(recipe),
         *_data(recipe),
+        *_builders(recipe),
         *_class_weights(recipe),
         *_losses(recipe),
         *_unlabelled_apart(recipe),
@@ -157,6 +158,24 @@ def _data(recipe: Recipe) -> Iterator[Problem]:
         yield Problem(("data", "inputs"), f"{words}.{received(list(data.inputs))}")
     if data.inputs and data.augment != Augment():
         yield Problem(("data", "augment"), "augment must be absent for a model of several inputs. Received: changes of images.")
+
+
+def _builders(recipe: Recipe) -> Iterator[Problem]:
+    """Which builders give their input back: the autoencoder alone, and for features of one axis the mlp."""
+    models: list[tuple[KeyPath, Any]] = [(("model",), recipe.model)]
+    for index, stage in enumerate(recipe.stages):
+        models.append((("stages", index, "student"), getattr(stage, "student", None)))
+        for path, distillation in _distillations(stage):
+            models += [(("stages", index, *path, "teacher"), teacher) for teacher in distillation.teacher]
+    for path, model in models:
+        if not isinstance(model, BuilderModel):
+            continue
+        if recipe.task.target == "label" and model.name == "autoencoder":
+            cure = "task: {loss: mean_squared_error, metrics: [mean_squared_error], target: input}"
+            yield Problem((*path, "name"), f"name must be a builder that ends in labels; autoencoder needs {cure}.{received(model.name)}")
+        if recipe.task.target == "input" and model.name not in ("autoencoder", "mlp"):
+            words = "autoencoder, or mlp for features of one axis, for target input: its input is what it must give back"
+            yield Problem((*path, "name"), f"name must be {words}.{received(model.name)}")
 
 
 def _class_weights(recipe: Recipe) -> Iterator[Problem]:

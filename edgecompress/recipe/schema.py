@@ -9,20 +9,21 @@ from edgecompress.recipe.data import Data, Unlabelled
 from edgecompress.recipe.model import ApplicationModel, BuilderModel, FileModel, Model, PythonModel
 from edgecompress.recipe.preprocess import Augment, Mfcc, Preprocess
 from edgecompress.recipe.search import Search
-from edgecompress.recipe.section import LAYER_PATTERN, Section, Threads, parse_number
+from edgecompress.recipe.section import LAYER_PATTERN, FilePath, Section, Threads, parse_number
 from edgecompress.recipe.stages import Stage
 from edgecompress.recipe.stages.post_training import Kernels
-from edgecompress.recipe.task import METRIC_RISES, Metric, Task
+from edgecompress.recipe.task import METRIC_RISES, OwnMetric, Task
 from edgecompress.recipe.weight_types import BLOCK_FORMATS, LOW_BIT_FORMATS, MIXABLE, WeightType
 
 __all__ = [
     "METRIC_RISES", "ApplicationModel", "Augment", "Benchmark", "BuilderModel", "Data", "Export", "FileModel", "Goal", "LatencyGoal",
-    "Metric", "Mfcc", "Model", "Preprocess", "PythonModel", "Recipe", "Search", "Section", "Target", "Task", "Unlabelled",
+    "Mfcc", "Model", "OwnMetric", "Preprocess", "PythonModel", "Recipe", "Search", "Section", "Target", "Task", "Unlabelled",
     "parse_number",
 ]  # fmt: skip
 
 
 DEFAULT_DROP = 0.005  # of `export: {format: auto}`
+SELECTABLE = ("dynamic", *LOW_BIT_FORMATS)  # formats that can leave layers in float32
 INTEGER = ("int8", "auto")  # formats whose in- and outputs may be integers
 
 
@@ -96,8 +97,10 @@ class Export(Section):
 
     @model_validator(mode="after")
     def _fields_fit(self) -> "Export":
-        if self.only and self.format != "dynamic" and self.format not in LOW_BIT_FORMATS:
-            raise ValueError(f"only must be absent for format {self.format}; it works with dynamic. Received: {self.only}")
+        if self.only and self.format not in SELECTABLE:
+            raise ValueError(f"only must be absent for format {self.format}; it works with {', '.join(SELECTABLE)}. Received: {self.only}")
+        if self.format == "auto" and self.layers:
+            raise ValueError(f"layers must be absent for format auto, which chooses them. Received: {self.layers}")
         if self.layers and self.format not in MIXABLE:
             raise ValueError(f"layers must be absent for format {self.format}; it works with {', '.join(MIXABLE)}. Received: {self.layers}")
         if self.layers and (self.only or self.edgetpu or self.also is not None):
@@ -107,8 +110,6 @@ class Export(Section):
             self._check_block()
         if self.metric_drop is not None and self.format != "auto":
             raise ValueError(f"metric_drop must be absent for format {self.format}; it works with auto. Received: {self.metric_drop}")
-        if self.format == "auto" and self.layers:
-            raise ValueError(f"layers must be absent for format auto, which chooses them. Received: {self.layers}")
         if self.io_type != "float32" and self.format not in INTEGER:
             raise ValueError(f"io must be float32 for format {self.format}; other types need int8. Received: {self.io_type!r}")
         if self.ranges != "min_max" and self.format != "int8":
@@ -140,7 +141,7 @@ class Export(Section):
 class Target(Section):
     """What the file must run on."""
 
-    device: str | None = Field(default=None, description="a name for the report, such as pi4")
+    device: str | None = Field(default=None, description="what the file is for, such as pi4: a note for readers of the recipe")
     runtime: str | None = Field(
         default=None,
         pattern=r"^(ai-edge-litert|tflite-runtime|tensorflow)==[0-9]+\.[0-9]+(\.[0-9]+)?$",
@@ -149,7 +150,7 @@ class Target(Section):
         description="the file is refused when this runtime is too old for one of its operators",
     )
     threads: Threads = Field(default=1, description="with which the file will run there: what latencies are predicted for")
-    latency_table: str | None = Field(
+    latency_table: FilePath | None = Field(
         default=None,
         min_length=1,
         examples=["latency-pi4.json"],

@@ -3,7 +3,9 @@
 import re
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
+
+from edgecompress.recipe.suggestions import received
 
 Threads = Annotated[int, Field(gt=0, le=1024)]
 LAYER_PATTERN = "a layer name, a glob (conv*), re:REGEX or type:LayerClass"
@@ -14,6 +16,15 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
+
+def _without_nul(path: str, info: ValidationInfo) -> str:
+    """No file can be called so, and nothing that opens files says it well."""
+    if "\0" in path:
+        raise ValueError(f"{info.field_name} must be a path without NUL characters.{received(path)}")
+    return path
+
+
+FilePath = Annotated[str, AfterValidator(_without_nul)]
 
 _FRACTION = r"^\s*-?([0-9]+\.?[0-9]*|\.[0-9]+)\s*/\s*([0-9]+\.?[0-9]*|\.[0-9]+)\s*$"
 

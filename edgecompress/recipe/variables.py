@@ -53,6 +53,8 @@ class _Lookup:
 
     def value(self, reference: str, where: str) -> Scalar:
         """The value of `name`, `env:NAME` or `env:NAME:default`."""
+        if "${" in reference:
+            raise RecipeError(f"{where}reference must hold no other one; a default is plain text.{received('${' + reference + '}')}")
         if reference.startswith("env:"):
             return self._environment_value(reference.removeprefix("env:"), where)
         if self.variables is None:

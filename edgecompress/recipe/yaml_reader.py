@@ -60,16 +60,20 @@ def read_yaml(content: bytes | str, file: str) -> Node:
     except UnicodeDecodeError as error:
         raise RecipeError(f"{file}: recipe must be UTF-8 text. Received: byte 0x{content[error.start]:02x} at {error.start}.") from error
     try:
-        return _Reader(text, file).document()
+        loader = yaml.SafeLoader(text)
+        return _Reader(loader, file).document()
     except yaml.YAMLError as error:
         raise RecipeError(_syntax_message(error, text, file)) from error
+    except (ValueError, OverflowError) as error:  # PyYAML looks up the character of an escape
+        words = r"an escape must name a character, at most \U0010FFFF. Received: a larger number"
+        raise RecipeError(f"{file}:{loader.get_mark().line + 1}: {words}.") from error
 
 
 class _Reader:
     """Builds nodes from PyYAML's events, which it pulls one by one: a bomb is seen before it grows."""
 
-    def __init__(self, text: str, file: str) -> None:
-        self._events: Iterator[Any] = yaml.parse(text, Loader=yaml.SafeLoader)
+    def __init__(self, loader: yaml.SafeLoader, file: str) -> None:
+        self._events: Iterator[Any] = iter(loader.get_event, None)
         self._file = file
         self._anchors: dict[str, tuple[Node, int] | None] = {}  # None: still open, so an alias of it would be endless
         self._num_values = 0

@@ -12,12 +12,15 @@ from edgecompress.recipe.nodes import nearest, to_plain
 
 
 @pytest.fixture
-def write(tmp_path):
+def write(tmp_path, monkeypatch):
+    """Writes a file; its path is short: what a message shows of a long one is cut."""
+    monkeypatch.chdir(tmp_path)
+
     def write_file(name, text):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True, parents=True)
         path.write_text(text)
-        return str(path)
+        return name
 
     return write_file
 
@@ -50,6 +53,14 @@ def test_a_section_of_another_source_replaces_the_one_below(write):
     assert (other.model.path, other.model.train, other.data.batch_size) == ("m.h5", None, 8)
     same = load_recipe(write("same.yaml", "extends: base.yaml\nname: n\nmodel: {source: builder, width: 5}"))
     assert (same.model.name, same.model.width, same.model.train.epochs) == ("cnn", 5, 3)
+
+
+def test_a_key_named_source_elsewhere_merges(write):
+    write("base.yaml", "vars: {source: digits, width: 4}\ndata: {source: digits, unlabelled: {source: npz, path: a.npz}, limit: 9}")
+    path = write("top.yaml", "extends: base.yaml\nvars: {source: mnist}\ndata: {unlabelled: {source: rest}}")
+    assert to_plain(read_recipe(path)) == {
+        "vars": {"source": "mnist", "width": 4}, "data": {"source": "digits", "unlabelled": {"source": "rest"}, "limit": 9},
+    }  # fmt: skip
 
 
 def test_places_survive_the_merge(write, tmp_path):

@@ -11,6 +11,7 @@ COUNT = st.integers(1, 1000)
 TEXT = st.text(min_size=1, max_size=30) | st.sampled_from(
     ["1e-3", "off", "010", "null", "~", "${a}", "$${a}", "\x85", "\u2028x", "a: b", "- x", "#", "${", "*a", "0x1"]
 )
+PATH = TEXT.filter(lambda path: "\0" not in path)
 
 
 def mapping(required=None, **optional):
@@ -34,14 +35,14 @@ RECIPES = mapping(
     {
         "name": st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,20}", fullmatch=True),
         "data": mapping(
-            {"source": st.sampled_from(["npz", "image_folder"]), "path": TEXT},
+            {"source": st.sampled_from(["npz", "image_folder"]), "path": PATH},
             validation=FRACTION,
             limit=st.none() | COUNT,
-            labels=st.none() | TEXT,
+            labels=st.none() | PATH,
             preprocess=mapping(scale=st.floats(allow_nan=False, allow_infinity=False), std=st.lists(POSITIVE, min_size=1, max_size=3)),
         ),
         "model": mapping({"source": st.just("builder"), "name": st.sampled_from(["cnn", "mlp"])}, width=COUNT, train=TRAIN)
-        | mapping({"source": st.just("file"), "path": TEXT}),
+        | mapping({"source": st.just("file"), "path": PATH}),
     },
     seed=st.integers(0, 2**32 - 1),
     stages=st.lists(STAGE, max_size=4),
@@ -60,11 +61,11 @@ def test_any_recipe_survives_writing_and_loading(values):
 
 
 def test_every_default_is_written_in_the_user_s_form(small):
-    overrides = {"stages": ["cluster_weights"], "goal.p95_ms": 2, "data.path": "a$${b}"}
+    overrides = {"stages": ["cluster_weights"], "goal.p95_ms": 2, "data.labels": "a$${b}"}
     text = dump_recipe(load_recipe("r.yaml", overrides, text=small + "vars: {x: 1}"))
     assert "- cluster_weights:" in text
     assert "batch_size: 128" in text
     assert "p95_ms: {limit: 2.0, host: local, threads: 1}" in text
-    assert "path: a$${b}" in text
+    assert "labels: a$${b}" in text
     assert "vars" not in text
     assert "technique" not in text

@@ -30,7 +30,7 @@ APPENDED = [
         "export: {format: float32, io: int8}",
         r"r\.yaml:4: export: io must be float32 for format float32; other types need int8\. Received: 'int8'\.",
     ),
-    ("export: {only: [conv1]}", r"r\.yaml:4: export: only must be absent for format int8; it works with dynamic\. Received: \['conv1'\]\."),
+    ("export: {only: [conv1]}", r"r\.yaml:4: export: only must be absent for format int8; it works with dynamic, int4, int2, .*'\]\."),
     (
         "export: {format: int8, block: 32}",
         r"r\.yaml:4: export: block must be absent for format int8, no kernel of which reads block-wise scales; it works with int4, "
@@ -50,12 +50,22 @@ APPENDED = [
     ("export: {format: int4, block: 48}", r"r\.yaml:4: export\.block: block must be one of 32, 64, 128, 256, or null\. Received: 48\."),
     (
         "task: {metrics: []}",
-        r"r\.yaml:4: task\.metrics: metrics must be a list of at least 1 values among 'accuracy', .*\. Received: \[\]\.",
+        r"r\.yaml:4: task\.metrics: metrics must be a list of at least 1 \(values among 'accuracy', .*\)\. Received: \[\]\.",
     ),
     (
         "task: {metrics: [accuracy, acuracy]}",
-        r"r\.yaml:4: task\.metrics\.1: item must be one of 'accuracy', .*\. Did you mean 'accuracy'\?",
+        r"r\.yaml:4: task\.metrics: metrics must be among 'accuracy', .* or be named in own_metrics\. Received: 'acuracy'\. "
+        r"Did you mean 'accuracy'\?",
     ),
+    (
+        "task: {metrics: [accuracy], own_metrics: {mine: {function: m.py:f, rises: true}}}",
+        r"r\.yaml:4: task: own_metrics must be named in metrics as well\. Received: mine only in own_metrics\.",
+    ),
+    (
+        "task: {metrics: [auc, accuracy], own_metrics: {auc: {function: m.py:f, rises: true}}}",
+        r"r\.yaml:4: task: own_metrics must have names of their own\. Received: auc\.",
+    ),
+    ("task: {own_loss: mine.py}", r"r\.yaml:4: task\.own_loss: own_loss must be file\.py:function or .*\. Received: 'mine\.py'\."),
     ("task: {from_logits: on}", r"r\.yaml:4: task\.from_logits: from_logits must be true or false\. Received: 'on'\."),
     ("task: {metrics: [auc]}", r"r\.yaml:4: task: metrics of a classification task must be among .*\. Received: auc\."),
     ("stages: {}", r"r\.yaml:4: stages: stages must be a list of 0 to 100 .*\. Received: \{\}\."),

@@ -49,6 +49,10 @@ PRUNE = "  - prune_weights: {sparsity: 0.5}\n"
             r"Received: {'conv1': 'float32'}\.",
         ),
         (
+            "export: {format: auto, layers: {conv1: int4}}",
+            r"r\.yaml:4: export: layers must be absent for format auto, which chooses them\. Received: \{'conv1': 'int4'\}\.",
+        ),
+        (
             "export: {ranges: mse}\nstages:\n" + QAT,
             r"r\.yaml:4: export\.ranges: ranges must be min_max after quantize_aware, whose training has settled it\. Received: 'mse'\.",
         ),
@@ -88,10 +92,6 @@ PRUNE = "  - prune_weights: {sparsity: 0.5}\n"
         (
             "benchmark: null\ngoal:\n  p50_ms: 1",
             r"r\.yaml:6: goal\.p50_ms: p50_ms must be measured by a benchmark\. Received: benchmark null\.",
-        ),
-        (
-            "task: {loss: mean_squared_error, metrics: [auc], target: input}",
-            r"r\.yaml:4: task\.metrics: data\.normal must name the classes that are no anomalies, for the metric auc .*\. Received: none\.",
         ),
         (
             "stages:\n  - prune_channels: {latency_ms: 1}\nbenchmark: null",
@@ -140,6 +140,37 @@ def test_what_keeps_the_rules_loads_without_a_warning(small, text):
             "{source: npz, path: x, inputs: [a, b]}",
             "task: {loss: mean_squared_error, metrics: [mean_squared_error], target: input}\nmodel: {source: file, path: m}",
             r"data\.inputs: inputs must be absent for target input: an autoencoder has one\. Received: \['a', 'b'\]\.",
+        ),
+        (
+            "{source: digits}",
+            "task: {loss: mean_squared_error, metrics: [auc], target: input}\nmodel: {source: builder, name: autoencoder}",
+            r"^r\.yaml:3: task\.metrics: data\.normal must name the classes that are no anomalies, .* metric auc .*\. Received: none\.$",
+        ),
+        (
+            "{source: digits}",
+            "model: {source: builder, name: autoencoder}",
+            r"^r\.yaml:3: model\.name: name must be a builder that ends in labels; autoencoder needs task: \{loss: mean_squared_error, "
+            r"metrics: \[mean_squared_error\], target: input\}\. Received: 'autoencoder'\.$",
+        ),
+        (
+            "{source: npz, path: x}",
+            "task: {loss: mean_squared_error, metrics: [mean_squared_error]}\nmodel: {source: builder, name: autoencoder}",
+            r"^r\.yaml:4: model\.name: name must be a builder that ends in labels; .* Received: 'autoencoder'\.$",
+        ),
+        (
+            "{source: digits}",
+            "task: {loss: mean_squared_error, metrics: [mean_squared_error], target: input}",
+            r"^r\.yaml:3: model\.name: name must be autoencoder, or mlp for features of one axis, for target input: .* Received: 'cnn'\.$",
+        ),
+        (
+            "{source: digits}",
+            "stages: [distill: {student: {source: builder, name: autoencoder}, train: {epochs: 1}}]",
+            r"^r\.yaml:4: stages\.0\.student\.name: name must be a builder that ends in labels; .* Received: 'autoencoder'\.$",
+        ),
+        (
+            "{source: digits}",
+            "stages: [train: {epochs: 1, distill: {teacher: {source: builder, name: autoencoder, train: {epochs: 1}}}}]",
+            r"^r\.yaml:4: stages\.0\.distill\.teacher\.name: name must be a builder that ends in labels; .* Received: 'autoencoder'\.$",
         ),
         (
             "{source: npz, path: x, inputs: [a, b], augment: {shift: 0.1}}",

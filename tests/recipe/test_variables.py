@@ -67,6 +67,11 @@ def test_a_default_does_not_open_other_variables():
             r"^f\.yaml:1: a\.1: environment variable EDGECOMPRESS_NONE must be set, or have a default: \$\{env:EDGECOMPRESS_NONE:default\}",
         ),
         ("a: ${env:}", r"^f\.yaml:1: a: reference must be \$\{env:NAME\} or \$\{env:NAME:default\}\. Received: '\$\{env:\}'\.$"),
+        (
+            "vars: {root: /data}\na: ${env:EDGECOMPRESS_NONE:${root}}",
+            r"^f\.yaml:2: a: reference must hold no other one; a default is plain text\. Received: '\$\{env:EDGECOMPRESS_NONE:.*'\.$",
+        ),
+        ("a: x${b${c}", r"^f\.yaml:1: a: reference must hold no other one"),
         ("a: x${b", r"^f\.yaml:1: a: reference must end with \}\. Received: 'x\$\{b'\.$"),
         ("a: 1\nvars: {b: [1]}", r"^f\.yaml:2: vars\.b: variable must be one value\. Received: a mapping or a list\.$"),
         ("vars: [1]", r"^f\.yaml:1: vars: vars must be a mapping of names to values\. Received: \[1\]\.$"),

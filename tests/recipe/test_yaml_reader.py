@@ -87,6 +87,8 @@ def test_an_alias_stands_for_its_anchor():
         ("a: 1\nb: {c: ${d}}", r"^f\.yaml:2: text must be valid YAML\. .* a variable stands in quotes: \"\$\{name\}\"\.$"),
         ("a: [1", r"^f\.yaml:\d: text must be valid YAML\. Received: expected ',' or ']'"),
         ("a: 1\nb: \x00", r"^f\.yaml:2: text must be printable\. Received: '\\x00'\.$"),
+        ('a: 1\nb: "\\UFFFFFFFF"', r"^f\.yaml:2: an escape must name a character, at most \\U0010FFFF\. Received: a larger number\.$"),
+        ('a: 1\n"\\U00110000": 2', r"^f\.yaml:2: an escape must name a character"),
         (b"a: 1\nb: \xff", r"^f\.yaml: recipe must be UTF-8 text\. Received: byte 0xff at 8\.$"),
     ],
 )

@@ -47,7 +47,9 @@ def build_application(
     if config.weights == IMAGENET:
         _take_weights(_published(config.name, make, shape, with_top=classes == IMAGENET_CLASSES), model, config.name)
     elif config.weights is not None:
-        _load_weights(Path(config.weights), model, config.name, partial(make, weights=None, input_shape=shape, include_top=False))
+        _load_weights(
+            Path(config.weights).expanduser(), model, config.name, partial(make, weights=None, input_shape=shape, include_top=False)
+        )
     return model
 
 

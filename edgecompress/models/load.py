@@ -18,6 +18,7 @@ from edgecompress.models.containers import opened_archive, opened_h5
 from edgecompress.models.flatten import flatten_proved, with_input_shape
 from edgecompress.models.keras3 import translate
 from edgecompress.models.precision import use_float32
+from edgecompress.models.pruned import unwrapped_proved
 from edgecompress.models.rebuild import is_graph
 from edgecompress.models.save import is_keras_3_model, save_given_model
 
@@ -40,12 +41,12 @@ def load_model(path: str | Path, *, allow_code: bool = False) -> keras.Model:
 def read_model(path: str | Path, *, allow_code: bool = False, input_shape: Sequence[int] | None = None) -> LoadedModel:
     """Loads a model, uncompiled and flat. The format is told by the content, not by the name.
 
-    Models of Keras 3 are translated to tf_keras, nested models are replaced by their layers; both are proved to compute the
-    same, see `agreement`.
+    Models of Keras 3 are translated to tf_keras, nested models are replaced by their layers, TF-MOT's pruning wrappers are
+    removed; all are proved to compute the same, see `agreement`.
 
     Args:
         path: a whole-model .h5/.hdf5 file (also with TF-MOT's quantize-aware or pruning wrappers), a .keras archive, both of
-            Keras 2 or 3, or a SavedModel folder.
+            Keras 2 or 3, or a SavedModel folder; ~ is the user's own folder.
         allow_code: also take SavedModels, Lambda layers and classes off the allow-list: they can run any code.
         input_shape: of one sample; for a model whose own is not known, or not fixed.
 
@@ -56,7 +57,7 @@ def read_model(path: str | Path, *, allow_code: bool = False, input_shape: Seque
         ModelError: missing, damaged, not a model, unsafe, or a subclassed model, or one that Keras 2 does not have the layers
             for; the message names the file.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     kind = _keras_format(path)
     if kind == "saved_model" and not allow_code:
         raise ModelError(f"{path}: a SavedModel holds code that would run here. If you trust it, allow it with --allow-code.")
@@ -151,10 +152,11 @@ def _refuse_unsafe(config: Any) -> None:
 
 
 def _prepared(model: Any, input_shape: Sequence[int] | None, changes: list[str]) -> LoadedModel:
-    """A tf_keras model made flat, with a fixed input shape where one was asked for."""
+    """A tf_keras model made flat, without pruning wrappers, with a fixed input shape where one was asked for."""
     model = _with_graph(model, input_shape)
-    flat, change = flatten_proved(model)
-    changes = changes + ([change] if change else [])
+    plain, unwrapping = unwrapped_proved(model)
+    flat, flattening = flatten_proved(plain)
+    changes = changes + [change for change in (unwrapping, flattening) if change]
     if input_shape is not None and tuple(flat.inputs[0].shape[1:]) != tuple(input_shape):
         flat = with_input_shape(flat, input_shape)
         changes = [*changes, f"input shape fixed to {tuple(input_shape)}"]

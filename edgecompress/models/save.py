@@ -15,7 +15,7 @@ from edgecompress.store import storage_errors, write_atomic
 def save_model(model: keras.Model, path: str | Path) -> None:
     """Writes architecture and weights as .h5, whole or not at all; the optimizer's state is left out.
 
-    TF-MOT's quantize-aware and pruning wrappers are saved too; `load_model` reads them back. The file is made in memory
+    TF-MOT's quantize-aware wrappers are saved too; `load_model` reads them back. The file is made in memory
     first, so that a disk that fills up is one clear error.
 
     Args:

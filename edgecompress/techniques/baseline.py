@@ -47,8 +47,7 @@ def bring_model(config: Model, task: Task, data: Data, *, seed: int, allow_code:
         ModelError: the file is no model, or the model does not fit the data.
     """
     name, made = brought(config, task, data, seed, allow_code)
-    if config.source != "builder":
-        check_fits(made.model, name, task, data)
+    check_fits(made.model, name, task, data)
     check_outputs(made.model, name, task)
     return made
 
@@ -152,5 +151,5 @@ def _contents(file: Path) -> Iterator[bytes]:
 def _file(config: Model) -> Path | None:
     """The file or folder that a model comes from."""
     if config.source == "application":
-        return None if config.weights in (None, IMAGENET) else Path(config.weights)
-    return Path(config.path) if config.source == "file" else None
+        return None if config.weights in (None, IMAGENET) else Path(config.weights).expanduser()
+    return Path(config.path).expanduser() if config.source == "file" else None

@@ -8,15 +8,17 @@ import numpy as np
 
 from edgecompress.evaluation.paired_tests import bootstrap_interval, mcnemar_p_value, sign_flip_p_value, tango_interval
 from edgecompress.evaluation.predict import Evaluation
-from edgecompress.recipe.schema import METRIC_RISES, Task
+from edgecompress.recipe.schema import Task
+
+AREA = "auc"  # its values are no outcomes of single samples: each depends on all
 
 
 def verdict(baseline: Evaluation, final: Evaluation, task: Task, *, seed: int) -> dict[str, Any]:
     """Compares two models by the deciding metric, sample by sample.
 
     Values that are 0 or 1 for every sample (right or wrong) go through McNemar's exact test and Tango's interval. All
-    others, the area under the ROC curve included, go through a sign-flip test and a bootstrap of the paired differences
-    of `Evaluation.scores`.
+    others go through a sign-flip test and a bootstrap of the paired differences of `Evaluation.scores`. So does the area
+    under the ROC curve, whatever its values: where a model separates all samples they are 1, and count no right answers.
 
     Args:
         baseline: the reference, on the same samples in the same order as `final`.
@@ -24,7 +26,8 @@ def verdict(baseline: Evaluation, final: Evaluation, task: Task, *, seed: int) -
     Returns: a dictionary.
         baseline, final: the metric of each, on the whole split.
         drop: how much worse `final` is; negative where it is better, whatever the metric's direction.
-        confidence_interval: [low, high] of the drop, 95 %.
+        confidence_interval: [low, high] of the drop, 95 %; None where both areas have the same value for every sample, as
+            where both models separate them all: samples that do not vary say nothing about others.
         p_value: of "both are equally good", two-sided; p_value_of: the name of its test.
         agreement: fraction of samples (of decisions, for multi_label) on which both models say the same; None for
             regression and autoencoders, which decide nothing.
@@ -36,14 +39,15 @@ def verdict(baseline: Evaluation, final: Evaluation, task: Task, *, seed: int) -
     if len(baseline.scores) != len(final.scores):
         raise ValueError(f"both evaluations must have the same samples. Received: {len(baseline.scores)} and {len(final.scores)}")
     metric = task.metrics[0]
-    sign = 1.0 if METRIC_RISES[metric] else -1.0
+    sign = 1.0 if task.rises(metric) else -1.0
     measured = {"baseline": baseline.metrics[metric], "final": final.metrics[metric]}
     drop = sign * (measured["baseline"] - measured["final"]) + 0.0  # adding zero turns -0.0 into 0.0
-    test = _test_right_or_wrong(baseline.scores, final.scores)
+    test = _test_right_or_wrong(baseline.scores, final.scores) if metric != AREA else None
     if test is None:
         differences = sign * (baseline.scores - final.scores)
-        interval = bootstrap_interval(differences, seed=seed)
-        test = {"confidence_interval": list(interval), "p_value": sign_flip_p_value(differences, seed=seed), "p_value_of": "sign-flip"}
+        says_nothing = metric == AREA and not np.ptp(baseline.scores) and not np.ptp(final.scores)
+        interval = None if says_nothing else list(bootstrap_interval(differences, seed=seed))
+        test = {"confidence_interval": interval, "p_value": sign_flip_p_value(differences, seed=seed), "p_value_of": "sign-flip"}
     return {**measured, "drop": drop, **test, **_likeness(baseline.predictions, final.predictions, task)}
 
 

@@ -101,6 +101,22 @@ def test_right_or_wrong_goes_through_mcnemar_by_hand():
     assert found["agreement"] == pytest.approx(8 / 12)
 
 
+@pytest.mark.parametrize(("sign", "drop", "p_value"), [(1, 0.0, 1.0), (-1, 1.0, 1 / 2001)])
+def test_areas_that_do_not_vary_have_no_interval(sign, drop, p_value):
+    """Two of 200 samples are of the rare kind: that both models place them right says little about the next ones."""
+    targets = np.arange(200)[:, None] < 2
+    outputs = np.linspace(1, 0, 200)[:, None]
+    found = verdict(evaluate(outputs, targets, AREA), evaluate(sign * outputs, targets, AREA), AREA, seed=0)
+    assert (found["drop"], found["confidence_interval"], found["p_value_of"]) == (drop, None, "sign-flip")
+    assert found["p_value"] == pytest.approx(p_value)
+
+
+def test_labels_of_one_column_go_through_mcnemar():
+    targets = np.arange(40)[:, None] % 2
+    found = verdict(*(evaluate(values, targets, LABELS) for values in (targets - 0.5, np.full((40, 1), 1.0))), LABELS, seed=0)
+    assert (found["p_value_of"], found["drop"]) == ("McNemar", 0.5)
+
+
 def test_labels_of_several_columns_go_through_resampling():
     found = verdict(*pair(LABELS), LABELS, seed=0)
     assert found["p_value_of"] == "sign-flip"

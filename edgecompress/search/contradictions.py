@@ -7,9 +7,9 @@ from itertools import islice, product
 
 from edgecompress.data import Data
 from edgecompress.errors import EdgeCompressError, RecipeError
-from edgecompress.recipe.schema import Recipe
+from edgecompress.recipe.schema import Goal, Recipe
 from edgecompress.recipe.space import ORDER, USE, Point, Space, label, make_space
-from edgecompress.search.prediction import CERTAIN, MARGIN, Prediction, is_foreseen, predict
+from edgecompress.search.prediction import CERTAIN, MARGIN, Prediction, certain_limits, is_foreseen, predict
 from edgecompress.search.trial import trial_recipe
 from edgecompress.techniques.baseline import make_model
 
@@ -47,13 +47,14 @@ def check_goals(recipe: Recipe, data: Data, *, allow_code: bool) -> None:
     for corner in corners:
         try:
             found = trial_recipe(space.recipe_at(corner))
-            if not is_foreseen(found):
+            goal = certain_limits(goal, found)
+            if not is_foreseen(found) or (goal.size_kb is None and goal.macs is None):
                 return
             predictions.append(predict(found, model, data, allow_code=allow_code))
         except EdgeCompressError:  # fields that do not go together
             continue
     if predictions:
-        _judge(recipe, predictions)
+        _judge(goal, predictions)
 
 
 def corners_of(space: Space) -> Iterator[Point]:
@@ -69,9 +70,9 @@ def corners_of(space: Space) -> Iterator[Point]:
         yield dict(zip(axes, values, strict=True))  # type: ignore[arg-type]  # labels are scalars
 
 
-def _judge(recipe: Recipe, predictions: list[Prediction]) -> None:
+def _judge(goal: Goal, predictions: list[Prediction]) -> None:
     """Raises RecipeError for a limit below the least prediction, or for two that no corner keeps together."""
-    limits = {"size_kb": recipe.goal.size_kb, "macs": recipe.goal.macs}
+    limits = {"size_kb": goal.size_kb, "macs": goal.macs}
     values: dict[str, list[float]] = {
         "size_kb": [prediction.weight_bytes / 1000 for prediction in predictions],
         "macs": [prediction.macs or 0 for prediction in predictions],

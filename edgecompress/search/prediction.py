@@ -57,6 +57,12 @@ def is_sized(recipe: Recipe) -> bool:
     )
 
 
+def certain_limits(goal: Goal, recipe: Recipe) -> Goal:
+    """The limits that a plan can judge. Channels that pruned weights leave dead are in the network, but a shrunk file is without them."""
+    loses_more = recipe.export.shrink and any(stage.technique == "prune_weights" for stage in recipe.stages)
+    return goal.model_copy(update={"size_kb": None, "p50_ms": None}) if loses_more else goal
+
+
 def predicted_violations(goal: Goal, prediction: Prediction, p50_ms: float | None = None) -> dict[str, float]:
     """Limits that are missed for certain, as fractions of them.
 

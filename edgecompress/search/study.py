@@ -115,7 +115,7 @@ def storage_faults(url: str) -> Iterator[None]:
 
 
 def sources_of(recipe: Recipe, data: Data, forecast: Forecast | None) -> dict[str, Any]:
-    """What trials depend on besides the recipe, as hashes: where data, model files and latency table lie does not count, but what they hold.
+    """What trials depend on besides the recipe, as hashes: what data, model files and latency table hold counts, not where they lie.
 
     Raises:
         ModelError: a model file is gone.

@@ -20,7 +20,7 @@ from edgecompress.report.schema import StageReport
 from edgecompress.search.goals import predicted_goal, violations
 from edgecompress.search.halving import is_worth_it, shortened
 from edgecompress.search.outcome import Outcome, latency_threads, measure_outcome
-from edgecompress.search.prediction import is_foreseen, is_sized, predict, predicted_violations
+from edgecompress.search.prediction import certain_limits, is_foreseen, is_sized, predict, predicted_violations
 from edgecompress.search.stage_cache import StageCache
 from edgecompress.stage import State
 from edgecompress.stage_keys import baseline_key, technique_key
@@ -129,7 +129,7 @@ class Laboratory:
 
     def _missed_for_certain(self, recipe: Recipe, baseline: State, data: Data) -> dict[str, float]:
         """Limits that the prediction misses; a plan costs seconds, so there is one only where a limit asks for it."""
-        goal, forecast = self.space.recipe.goal, self._forecast
+        goal, forecast = certain_limits(self.space.recipe.goal, recipe), self._forecast
         limit = predicted_goal(goal, forecast.table.host) if forecast is not None and is_foreseen(recipe) else None
         if (goal.size_kb is None and goal.macs is None and limit is None) or not is_sized(recipe):
             return {}

@@ -3,6 +3,7 @@
 import json
 import re
 import sqlite3
+from contextlib import nullcontext
 
 import pytest
 import yaml
@@ -10,9 +11,15 @@ import yaml
 import edgecompress as ec
 from edgecompress.cli import main
 from edgecompress.errors import RecipeError
+from edgecompress.recipe.space import make_space
+from edgecompress.search.contradictions import check_goals
 from edgecompress.search.front import Candidate, dominates
-from edgecompress.search.prediction import is_sized
+from edgecompress.search.prediction import certain_limits, is_sized
+from edgecompress.search.stage_cache import StageCache
 from edgecompress.search.study import Heartbeat, open_study
+from edgecompress.search.trial import Laboratory
+from edgecompress.stage import State
+from edgecompress.techniques.baseline import make_model
 
 LIMITS = ["--set", "goal={metric_drop: 0.1, size_kb: 8}", "--set", "search.trials=5", "--set", "search.halving={rungs: [0.25], keep: 0.5}"]
 
@@ -180,6 +187,40 @@ def test_database_that_cannot_be_written_is_said_in_one_line(space_file, tmp_pat
 def test_sizes_are_predicted_only_where_a_plan_knows_them(stage, sized):
     text = f"name: r\ndata: {{source: digits}}\nmodel: {{source: builder, name: mlp, train: {{epochs: 1}}}}\nstages: [{stage}]\n"
     assert is_sized(ec.load_recipe("r.yaml", text=text)) is sized
+
+
+@pytest.mark.parametrize(
+    ("stage", "shrink", "left"),
+    [
+        ("prune_weights: {sparsity: 0.5}", False, (9.0, 800)), ("prune_weights: {sparsity: 0.5}", True, (None, 800)),
+        ("cluster_weights: {clusters: 8}", True, (9.0, 800)),
+    ],
+)  # fmt: skip
+def test_file_that_a_shrink_makes_smaller_than_its_network_is_not_judged_before(stage, shrink, left):
+    text = f"name: r\ndata: {{source: digits}}\nmodel: {{source: builder, name: mlp, train: {{epochs: 1}}}}\nstages: [{stage}]\n"
+    recipe = ec.load_recipe("r.yaml", {"export.shrink": shrink, "goal": {"size_kb": 9, "macs": 800}}, text=text)
+    limits = certain_limits(recipe.goal, recipe)
+    assert (limits.size_kb, limits.macs) == left
+
+
+@pytest.mark.parametrize("shrink", [False, True])
+def test_size_contradicts_a_space_only_where_the_file_is_as_large_as_the_network(space_text, digits, shrink):
+    """Blocks as tall as a layer leave channels dead."""
+    goal = {"export.shrink": shrink, "goal.size_kb": 1}
+    recipe = ec.load_recipe("r.yaml", goal | {"search.optional": [], "stages.zeros.pattern": "block"}, text=space_text)
+    with nullcontext() if shrink else pytest.raises(RecipeError, match=r"goal\.size_kb: the limit contradicts the space"):
+        check_goals(recipe, digits, allow_code=False)
+    with pytest.raises(RecipeError, match=r"goal\.macs: the limit contradicts the space"):
+        check_goals(recipe.model_copy(update={"goal": recipe.goal.model_copy(update={"macs": 9, "size_kb": 99})}), digits, allow_code=False)
+
+
+def test_trial_whose_file_may_be_smaller_than_its_network_is_not_rejected(space_text, digits, tmp_path):
+    recipe = ec.load_recipe("r.yaml", {"goal.size_kb": 1, "export.shrink": True}, text=space_text)
+    laboratory = Laboratory(make_space(recipe), StageCache(tmp_path), allow_code=False)
+    baseline = State(make_model(recipe.model, recipe.task, digits, seed=0, allow_code=False), (), "key")
+    cut = recipe.model_copy(update={"stages": recipe.stages[:1]})
+    assert laboratory._missed_for_certain(recipe, baseline, digits) == {}
+    assert set(laboratory._missed_for_certain(cut, baseline, digits)) == {"size_kb"}
 
 
 def test_space_of_stages_that_find_their_size_while_they_run_is_not_refused(space_file, tmp_path, capsys, probe_in_this_process):

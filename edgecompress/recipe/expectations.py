@@ -56,7 +56,12 @@ def _count(schema: Schema) -> str:
 
 
 def _plural(words: str) -> str:
-    """The words for one item, as the words for several."""
+    """The words for one item, as the words for several; of each form that it can have."""
+    return ", or ".join(_plural_of_one(form) for form in words.split(", or "))
+
+
+def _plural_of_one(words: str) -> str:
+    """The words for one form of an item, as the words for several."""
     for one, several in (("a whole number", "whole numbers"), ("a number", "numbers"), ("text", "texts"), ("one of", "values among")):
         if words.startswith(one):
             return several + words[len(one) :]

@@ -21,7 +21,7 @@ CNN = "model: {source: builder, name: cnn, train: {epochs: 1%s}}"
         ),
         (
             ("{source: digits}", "{source: csv, path: x, label: 1.5}"),
-            "r.yaml:2: data.label: label must be text, or a whole number, or a list of (texts, or a whole number), or null. Received: 1.5. "
+            "r.yaml:2: data.label: label must be text, or a whole number, or a list of (texts, or whole numbers), or null. Received: 1.5. "
             "As text it stands in quotes: '1.5'.",
         ),
         (

@@ -53,6 +53,8 @@ class WriteCurves(keras.callbacks.Callback):
         """The row's values, under the names that Keras gives them."""
         for part in PARTS:
             names = [name for name in row if name != "epoch" and name.startswith(VALIDATION) == (part == "validation")]
+            if not names:  # of a training that validates nothing
+                continue
             scalars = [Summary.Value(tag=f"epoch_{name.removeprefix(VALIDATION)}", simple_value=row[name]) for name in names]
             event = Event(wall_time=time.time(), step=int(row["epoch"]), summary=Summary(value=scalars))
             with storage_errors(self._folder):

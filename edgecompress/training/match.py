@@ -11,7 +11,8 @@ from edgecompress.models.replacing import Part, alone
 from edgecompress.progress import Bar
 from edgecompress.recipe.stages import Match
 from edgecompress.stage import Context
-from edgecompress.training.callbacks import StopOnNaN
+from edgecompress.training.callbacks import History, StopOnNaN
+from edgecompress.training.curves import WriteCurves
 from edgecompress.training.fit import num_steps_per_epoch
 
 TINY = 1e-12  # a layer that gives zeros only has no size to compare with
@@ -44,7 +45,9 @@ def match(model: keras.Model, parts: Mapping[str, Part], config: Match, context:
     student.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(config.learning_rate, num_steps)))
     batches = context.data.train.epochs(context.data.batch_size, seed=context.seed, first_epoch=0, augment=False)
     with context.progress.task(f"{context.stage}: matching", num_steps) as bar, context.data.train.readable():
-        callbacks = [StopOnNaN(context.stage), _Advance(bar)]
+        history = History()
+        curves = WriteCurves(context.curves / "match", history)  # beside those of the recovery that follows
+        callbacks = [StopOnNaN(context.stage), history, curves, _Advance(bar)]
         student.fit(batches.map(lambda inputs, _: inputs), epochs=config.epochs, shuffle=False, verbose=0, callbacks=callbacks)
 
 

@@ -5,7 +5,8 @@ from tensorflow.core.util.event_pb2 import Event
 
 from edgecompress.backend import tf
 from edgecompress.models.copying import copy_model
-from edgecompress.recipe.stages import Train
+from edgecompress.recipe.stages import Match, ReplaceConvolutions, Train
+from edgecompress.techniques import replace_convolutions
 from edgecompress.training import fit
 
 
@@ -47,3 +48,13 @@ def test_curves_of_several_trainings_of_a_stage_lie_side_by_side(small_model, ma
     fit(copy_model(small_model), Train(epochs=1), context)
     assert points(tmp_path / "tensorboard" / "first" / "train")
     assert points(tmp_path / "tensorboard" / "train")
+
+
+def test_layer_wise_matching_writes_its_curves_beside_those_of_the_recovery(small_model, make_context, tmp_path):
+    config = ReplaceConvolutions(method="separable", layers=["conv1"], timed_as=None, match=Match(epochs=2), train=Train(epochs=1))
+    replace_convolutions.apply(small_model, config, make_context())
+    folder = tmp_path / "tensorboard"
+    matched = points(folder / "match" / "train")
+    assert {name: [step for step, _ in steps] for name, steps in matched.items()} == {"epoch_loss": [1, 2], "epoch_learning_rate": [1, 2]}
+    assert not (folder / "match" / "validation").exists()
+    assert len(points(folder / "train")["epoch_loss"]) == 1

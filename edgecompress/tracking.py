@@ -96,7 +96,8 @@ def track_search(recipe: Recipe, findings: Findings, folder: Path, progress: Pro
         for trial in findings.tried:
             if (identity := _identity(trial)) not in logged["trials"]:
                 began, tags = time.time() - trial.seconds, _tags(trial, logged["run"])
-                book.enter(f"trial {trial.number}", trial.point, trial.values, began=began, tags=tags)
+                files = [Path(trial.file)] if trial.file else []
+                book.enter(f"trial {trial.number}", trial.point, trial_metrics(trial), began=began, tags=tags, files=files)
                 logged["trials"].append(identity)
                 write_atomic(place, json.dumps(logged))
         write_atomic(place, json.dumps(logged))
@@ -133,7 +134,18 @@ def run_metrics(report: Report) -> dict[str, float]:
         for name in ("p50_ms", "p95_ms"):
             values[f"benchmark.{entry.model}.{entry.host}.threads_{entry.threads}.{entry.kernels}.{name}"] = getattr(entry, name)
     values["seconds"] = report.seconds
-    return {name: float(value) for name, value in _leaves(values) if isinstance(value, int | float) and not isinstance(value, bool)}
+    return _numbers(values)
+
+
+def trial_metrics(trial: Tried) -> dict[str, float]:
+    """The figures of a trial: its objectives by their names, all else by dotted names."""
+    times = {"predicted": trial.predicted, "measured": trial.measured}
+    values: dict[str, Any] = {
+        **trial.values, "bytes": trial.bytes, "drop": trial.drop, "misses": trial.misses,
+        "latency": {f"threads_{threads}": found for threads, found in trial.latency.items()},
+        **{kind: {f"threads_{threads}": {"p50_ms": ms} for threads, ms in found.items()} for kind, found in times.items()},
+    }  # fmt: skip
+    return _numbers(values)
 
 
 def _courses(stages: Sequence[StageReport]) -> dict[str, list[tuple[int, float]]]:
@@ -222,6 +234,11 @@ def _reach(uri: str) -> None:
 def _flat(recipe: Recipe) -> dict[str, Any]:
     """A recipe as dotted paths."""
     return {name: value for name, value in _leaves(recipe.model_dump(mode="json")) if value is not None}
+
+
+def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers among values, by dotted paths."""
+    return {name: float(value) for name, value in _leaves(values) if isinstance(value, int | float) and not isinstance(value, bool)}
 
 
 def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:

@@ -124,6 +124,25 @@ def test_trials_are_runs_nested_in_the_search_and_logged_once(recipe, tmp_path):
     assert json.loads((folder / "mlflow.json").read_text())["trials"] == [0, 1, 2]
 
 
+def test_figures_and_file_of_a_trial_are_logged(recipe, tmp_path):
+    folder = tmp_path / "search"
+    folder.mkdir()
+    (folder / "model.tflite").write_bytes(b"TFL3")
+    times = {"1": {"p50_ms": 0.5, "p95_ms": 0.7, "peak_rss_kb": None}}
+    trial = Tried(
+        0, "complete", "", {}, {"accuracy": 0.9}, {"size_kb": -0.2}, True, 1.0, 1, "host-1", str(folder / "model.tflite"),
+        latency=times, predicted={"1": 0.4}, measured={"1": 0.6}, bytes=4, drop=0.01,
+    )  # fmt: skip
+    track_search(recipe, Findings("tracked", {"accuracy": True}, {}, 1, [trial], 0), folder, Progress())
+    client, runs = logged(tmp_path)
+    (found,) = [run for run in runs if run.info.run_name == "trial 0"]
+    assert found.data.metrics == {
+        "accuracy": 0.9, "bytes": 4, "drop": 0.01, "misses.size_kb": -0.2, "latency.threads_1.p50_ms": 0.5,
+        "latency.threads_1.p95_ms": 0.7, "predicted.threads_1.p50_ms": 0.4, "measured.threads_1.p50_ms": 0.6,
+    }  # fmt: skip
+    assert [file.path for file in client.list_artifacts(found.info.run_id)] == ["model.tflite"]
+
+
 def test_points_that_trials_brought_along_are_logged_once_though_new_trials_move_them(recipe, tmp_path):
     def tried(number, clusters, parent=None):
         return Tried(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from optuna.trial import FrozenTrial
@@ -38,6 +38,8 @@ class Tried:
         predicted: threads -> p50 in ms from the latency table.
         measured: the same, of a finalist, measured on the table's host in the end.
         harvested_from: number of the trial that brought it along; None for one of those that the recipe asks for.
+        bytes: of its file; None where there is none.
+        drop: loss of the first metric against its baseline in Keras, in its unit.
     """
 
     number: int
@@ -56,6 +58,8 @@ class Tried:
     predicted: Mapping[str, float] = field(default_factory=dict)
     measured: Mapping[str, float] = field(default_factory=dict)
     harvested_from: int | None = None
+    bytes: int | None = None
+    drop: float | None = None
 
     @property
     def is_feasible(self) -> bool:
@@ -158,11 +162,12 @@ def _result(slot: Slot) -> Result:
 
 
 def _tried(recipe: Recipe, number: int, slot: Slot, result: Result, on_front: bool, harvested_from: int | None) -> Tried:
-    trial = slot.done or slot.attempts[-1]
-    values = {} if result.outcome is None else {name: result.outcome.objective(name) for name in objective_names(recipe)}
-    return Tried(
-        number, result.kind, result.reason, dict(trial.params), values, dict(result.misses), on_front, result.seconds,
-        len(slot.attempts), str(trial.user_attrs.get(WORKER, "")), result.file, result.stages,
-        {} if result.outcome is None else result.outcome.latency, {} if result.outcome is None else result.outcome.predicted,
-        harvested_from=harvested_from,
+    trial, outcome = slot.done or slot.attempts[-1], result.outcome
+    found = Tried(
+        number, result.kind, result.reason, dict(trial.params), {}, dict(result.misses), on_front, result.seconds,
+        len(slot.attempts), str(trial.user_attrs.get(WORKER, "")), result.file, result.stages, harvested_from=harvested_from,
     )  # fmt: skip
+    if outcome is None:
+        return found
+    values = {name: outcome.objective(name) for name in objective_names(recipe)}
+    return replace(found, values=values, latency=outcome.latency, predicted=outcome.predicted, bytes=outcome.bytes, drop=outcome.drop)

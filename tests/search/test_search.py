@@ -63,6 +63,7 @@ def test_hopeless_sizes_are_rejected_before_training(found):
 def test_front_is_what_nothing_within_the_limits_dominates(found):
     within = [trial for trial in found["tried"] if trial["kind"] == "complete" and all(miss <= 0 for miss in trial["misses"].values())]
     assert within
+    assert all(trial["bytes"] == trial["values"]["size"] and trial["drop"] <= 0.1 for trial in within)
     points = {trial["number"]: Candidate((-trial["values"]["accuracy"], trial["values"]["size"]), 0) for trial in within}
     best = {number for number, own in points.items() if not any(dominates(other, own) for other in points.values())}
     assert {points[number] for number in found["front"]} == {points[number] for number in best}

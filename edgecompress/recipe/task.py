@@ -1,6 +1,7 @@
 """The `task:` section of a recipe: what the model is for, and which metric decides."""
 
-from typing import Annotated, Literal
+import re
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
@@ -27,9 +28,7 @@ Function = Annotated[
         examples=["mine.py:focal_loss"],
     ),
 ]
-MetricName = Annotated[
-    str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=40, json_schema_extra={"$comment": "small letters, digits and _"})
-]
+METRIC_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
 class OwnMetric(Section):
@@ -52,7 +51,7 @@ class Task(Section):
         description="what training minimizes instead (--allow-code): called with tensors (targets, outputs), gives one number per sample",
     )
     from_logits: bool = Field(default=True, description="the model's outputs are logits, not probabilities")
-    own_metrics: dict[MetricName, OwnMetric] = Field(default={}, description="metrics that functions of your own compute (--allow-code)")
+    own_metrics: dict[str, OwnMetric] = Field(default={}, description="metrics that functions of your own compute (--allow-code)")
     metrics: list[str] = Field(
         default=["accuracy"],
         min_length=1,
@@ -75,6 +74,15 @@ class Task(Section):
         """Whether more of a metric is better; False for what is no metric, such as bytes."""
         return self.own_metrics[metric].rises if metric in self.own_metrics else METRIC_RISES.get(metric, False)
 
+    @field_validator("loss", mode="before")
+    @classmethod
+    def _loss_is_no_function(cls, loss: Any) -> Any:
+        if isinstance(loss, str) and ":" in loss:
+            raise ValueError(
+                f"loss must be a Keras name, which tells the kind of task; a function of your own stands in own_loss.{received(loss)}"
+            )
+        return loss
+
     @field_validator("metrics")
     @classmethod
     def _metrics_known(cls, metrics: list[str], info: ValidationInfo) -> list[str]:
@@ -86,6 +94,8 @@ class Task(Section):
 
     @model_validator(mode="after")
     def _metrics_fit(self) -> "Task":
+        if odd := [name for name in self.own_metrics if not METRIC_NAME.fullmatch(name)]:
+            raise ValueError(f"own_metrics must have names of small letters, digits and _, at most 40.{received(odd[0])}")
         if taken := [name for name in self.own_metrics if name in METRIC_RISES or name in RESERVED]:
             raise ValueError(f"own_metrics must have names of their own. Received: {', '.join(taken)}")
         allowed = [*METRICS_OF_KIND[self.kind], *self.own_metrics]

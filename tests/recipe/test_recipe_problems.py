@@ -57,15 +57,6 @@ APPENDED = [
         r"r\.yaml:4: task\.metrics: metrics must be among 'accuracy', .* or be named in own_metrics\. Received: 'acuracy'\. "
         r"Did you mean 'accuracy'\?",
     ),
-    (
-        "task: {metrics: [accuracy], own_metrics: {mine: {function: m.py:f, rises: true}}}",
-        r"r\.yaml:4: task: own_metrics must be named in metrics as well\. Received: mine only in own_metrics\.",
-    ),
-    (
-        "task: {metrics: [auc, accuracy], own_metrics: {auc: {function: m.py:f, rises: true}}}",
-        r"r\.yaml:4: task: own_metrics must have names of their own\. Received: auc\.",
-    ),
-    ("task: {own_loss: mine.py}", r"r\.yaml:4: task\.own_loss: own_loss must be file\.py:function or .*\. Received: 'mine\.py'\."),
     ("task: {from_logits: on}", r"r\.yaml:4: task\.from_logits: from_logits must be true or false\. Received: 'on'\."),
     ("task: {metrics: [auc]}", r"r\.yaml:4: task: metrics of a classification task must be among .*\. Received: auc\."),
     ("stages: {}", r"r\.yaml:4: stages: stages must be a list of 0 to 100 .*\. Received: \{\}\."),

@@ -37,7 +37,15 @@ def search(
         Path | None,
         typer.Option(metavar="DIR", help="Finished stages, may be shared by machines; absent: in the folder.", show_default=False),
     ] = None,
-    heartbeat: Annotated[int, typer.Option(min=1, metavar="SECONDS", help="Between signs of life; a worker silent for 4.5 times as long is dead.")] = 20,
+    heartbeat: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="SECONDS",
+            show_default=False,
+            help="Between signs of life; a worker silent for 4.5 times as long is dead. Absent: as its study has it, 20 for a new one.",
+        ),
+    ] = None,
     no_run: Annotated[bool, typer.Option("--no-run", help="Do not run the chosen recipe in the end.")] = False,
     allow_code: AllowCode = False,
     allow_env: AllowEnv = None,

@@ -37,7 +37,7 @@ class SearchOptions:
         cache: folder of finished stages; None: in the folder.
         worker: only try recipes, and leave the end to another call.
         run_chosen: run the chosen recipe in the end.
-        heartbeat_s: seconds between signs of life; None, and 20, which the command gives where nobody asks: those of the study.
+        heartbeat_s: seconds between signs of life; None: those of the study, 20 for a new one.
         allow_code: as for a run.
     """
 
@@ -162,7 +162,7 @@ def _heartbeat(interval_s: int | None) -> Heartbeat | None:
     """What is asked for; None: nothing of its own."""
     from edgecompress.search.study import Heartbeat
 
-    return None if interval_s in (None, Heartbeat.interval_s) else Heartbeat(interval_s, round(4.5 * interval_s))
+    return None if interval_s is None else Heartbeat(interval_s, round(4.5 * interval_s))
 
 
 def _write(recipe: Recipe, findings: Findings, folder: Path, progress: Progress) -> None:

@@ -36,7 +36,7 @@ def test_worker_with_another_heartbeat_would_take_others_for_dead_and_is_refused
 
 def test_new_study_has_the_usual_heartbeat_where_nobody_asks(open_with):
     assert open_with(None).heartbeat == Heartbeat(20, 90)
-    assert [_heartbeat(seconds) for seconds in (None, 20, 2)] == [None, None, Heartbeat(2, 9)]
+    assert [_heartbeat(seconds) for seconds in (None, 20, 2)] == [None, Heartbeat(20, 90), Heartbeat(2, 9)]
 
 
 RECIPE = """\

@@ -34,7 +34,7 @@ from edgecompress.report.schema import REPORT_FILE, BenchmarkEntry, Report, Stag
 from edgecompress.samples import each
 from edgecompress.shrinking import ShrunkExport, shrink_export
 from edgecompress.store import RunFolder
-from edgecompress.tflite import describe, parse
+from edgecompress.tflite import Rewritten, describe, parse
 from edgecompress.tflite.c_array import c_array
 
 NUM_GOLDEN_SAMPLES = 16
@@ -68,7 +68,7 @@ def deliver(
     conversions, shrunk = export_models(recipe, data, models, store, progress)
     files = {name: store.path / file for name, file in RUN_FILES.items()}
     golden, warnings = _golden(files, data, store.path)
-    file = parse(conversions["final"].content)  # before the shrink, which drops the names that lead from layers to constants
+    file = Rewritten(parse(conversions["final"].content), parse(shrunk.content), shrunk.kept)
     keeps = measure_keeps(models.final, models.keeps, file)
     evaluations = evaluate_models(recipe, data, models, files, progress)
     settings = recipe.benchmark
@@ -92,7 +92,7 @@ def deliver(
             "weights": [asdict(weights) for weights in conversions["final"].weights],
         },
         "parity": parity, "layer_bytes": layer_bytes(models.baseline, models.final, file),
-        "operators": operator_reports(parse(shrunk.content), file, conversions["final"].tensors, kernel_layers(models.final)),
+        "operators": operator_reports(file, conversions["final"].tensors, kernel_layers(models.final)),
         "benchmark": entries,
         "goals": judge_goals(recipe.goal, artifact, judged["test"]["drop"], entries, stages[-1].macs),
         "warnings": [

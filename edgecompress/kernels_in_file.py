@@ -1,4 +1,7 @@
-"""What the final .tflite holds of each Keras layer: keeps measured on its integers, bytes per layer."""
+"""What the final .tflite holds of each Keras layer: keeps measured on its integers, bytes per layer.
+
+Layers lead to constants by names, which the shrink drops: so they are looked for in the converter's file, and followed from there.
+"""
 
 from collections.abc import Sequence
 from math import prod
@@ -10,19 +13,22 @@ from edgecompress.keeps import Keep
 from edgecompress.record import keep_reports
 from edgecompress.report.layer_schema import LayerBytes
 from edgecompress.report.schema import KeepReport
-from edgecompress.tflite import KerasKernel, StoredKernel, Tflite, find_kernels
+from edgecompress.tflite import KerasKernel, Rewritten, StoredKernel, follow_kernels
 
 
-def measure_keeps(model: keras.Model, keeps: Sequence[Keep], file: Tflite) -> list[KeepReport]:
-    """Each keep, measured on the last Keras model and, where its kernel is found, on the file."""
+def measure_keeps(model: keras.Model, keeps: Sequence[Keep], file: Rewritten) -> list[KeepReport]:
+    """Each keep, measured on the last Keras model and, where its kernel is found, on the final file.
+
+    Whether it held shows in the converter's file, weight by weight: what the shrink takes out, it takes out of a whole that held.
+    """
     kernels = _kernels(model)
-    stored = dict(zip(kernels, find_kernels(file, list(kernels.values())), strict=True))
+    stored = dict(zip(kernels, follow_kernels(file, list(kernels.values())), strict=True))
     reports = []
     for keep, report in zip(keeps, keep_reports(model, keeps), strict=True):
-        kernel = stored.get((keep.layer, keep.weight))
-        if kernel is not None:
-            held = report.held and keep.held(kernel.values)
-            report = report.model_copy(update={"on_tflite": keep.measure(kernel.values), "held": held})
+        if (found := stored.get((keep.layer, keep.weight))) is not None:
+            before, after = found
+            held = report.held and keep.held(before.values)
+            report = report.model_copy(update={"on_tflite": keep.measure(after.values), "held": held})
         reports.append(report)
     return reports
 
@@ -39,7 +45,7 @@ def broken(keeps: Sequence[KeepReport]) -> list[str]:
     return warnings
 
 
-def layer_bytes(baseline: keras.Model, final: keras.Model, file: Tflite) -> list[LayerBytes]:
+def layer_bytes(baseline: keras.Model, final: keras.Model, file: Rewritten) -> list[LayerBytes]:
     """Bytes of each layer's kernels: as float32 in the baseline, and as the final file stores them.
 
     `final_bytes` is None where one of a layer's kernels is not found.
@@ -47,11 +53,11 @@ def layer_bytes(baseline: keras.Model, final: keras.Model, file: Tflite) -> list
     before: dict[str, int] = {}
     for kernel in _kernels(baseline).values():
         before[kernel.layer] = before.get(kernel.layer, 0) + FLOAT32_BYTES * prod(kernel.shape)
-    found: dict[str, list[StoredKernel | None]] = {}
+    found: dict[str, list[tuple[StoredKernel, StoredKernel] | None]] = {}
     wanted = list(_kernels(final).values())
-    for kernel, stored in zip(wanted, find_kernels(file, wanted), strict=True):
+    for kernel, stored in zip(wanted, follow_kernels(file, wanted), strict=True):
         found.setdefault(kernel.layer, []).append(stored)
-    after = {layer: sum(part.num_bytes for part in parts if part) for layer, parts in found.items() if all(parts)}
+    after = {layer: sum(part[1].num_bytes for part in parts if part) for layer, parts in found.items() if all(parts)}
     names = [layer.name for layer in describe_layers(baseline)] + [layer.name for layer in describe_layers(final)]
     present = [name for name in dict.fromkeys(names) if name in before or name in after]
     return [LayerBytes(name=name, baseline_bytes=before.get(name), final_bytes=after.get(name)) for name in present]

@@ -12,7 +12,7 @@ from edgecompress.progress import Progress
 from edgecompress.proof import Proof, Trials, prove
 from edgecompress.store import storage_errors, write_atomic
 from edgecompress.tflite import list_operators, parse
-from edgecompress.tflite.shrink import DIET, PassResult, Settings, apply_passes, choose_passes
+from edgecompress.tflite.shrink import DIET, Passed, PassResult, Settings, apply_passes, choose_passes
 from edgecompress.tflite.shrink.sameness import same_graph
 
 if TYPE_CHECKING:
@@ -32,12 +32,14 @@ class Shrunk:
         passes: what each pass did, in order.
         left_out: pass -> why its result did not count.
         proof: of the new bytes against the old ones.
+        kept: per operator of the main subgraph its number before; None: all are there.
     """
 
     content: bytes
     passes: list[PassResult]
     left_out: dict[str, str]
     proof: Proof
+    kept: list[int] | None = None
 
 
 def shrink(content: bytes, settings: Settings | None = None, trials: Trials | None = None) -> Shrunk:
@@ -57,10 +59,10 @@ def shrink(content: bytes, settings: Settings | None = None, trials: Trials | No
     settings, trials = settings or Settings(), trials or Trials()
     names, left_out = choose_passes(settings), dict[str, str]()
     while True:
-        small, results = apply_passes(content, names, settings)
+        small, results, kept = apply_passes(content, names, settings)
         proof = prove(content, small, trials)
         if not proof.runs:
-            small, results = _by_structure(content, names, settings, proof)
+            small, results, kept = _by_structure(content, names, settings, proof)
         if proof.mismatch is None:
             break
         guilty = _find_guilty(content, names, settings, trials)
@@ -68,26 +70,28 @@ def shrink(content: bytes, settings: Settings | None = None, trials: Trials | No
             raise ModelError(f"the .tflite file must stay the same when it is only written anew. Received: {proof.mismatch}.")
         names.remove(guilty)
         left_out[guilty] = proof.mismatch
-    return Shrunk(small if len(small) < len(content) else content, results, left_out, proof)
+    if len(small) < len(content):
+        return Shrunk(small, results, left_out, proof, kept)
+    return Shrunk(content, results, left_out, proof)
 
 
-def _by_structure(content: bytes, names: list[str], settings: Settings, proof: Proof) -> tuple[bytes, list[PassResult]]:
+def _by_structure(content: bytes, names: list[str], settings: Settings, proof: Proof) -> Passed:
     """The diet alone, for a file that cannot run here."""
     if not proof.lacks_parts:
         raise ModelError(
             f"the model must run to be compared with the smaller one. Received: {next(iter(proof.refused.values())).rstrip('.')}."
         )
-    small, results = apply_passes(content, [name for name in names if name in DIET], settings)
-    if not same_graph(content, small):
+    passed = apply_passes(content, [name for name in names if name in DIET], settings)
+    if not same_graph(content, passed.content):
         raise ModelError("the graph of the .tflite file must stay the same. Received: another one; it is not written.")
-    return small, results
+    return passed
 
 
 def _find_guilty(content: bytes, names: list[str], settings: Settings, trials: Trials) -> str | None:
     """The first pass with which the outputs differ; None if they differ without any."""
 
     def fails(number: int) -> bool:
-        return prove(content, apply_passes(content, names[:number], settings)[0], trials).mismatch is not None
+        return prove(content, apply_passes(content, names[:number], settings).content, trials).mismatch is not None
 
     if fails(0):
         return None
@@ -148,11 +152,13 @@ class ShrunkExport:
         content: the bytes to deliver.
         facts: what was done; None: nothing.
         warnings: what could not be done.
+        kept: per operator of the main subgraph its number in the converter's file; None: all are there.
     """
 
     content: bytes
     facts: dict[str, Any] | None = None
     warnings: tuple[str, ...] = ()
+    kept: list[int] | None = None
 
 
 def shrink_export(content: bytes) -> ShrunkExport:
@@ -162,7 +168,7 @@ def shrink_export(content: bytes) -> ShrunkExport:
     except ModelError as error:
         return ShrunkExport(content, warnings=(f"the file was not shrunk: {error}",))
     warnings = tuple(f"{name} of the shrink was left out: {why}" for name, why in shrunk.left_out.items())
-    return ShrunkExport(shrunk.content, {"bytes_before": len(content), **facts(shrunk)}, warnings)
+    return ShrunkExport(shrunk.content, {"bytes_before": len(content), **facts(shrunk)}, warnings, shrunk.kept)
 
 
 def facts(shrunk: Shrunk) -> dict[str, Any]:

@@ -13,9 +13,10 @@ from edgecompress.recipe.schema import Export
 from edgecompress.recipe.stages import ClusterWeights, PruneWeights
 from edgecompress.record import load_stage, save_stage, stage_report
 from edgecompress.report.schema import KeepReport
+from edgecompress.shrinking import shrink_export
 from edgecompress.store import StageFolder
 from edgecompress.techniques import cluster_weights, prune_weights
-from edgecompress.tflite import parse
+from edgecompress.tflite import Rewritten, parse, read_constant
 
 layers = keras.layers
 
@@ -23,7 +24,8 @@ layers = keras.layers
 def exported(model, format="int8", only=()):
     shape = (16, *model.inputs[0].shape[1:])
     samples = np.random.default_rng(5).normal(size=shape).astype(np.float32)
-    return parse(convert(model, Export(format=format, only=list(only)), calibration=samples, progress=Progress()).content)
+    file = parse(convert(model, Export(format=format, only=list(only)), calibration=samples, progress=Progress()).content)
+    return Rewritten(file, file)
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +101,38 @@ def test_bytes_of_a_layer_are_those_of_all_its_kernels(convolutions):
         "separable_1d": 3 * 5 + 5 * 6, "depthwise_1d": 2 * 6 * 2, "dense": 12 * 11,
     }  # fmt: skip
     assert found == {name: (4 * count, count) for name, count in weights.items()}
+
+
+@pytest.fixture(scope="module")
+def with_dead_channels():
+    """Every other filter of the first convolution is zero and stays zero behind the ReLU, so the shrink takes it out, there and behind."""
+    keras.utils.set_random_seed(5)
+    inputs = keras.Input((8, 8, 1))
+    x = layers.ReLU()(layers.Conv2D(8, 3, name="first")(inputs))
+    model = keras.Model(inputs, layers.Dense(3, name="logits")(layers.Flatten()(layers.Conv2D(4, 3, name="second")(x))))
+    first, second = (model.get_layer(name) for name in ("first", "second"))
+    first.kernel.assign(first.kernel.numpy() * (np.arange(8) % 2))
+    second.kernel.assign(second.kernel.numpy() * (np.arange(4) > 0))
+    return model
+
+
+def test_bytes_and_keeps_are_those_of_the_shrunk_file(with_dead_channels):
+    model = with_dead_channels
+    samples = np.random.default_rng(5).normal(size=(16, 8, 8, 1)).astype(np.float32)
+    conversion = convert(model, Export(format="int8"), calibration=samples, progress=Progress())
+    shrunk = shrink_export(conversion.content)
+    file = Rewritten(parse(conversion.content), parse(shrunk.content), shrunk.kept)
+    found = {entry.name: entry.final_bytes for entry in layer_bytes(model, model, file)}
+    assert found == {"first": 9 * 4, "second": 9 * 4 * 3, "logits": 16 * 3 * 3}
+    keeps = [mask_of(name, "kernel", find_variable(model, name, "kernel").numpy()) for name in ("first", "second")]
+    reports = measure_keeps(model, keeps, file)
+    assert [report.on_model for report in reports] == [0.5, 0.25]
+    assert all(report.held for report in reports)
+    in_file = [
+        read_constant(file.after, tensor) for tensor in file.after.subgraphs[0].tensors if tensor.shape in ((4, 3, 3, 1), (3, 3, 3, 4))
+    ]
+    assert [report.on_tflite for report in reports] == [float((values == 0).mean()) for values in in_file]
+    assert reports[0].on_tflite < 0.1  # the zeros went with the filters
 
 
 def test_bytes_are_unknown_where_one_kernel_of_a_layer_is_missing():

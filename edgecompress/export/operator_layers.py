@@ -1,34 +1,29 @@
-"""Which Keras layer each operator of a file is part of, also after the lossless shrink, which drops the names."""
+"""Which Keras layer each operator of a file is part of, also after the lossless shrink, which drops the names and some operators."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import SequenceMatcher
 
 from edgecompress.report.layer_schema import OperatorReport
-from edgecompress.tflite import Tflite, list_operators
+from edgecompress.tflite import Rewritten, Tflite, list_operators
 
 
-def operator_reports(final: Tflite, converted: Tflite, tensors: Mapping[str, int], kernels: Mapping[str, str]) -> list[OperatorReport]:
-    """The operators of the main subgraph.
+def operator_reports(file: Rewritten, tensors: Mapping[str, int], kernels: Mapping[str, str]) -> list[OperatorReport]:
+    """The operators of the main subgraph of the file that runs.
 
     Args:
-        final: the file that runs.
-        converted: what the converter made of the model, before the shrink.
-        tensors: layer -> index of the tensor of `converted` that holds its output, see `layer_tensors`.
+        file: what the converter made of the model, before and after the shrink.
+        tensors: layer -> index of the tensor of `file.before` that holds its output, see `layer_tensors`.
         kernels: what an operator is called by if it computes several layers, see `kernel_layers`.
     """
-    layers = _layers_of(converted, tensors)
-    before, after = ([info.name for info in list_operators(file) if info.subgraph == 0] for file in (converted, final))
-    kept: dict[int, str | None] = {}
-    for start, new_start, length in SequenceMatcher(None, before, after, autojunk=False).get_matching_blocks():
-        kept |= {new_start + step: layers[start + step] for step in range(length)}  # the shrink takes operators out, and adds none
+    before = _layers_of(file.before, tensors)
+    layers = [before[file.number_before(number)] for number in range(len(file.after.subgraphs[0].operators))]
     return [
         OperatorReport(
-            index=index, operator=info.name, layer=kernels.get(kept.get(index) or "", kept.get(index)),
+            index=index, operator=info.name, layer=kernels.get(layers[index] or "", layers[index]),
             output=list(info.outputs[0].shape) if info.outputs else [], weight_bytes=info.weight_bytes, macs=info.macs,
         )
-        for index, info in enumerate(one for one in list_operators(final) if one.subgraph == 0)
+        for index, info in enumerate(one for one in list_operators(file.after) if one.subgraph == 0)
     ]  # fmt: skip
 
 

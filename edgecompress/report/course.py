@@ -117,10 +117,18 @@ def _keeps_block(report: Report) -> Block:
     keeps = [(stage, keep) for stage in report.stages for keep in stage.keeps]
     broken = [(stage, keep) for stage, keep in keeps if not keep.held]
     verdict = f"{len(keeps) - len(broken)} of {len(keeps)} held."
-    sentence = "What a stage achieved and later stages must not undo, measured again on the last Keras model and on the final .tflite."
+    sentences = ["What a stage achieved and later stages must not undo, measured again on the last Keras model and on the final .tflite."]
+    if _num_channels_shrunk(report):
+        sentences.append("The lossless shrink took channels out of it: zeros that went with them are counted no more.")
     tables = [_keeps_table(broken, "Broken keeps")] if broken else []
     tables.append(_keeps_table(keeps, "All keeps", collapsed=len(keeps) > MOST_KEEPS_SHOWN))
-    return Block("keeps", "Keeps", (sentence, verdict), tables=tuple(tables))
+    return Block("keeps", "Keeps", (*sentences, verdict), tables=tuple(tables))
+
+
+def _num_channels_shrunk(report: Report) -> int:
+    """Channels that are in the converter's file and not in the final one."""
+    passes = report.artifact.shrink.passes if report.artifact.shrink else []
+    return sum(one["changes"] for one in passes if one["name"] in ("remove_dead_channels", "merge_duplicate_channels"))
 
 
 def _keeps_table(keeps: Sequence[tuple[StageReport, KeepReport]], title: str, *, collapsed: bool = False) -> Table:

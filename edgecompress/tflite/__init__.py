@@ -5,9 +5,9 @@ from edgecompress.tflite.model import Tflite
 from edgecompress.tflite.operators import list_operators
 from edgecompress.tflite.parse import parse
 from edgecompress.tflite.runtime_versions import least_runtime_version, refuses
-from edgecompress.tflite.weights import KerasKernel, StoredKernel, find_kernel, find_kernels, read_constant
+from edgecompress.tflite.weights import KerasKernel, Rewritten, StoredKernel, find_kernels, follow_kernels, read_constant
 
 __all__ = [
-    "KerasKernel", "StoredKernel", "Tflite", "describe", "find_kernel", "find_kernels", "least_runtime_version", "list_operators", "parse",
-    "read_constant", "refuses",
+    "KerasKernel", "Rewritten", "StoredKernel", "Tflite", "describe", "find_kernels", "follow_kernels", "least_runtime_version",
+    "list_operators", "parse", "read_constant", "refuses",
 ]  # fmt: skip

@@ -78,11 +78,31 @@ class WeightedOperator:
         name: such as CONV_2D.
         operator: the operator.
         kernel_index: of the stored constant among the subgraph's tensors.
+        number: of the operator in the subgraph.
     """
 
     name: str
     operator: Operator
     kernel_index: int
+    number: int
+
+
+@dataclass(frozen=True)
+class Rewritten:
+    """A file, and what became of it when operators and channels were taken out.
+
+    Attributes:
+        before, after: the two files.
+        kept: per operator of the main subgraph of `after` its number in `before`; None: all are there.
+    """
+
+    before: Tflite
+    after: Tflite
+    kept: Sequence[int] | None = None
+
+    def number_before(self, number: int) -> int:
+        """The number that an operator of `after` had."""
+        return number if self.kept is None else self.kept[number]
 
 
 def weighted_operators(tflite: Tflite) -> list[WeightedOperator]:
@@ -91,12 +111,12 @@ def weighted_operators(tflite: Tflite) -> list[WeightedOperator]:
     producers = {output: operator for operator in main.operators for output in operator.outputs}
     names = {name for name, _ in _KINDS.values()}
     found = []
-    for operator in main.operators:
+    for number, operator in enumerate(main.operators):
         name = tflite.operator_codes[operator.code].name
         if name in names and len(operator.inputs) > 1 and operator.inputs[1] >= 0:
             index = _stored_constant(tflite, producers, operator.inputs[1])
             if tflite.has_data(main.tensors[index]):
-                found.append(WeightedOperator(name, operator, index))
+                found.append(WeightedOperator(name, operator, index, number))
     return found
 
 
@@ -127,11 +147,6 @@ def read_constant(tflite: Tflite, tensor: Tensor) -> np.ndarray:
     return values.reshape(tensor.shape)
 
 
-def find_kernel(tflite: Tflite, layer_name: str, kernel_shape: Sequence[int], kind: str) -> StoredKernel | None:
-    """The kernel of one Keras layer, found by name. See `find_kernels`."""
-    return find_kernels(tflite, [KerasKernel(layer_name, tuple(kernel_shape), kind)])[0]
-
-
 def find_kernels(tflite: Tflite, kernels: Sequence[KerasKernel]) -> list[StoredKernel | None]:
     """The kernels of Keras layers, whatever the file's format.
 
@@ -154,6 +169,21 @@ def find_kernels(tflite: Tflite, kernels: Sequence[KerasKernel]) -> list[StoredK
         if len(still_open) == len(free):
             found.update(zip(still_open, free, strict=True))
     return [_read_kernel(tflite, found[kernel], kernel) for kernel in kernels]
+
+
+def follow_kernels(file: Rewritten, kernels: Sequence[KerasKernel]) -> list[tuple[StoredKernel, StoredKernel] | None]:
+    """The kernels of Keras layers before and after a file was rewritten; the second ones may have fewer channels.
+
+    Returns:
+        One entry per kernel; None where `find_kernels` finds none in the first file, or the second one has lost its operator.
+    """
+    numbers = {operator.kernel_index: operator.number for operator in reversed(weighted_operators(file.before))}
+    now = {file.number_before(operator.number): operator.kernel_index for operator in weighted_operators(file.after)}
+    found: list[tuple[StoredKernel, StoredKernel] | None] = []
+    for kernel, before in zip(kernels, find_kernels(file.before, kernels), strict=True):
+        after = None if before is None else _read_kernel(file.after, now.get(numbers[before.tensor_index]), kernel)
+        found.append(None if before is None or after is None else (before, after))
+    return found
 
 
 def layer_rank(tensor_name: str, layer: str, kind: str) -> int | None:
@@ -199,12 +229,11 @@ def _stored_shape(kind: str, shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _to_keras_order(stored: np.ndarray, kind: str, shape: tuple[int, ...]) -> np.ndarray:
-    """The constant with the axes of the Keras kernel."""
-    if _KINDS[kind][0] == "TRANSPOSE_CONV":
-        return stored.transpose(1, 2, 0, 3).reshape(shape)
+    """The constant with the axes of the Keras kernel; it may have lost channels, a depthwise one then has them all on one axis."""
     if _KINDS[kind][0] == "DEPTHWISE_CONV_2D":
-        return stored.reshape(shape)
-    return np.moveaxis(stored, 0, -1).reshape(shape)
+        return stored.reshape(shape if stored.size == np.prod(shape) else (*shape[:-2], -1, 1))
+    moved = stored.transpose(1, 2, 0, 3) if _KINDS[kind][0] == "TRANSPOSE_CONV" else np.moveaxis(stored, 0, -1)
+    return moved.reshape(moved.shape[moved.ndim - len(shape) :])  # the file has no convolutions of one dimension
 
 
 def _read_kernel(tflite: Tflite, index: int | None, kernel: KerasKernel) -> StoredKernel | None:

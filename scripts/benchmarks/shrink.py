@@ -85,7 +85,7 @@ def diet_rows(data: Path) -> Iterator[Row]:
     ratios = []
     for name in TINY:
         content = (data / "mlperf_tiny" / f"{name}.tflite").read_bytes()
-        small, _ = apply_passes(content, DIET, Settings())
+        small = apply_passes(content, DIET, Settings()).content
         ratios.append(len(content) / len(small))
         yield bytes_row(f"diet, {name}", content, small)
     mean = math.exp(sum(map(math.log, ratios)) / len(ratios))

@@ -7,7 +7,7 @@ from edgecompress.backend import keras
 from edgecompress.device.runtime import TfliteModel
 from edgecompress.errors import ConversionError, ModelError
 from edgecompress.shrinking import shrink
-from edgecompress.tflite import describe, find_kernel, parse
+from edgecompress.tflite import KerasKernel, describe, find_kernels, parse
 from edgecompress.tflite.byte_map import bytes_by_kind
 from edgecompress.tflite.cut import cut_operators
 from edgecompress.tflite.kernel_writing import block_scales
@@ -37,7 +37,7 @@ def dense():
 
 def stored(model, content, name):
     kernel = model.get_layer(name).kernel
-    return find_kernel(parse(content), name, tuple(kernel.shape), "Dense")
+    return find_kernels(parse(content), [KerasKernel(name, tuple(kernel.shape), "Dense")])[0]
 
 
 def dequantized(kernel) -> np.ndarray:
@@ -138,7 +138,7 @@ def test_shrinking_and_cutting_keep_the_scales(dense, convert_as, probe_in_this_
     np.testing.assert_array_equal(before.values, after.values)
     np.testing.assert_array_equal(before.scales, after.scales)
     piece = next(iter(cut_operators(smaller).values()))
-    alone = find_kernel(parse(piece), "wide", (256, 24), "Dense")
+    (alone,) = find_kernels(parse(piece), [KerasKernel("wide", (256, 24), "Dense")])
     np.testing.assert_array_equal(alone.scales, before.scales)
 
 

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgecompress.errors import ModelError
-from edgecompress.tflite import describe, find_kernel, list_operators, parse, read_constant, refuses
+from edgecompress.tflite import KerasKernel, describe, find_kernels, list_operators, parse, read_constant, refuses
 from edgecompress.tflite.operators import float_operators
 from edgecompress.tflite.weights import weighted_operators
 
@@ -32,7 +32,7 @@ def read_everything(content: bytes) -> None:
     if described["bytes"] != len(content) or sum(described["bytes_by_type"].values()) != len(content):
         raise AssertionError("bytes do not add up")
     list_operators(tflite), float_operators(tflite), refuses(tflite, "tflite-runtime==2.14.0")
-    find_kernel(tflite, "dense", (4, 3), "Dense")
+    find_kernels(tflite, [KerasKernel("dense", (4, 3), "Dense")])
     for operator in weighted_operators(tflite):
         read_constant(tflite, tflite.subgraphs[0].tensors[operator.kernel_index])
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from edgecompress.errors import ModelError
-from edgecompress.tflite import KerasKernel, Tflite, find_kernel, find_kernels, parse, read_constant
+from edgecompress.tflite import KerasKernel, Tflite, find_kernels, parse, read_constant
 from edgecompress.tflite.weights import layer_rank, weighted_operators
 
 # Every kind of kernel: layer, shape of the Keras variable, kind.
@@ -23,6 +23,10 @@ KERNELS = [
     KerasKernel("dense_1", (16, 16), "Dense"),
     KerasKernel("dense_2", (16, 16), "Dense"),
 ]
+
+
+def find_one(tflite, layer, shape, kind):
+    return find_kernels(tflite, [KerasKernel(layer, shape, kind)])[0]
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +120,7 @@ def test_kernels_of_a_quantized_file_are_the_keras_variables_to_half_a_step(kera
 
 
 def test_a_float16_kernel_is_found_behind_its_dequantize(keras_model, convert_model):
-    stored = find_kernel(convert_model("float16"), "stem", (3, 3, 3, 8), "Conv2D")
+    stored = find_one(convert_model("float16"), "stem", (3, 3, 3, 8), "Conv2D")
     assert stored.values.dtype == np.float16
     np.testing.assert_array_equal(stored.values, variable_of(keras_model, KERNELS[0]).astype(np.float16))
 
@@ -135,7 +139,7 @@ def test_without_names_an_incomplete_list_of_layers_leaves_ambiguous_kernels_ope
 
 @pytest.mark.parametrize(("layer", "shape", "kind"), [("stem", (5, 5, 3, 8), "Conv2D"), ("stem", (3, 3, 3, 8), "Conv2DTranspose")])
 def test_a_kernel_of_another_shape_or_kind_is_not_found(convert_model, layer, shape, kind):
-    assert find_kernel(convert_model("int8"), layer, shape, kind) is None
+    assert find_one(convert_model("int8"), layer, shape, kind) is None
 
 
 def test_layers_that_share_one_constant_find_the_same(by_hand):
@@ -150,7 +154,7 @@ def test_layers_that_share_one_constant_find_the_same(by_hand):
     model = by_hand.file([by_hand.code("FULLY_CONNECTED")], tensors, operators, buffers=[np.eye(4, dtype=np.float32)], outputs=[3])
     tflite = parse(by_hand.pack(model))
     assert len(weighted_operators(tflite)) == 2
-    assert [find_kernel(tflite, name, (4, 4), "Dense").tensor_index for name in ("first", "second")] == [1, 1]
+    assert [find_one(tflite, name, (4, 4), "Dense").tensor_index for name in ("first", "second")] == [1, 1]
 
 
 def test_two_constants_of_one_name_are_ambiguous(by_hand):
@@ -162,7 +166,7 @@ def test_two_constants_of_one_name_are_ambiguous(by_hand):
     operators = [by_hand.operator(0, [0, 1, -1], [3]), by_hand.operator(0, [3, 2, -1], [0])]
     buffers = [np.eye(4, dtype=np.float32), np.ones((4, 4), np.float32)]
     tflite = parse(by_hand.pack(by_hand.file([by_hand.code("FULLY_CONNECTED")], tensors, operators, buffers=buffers)))
-    assert find_kernel(tflite, "a", (4, 4), "Dense") is None
+    assert find_one(tflite, "a", (4, 4), "Dense") is None
 
 
 @pytest.mark.parametrize(
@@ -191,7 +195,7 @@ def test_a_constant_whose_bytes_do_not_fit_its_shape_is_a_model_error(by_hand, d
     tflite = parse(by_hand.pack(model))
     with pytest.raises(ModelError, match=r"'model/dense/MatMul' must be a dense constant .* Received: int8 \[3, 5\] with 12 bytes"):
         read_constant(tflite, tflite.subgraphs[0].tensors[1])
-    assert find_kernel(tflite, "dense", (5, 3), "Dense") is None
+    assert find_one(tflite, "dense", (5, 3), "Dense") is None
 
 
 def test_constants_are_read_only_views(dense_file):

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from edgecompress.tflite.pack import pack
 from edgecompress.tflite.shrink.appended import find_appended, move_appended
@@ -49,6 +49,20 @@ class PassResult:
     notes: tuple[str, ...] = ()
 
 
+class Passed(NamedTuple):
+    """What the passes made of a file.
+
+    Attributes:
+        content: the new bytes.
+        results: what each pass did. The first one, `write_once`, is what writing the file anew saves by itself.
+        kept: per operator of the main subgraph its number before.
+    """
+
+    content: bytes
+    results: list[PassResult]
+    kept: list[int]
+
+
 MOST_ROUNDS = 4  # two are the rule: one that works and one that finds nothing
 
 # In this order: each pass leaves things for a later one to leave out.
@@ -75,7 +89,7 @@ def choose_passes(settings: Settings) -> list[str]:
     return [name for name in PASSES if name not in left_out]
 
 
-def apply_passes(content: bytes, names: Collection[str], settings: Settings) -> tuple[bytes, list[PassResult]]:
+def apply_passes(content: bytes, names: Collection[str], settings: Settings) -> Passed:
     """Runs some of the passes, in the order of the table, until they find nothing more.
 
     Args:
@@ -83,13 +97,11 @@ def apply_passes(content: bytes, names: Collection[str], settings: Settings) -> 
         names: of passes.
         settings: for all of them.
 
-    Returns:
-        The new bytes, and what each pass did. The first result, `write_once`, is what writing the file anew saves by itself.
-
     Raises:
         ModelError: not a .tflite file, or a damaged one.
     """
     model = unpack(content)
+    operators = list(model.subgraphs[0].operators)  # passes take some out, and make no new ones
     packed = pack(model)
     appended = find_appended(content)
     first = PassResult("write_once", 0, (len(content) if appended is None else appended) - len(packed))
@@ -105,4 +117,6 @@ def apply_passes(content: bytes, names: Collection[str], settings: Settings) -> 
             results[name] = PassResult(name, done.changes + changes, done.bytes_saved + num_bytes - len(packed), notes)
         if sum(result.changes for result in results.values()) == num_before:
             break
-    return packed + move_appended(content, len(packed)), [first, *results.values()]
+    numbers = {id(operator): number for number, operator in enumerate(operators)}
+    kept = [numbers[id(operator)] for operator in model.subgraphs[0].operators]
+    return Passed(packed + move_appended(content, len(packed)), [first, *results.values()], kept)

@@ -16,7 +16,7 @@ from edgecompress.recipe.schema import Export
 from edgecompress.recipe.stages import QuantizeAware, Train
 from edgecompress.techniques import quantize_aware
 from edgecompress.techniques.low_bits.wrapper import channel_rows, from_channel_rows, reduced_axes
-from edgecompress.tflite import parse
+from edgecompress.tflite import Rewritten, parse
 from edgecompress.weight_grids import recover_scales, to_levels
 
 LEVELS = {4: 15, 2: 3, "ternary": 3, "binary": 2}
@@ -103,7 +103,7 @@ def test_the_levels_are_read_back_from_the_file(low, bits):
     """Each weight's level in Keras is its integer in the file, up to the sign of a folded BatchNormalization."""
     result = low(bits)
     file = parse(convert(result.model, Export(format="int4" if bits == 4 else "int2"), calibration=None, progress=Progress()).content)
-    reports = measure_keeps(result.model, result.keeps, file)
+    reports = measure_keeps(result.model, result.keeps, Rewritten(file, file))
     assert len(reports) == 7  # a separable convolution has two kernels
     for report in reports:
         assert report.held

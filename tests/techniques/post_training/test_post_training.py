@@ -15,7 +15,7 @@ from edgecompress.techniques.post_training.bias_correction import clipped_normal
 from edgecompress.techniques.post_training.equalization import balancing_factors, below_cap, smoothing_factors, through
 from edgecompress.techniques.post_training.folding import fold_normalization
 from edgecompress.techniques.post_training.successions import find_successions
-from edgecompress.tflite import find_kernel, parse
+from edgecompress.tflite import KerasKernel, find_kernels, parse
 
 layers = keras.layers
 
@@ -134,7 +134,7 @@ def test_rounded_kernel_is_the_one_in_the_file(digits, probe_in_this_process):
     file = parse(convert(model, Export(format="int8"), calibration=inputs_of(digits), progress=Progress()).content)
     for name, kind in (("conv", "Conv2D"), ("dw", "DepthwiseConv2D"), ("pw", "Conv2D")):
         kernel = model.get_layer(name).get_weights()[0]
-        stored = find_kernel(file, name, kernel.shape, kind)
+        (stored,) = find_kernels(file, [KerasKernel(name, kernel.shape, kind)])
         scales = stored.scales.reshape(kernel.shape[-2:]) if kind == "DepthwiseConv2D" else stored.scales
         np.testing.assert_allclose(stored.values * scales, rounded(kernel, depthwise=kind == "DepthwiseConv2D"), rtol=1e-5)
 

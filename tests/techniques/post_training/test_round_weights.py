@@ -16,7 +16,7 @@ from edgecompress.recipe.stages import CorrectBias, RoundWeights
 from edgecompress.techniques.post_training import correct_bias, round_weights
 from edgecompress.techniques.post_training.folding import fold_normalization
 from edgecompress.techniques.post_training.rounding import Evidence, adaround, coordinate_descent, nearest, search_scales
-from edgecompress.tflite import find_kernel, parse
+from edgecompress.tflite import KerasKernel, find_kernels, parse
 
 layers = keras.layers
 
@@ -145,7 +145,7 @@ def test_rounded_kernels_are_the_ones_in_the_file(folded, make_context, digits, 
     changed = 0
     for name, kind in NAMES.items():
         kernel, before = (each.get_layer(name).get_weights()[0] for each in (model, folded))
-        stored = find_kernel(parse(content), name, kernel.shape, kind)
+        (stored,) = find_kernels(parse(content), [KerasKernel(name, kernel.shape, kind)])
         scales = stored.scales.reshape(kernel.shape[-2:]) if kind == "DepthwiseConv2D" and stored.scales.size > 1 else stored.scales
         # The file's scale is the largest weight / 127 in float32.
         np.testing.assert_allclose(stored.values * scales, kernel, rtol=1e-6, atol=1e-9)
@@ -162,7 +162,7 @@ def test_kernels_of_four_bits_are_the_ones_in_the_file(folded, make_context, dig
     assert stored == {"conv": "int4", "dw": "int8", "pw": "int4", "logits": "int8"}
     for name in ("conv", "pw"):
         kernel = model.get_layer(name).get_weights()[0]
-        found = find_kernel(parse(conversion.content), name, kernel.shape, "Conv2D")
+        (found,) = find_kernels(parse(conversion.content), [KerasKernel(name, kernel.shape, "Conv2D")])
         assert np.abs(found.values).max() <= 7
         # Steps are recovered from float32 weights.
         np.testing.assert_allclose(found.values * found.scales, kernel, rtol=1e-4, atol=1e-6)

@@ -11,7 +11,7 @@ from edgecompress.progress import Progress
 from edgecompress.recipe.schema import Export
 from edgecompress.recipe.stages import PruneWeights, QuantizeAware, Train
 from edgecompress.techniques import prune_weights, quantize_aware
-from edgecompress.tflite import describe, list_operators, parse
+from edgecompress.tflite import Rewritten, describe, list_operators, parse
 from edgecompress.tflite.operators import float_operators
 
 layers = keras.layers
@@ -106,7 +106,7 @@ def test_keeps_hold_in_layers_that_were_rewritten(make_context, stirred, digits,
         "conv", "separable0_pointwise", "separable1_pointwise", "point", "logits",
     }  # fmt: skip
     file = parse(converted(result.model, digits).content)
-    reports = measure_keeps(result.model, result.keeps, file)
+    reports = measure_keeps(result.model, result.keeps, Rewritten(file, file))
     assert all(report.held and report.on_tflite is not None for report in reports), reports
 
 

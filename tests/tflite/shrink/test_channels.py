@@ -10,7 +10,7 @@ from edgecompress.tflite.weights import read_constant, weighted_operators
 
 def shrunk(content, **wanted):
     wanted = Settings(**wanted)
-    return apply_passes(content, choose_passes(wanted), wanted)
+    return apply_passes(content, choose_passes(wanted), wanted)[:2]
 
 
 def kernels(content):

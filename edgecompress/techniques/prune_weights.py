@@ -2,9 +2,11 @@
 
 TF-MOT decides when weights go while training; the mask that stays is ours, since TF-MOT keeps every weight that equals the
 threshold: with ties, a requested half of zeros can end as none at all. Its blocks are for Dense layers alone: in a convolution it
-prunes single weights in their place.
+prunes single weights in their place. And it counts calls of a layer for updates of its weights, so a layer that the model calls more
+than once would be pruned too early: such models get our masks, on the same schedule.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 
@@ -12,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgecompress.backend import keras, model_optimization
+from edgecompress.graph.order import nodes_in_order
 from edgecompress.keeps import Keep, get_variable, mask_of
 from edgecompress.models.copying import copy_model, with_layers_wrapped
 from edgecompress.recipe.stages import PruneWeights, Train
@@ -38,7 +41,7 @@ def apply(model: keras.Model, config: PruneWeights, context: Context) -> StageRe
     epochs: list[dict[str, float]] = []
     if config.train is None:
         pruned = copy_model(model)
-    elif config.pattern == "unstructured":
+    elif config.pattern == "unstructured" and not _calls_again(model, pruned_layers):
         pruned, epochs = _train_with_wrappers(model, kernels, counts, held, config.train, config, context)
     else:
         pruned, epochs = _train_with_masks(model, kernels, counts, held, config.train, config, context)
@@ -46,6 +49,12 @@ def apply(model: keras.Model, config: PruneWeights, context: Context) -> StageRe
     masks = [mask_of(kernel.layer, kernel.weight, get_variable(pruned, kernel.layer, kernel.weight).numpy()) for kernel in kernels]
     others = [keep for keep in held if keep.layer not in pruned_layers]  # the new masks hold the old zeros too
     return StageResult(pruned, records, (*others, *masks), _released(pruned_layers, context.keeps), epochs)
+
+
+def _calls_again(model: keras.Model, layers: set[str]) -> bool:
+    """Whether the model calls one of the layers more than once."""
+    calls = Counter(node.layer.name for node in nodes_in_order(model))
+    return any(calls[layer] > 1 for layer in layers)
 
 
 def plan(model: keras.Model, config: PruneWeights) -> tuple[keras.Model, list[LayerRecord]]:

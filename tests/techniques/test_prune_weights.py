@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from edgecompress.backend import keras
 from edgecompress.errors import ModelError, RecipeError
 from edgecompress.export import convert
 from edgecompress.keeps import find_variable
@@ -155,6 +156,27 @@ def test_a_killed_training_with_masks_goes_on_to_the_same_bits(small_model, make
     continued = prune_weights.apply(small_model, config, make_context(folder=tmp_path / "b"))
     for one, two in zip(undisturbed.model.get_weights(), continued.model.get_weights(), strict=True):
         np.testing.assert_array_equal(one, two)
+
+
+def test_layer_that_is_called_twice_is_pruned_as_slowly_as_any_other(make_context, monkeypatch):
+    """Both halves of an image go through one layer."""
+    layers, part = keras.layers, []
+    inputs = keras.Input((8, 8, 1))
+    shared = layers.Dense(16, activation="relu", name="shared")
+    halves = [shared(layers.Flatten()(layers.Cropping2D(((top, 4 - top), 0))(inputs))) for top in (0, 4)]
+    model = keras.Model(inputs, layers.Dense(10, name="logits")(layers.Concatenate()(halves)))
+
+    class Watch(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            part.append({name: float((find_variable(self.model, name, "kernel").numpy() == 0).mean()) for name in ("shared", "logits")})
+
+    fit = prune_weights.fit
+    monkeypatch.setattr(prune_weights, "fit", lambda *given, callbacks, **more: fit(*given, callbacks=[*callbacks, Watch()], **more))
+    result = prune_weights.apply(model, PruneWeights(sparsity=0.8, train=Train(epochs=4)), make_context())
+    assert sparsities(result.model, result) == pytest.approx({"shared": 0.8, "logits": 0.8}, abs=0.002)
+    for row in part:
+        assert row["shared"] == pytest.approx(row["logits"], abs=0.02)
+    assert part[0]["shared"] < 0.75
 
 
 @pytest.mark.parametrize("initial", [0.0, 0.2])

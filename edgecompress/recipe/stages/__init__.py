@@ -68,7 +68,7 @@ TECHNIQUES: dict[str, Technique] = {
     "prune_layers": Technique(PruneLayers, "edgecompress.techniques.prune_layers", 1),
     "prune_neurons": Technique(PruneNeurons, "edgecompress.techniques.prune_neurons", 2),
     "prune_weights": Technique(
-        PruneWeights, "edgecompress.techniques.prune_weights", 1, releases=("cluster_weights",), shares_training=False
+        PruneWeights, "edgecompress.techniques.prune_weights", 2, releases=("cluster_weights",), shares_training=False
     ),
     "cluster_weights": Technique(ClusterWeights, "edgecompress.techniques.cluster_weights", 1, shares_training=False),
     "distill": Technique(Distill, "edgecompress.techniques.distill", 1, shares_training=False, plans_with_outlook=True),

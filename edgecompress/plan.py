@@ -159,8 +159,8 @@ def plan_stages(
     final_bytes = _weight_bytes(model, export.format) + _exceptions_bytes(model, export)
     latency = None
     if forecast is not None:
-        files = (_file(baseline, Export(format="float32"), data), _file(model, export, data))
-        latency = PlannedLatency(forecast.table.host, *map(forecast.predict, files), forecast.doubt)
+        before, after = (forecast.predict(_file(one, form, data)) for one, form in ((baseline, Export(format="float32")), (model, export)))
+        latency = PlannedLatency(forecast.table.host, before, after, forecast.doubt)
     return Plan(recipe.name, stages, baseline_bytes, final_bytes, export.format, notes, latency)
 
 

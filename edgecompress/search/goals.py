@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING
 
 from edgecompress.destination import LOCAL
 from edgecompress.goals import ROUNDING
+from edgecompress.recipe.goal_words import TIMES
 from edgecompress.recipe.schema import Goal, LatencyGoal, Recipe
 
 if TYPE_CHECKING:
     from edgecompress.search.outcome import Outcome
 
-LATENCY_GOALS = ("p50_ms", "p95_ms")
 LEAST_SCALE = 0.01  # of the metric: a drop is weighed against the limit, or against one point where the limit is less
 
 
 def latency_goals(goal: Goal) -> dict[str, LatencyGoal]:
     """Limits on a time, by name."""
-    limits = {name: getattr(goal, name) for name in LATENCY_GOALS}
+    limits = {name: getattr(goal, name) for name in TIMES}
     return {name: limit for name, limit in limits.items() if limit is not None}
 
 
@@ -35,7 +35,7 @@ def predicted_goal(goal: Goal, host: str | None) -> LatencyGoal | None:
 def left_to_the_run(recipe: Recipe, predicted_host: str | None = None) -> list[str]:
     """Names of the goals that no trial is judged by."""
     judged = set(local_goals(recipe.goal)) | ({"p50_ms"} if predicted_goal(recipe.goal, predicted_host) is not None else set())
-    return [name for name in LATENCY_GOALS if getattr(recipe.goal, name) is not None and name not in judged]
+    return [name for name in TIMES if getattr(recipe.goal, name) is not None and name not in judged]
 
 
 def violations(goal: Goal, outcome: Outcome, measured: Mapping[str, float | None] | None = None) -> dict[str, float]:

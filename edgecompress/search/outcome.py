@@ -19,7 +19,7 @@ from edgecompress.pipeline import Surroundings
 from edgecompress.recipe.schema import Recipe
 from edgecompress.recipe.space_rules import objective_names
 from edgecompress.report.schema import StageReport
-from edgecompress.search.goals import LATENCY_GOALS, local_goals, predicted_goal
+from edgecompress.search.goals import local_goals, predicted_goal
 from edgecompress.search.stage_cache import StageCache
 from edgecompress.shrinking import ShrunkExport, shrink_export
 from edgecompress.stage import State
@@ -128,7 +128,7 @@ def latency_threads(search: Recipe, forecast: Forecast | None = None) -> list[in
     limits = local_goals(search.goal)
     if forecast is not None and predicted_goal(search.goal, forecast.table.host) is not None:
         limits.pop("p50_ms", None)
-    wanted = {limit.threads for name, limit in limits.items() if name in LATENCY_GOALS}
+    wanted = {limit.threads for limit in limits.values()}
     is_timed = "latency" in objective_names(search) and forecast is None
     if (is_timed or search.goal.peak_rss_kb is not None) and search.benchmark is not None:
         wanted |= {search.benchmark.threads[0]}

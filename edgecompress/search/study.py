@@ -139,17 +139,22 @@ def made_of(recipe: Recipe) -> dict[str, Any]:
 
 
 def _without_places(value: Any) -> Any:
-    """Plain values without the paths of data and models, at any depth; of a path to code the function's name stays."""
+    """Plain values without the paths of data, models and code, at any depth; of code the function's name stays."""
     if isinstance(value, list):
         return [_without_places(part) for part in value]
     if not isinstance(value, dict):
         return value
     kept = {name: _without_places(part) for name, part in value.items()}
     if "source" in value and "path" in value:
-        kept["path"] = value["path"].rpartition(":")[2] if value["source"] == "python" else None
+        kept["path"] = _function(value["path"]) if value["source"] == "python" else None
     if value.get("source") == "application" and value["weights"] not in (None, "imagenet"):
         kept["weights"] = "a file"
-    return kept
+    return kept | {name: _function(value[name]) for name in ("own_loss", "function") if value.get(name) is not None}
+
+
+def _function(place: str) -> str:
+    """The name in `file.py:function`."""
+    return place.rpartition(":")[2]
 
 
 def differences(first: Any, second: Any, path: str = "") -> list[str]:

@@ -101,6 +101,9 @@ def test_what_files_hold_counts(place, file, source, digits, small_model):
 def test_function_of_a_model_of_code_and_published_weights_count(space_text):
     recipe = ec.load_recipe("tiny.yaml", text=space_text)
 
+    def lost(place):
+        return made_of(ec.load_recipe("tiny.yaml", {"task.own_loss": place}, text=space_text))
+
     def made(model):
         return made_of(recipe.model_copy(update={"model": model}))
 
@@ -113,3 +116,4 @@ def test_function_of_a_model_of_code_and_published_weights_count(space_text):
     )
     assert made(own[0]) == made(own[1])
     assert made(none) != made(published) != made(own[0]) != made(none)
+    assert lost("/a/mine.py:focal") == lost("/b/mine.py:focal") != lost("/a/mine.py:other")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from edgecompress.data import Split
 from edgecompress.device import DeviceFault
+from edgecompress.device.machine import num_cores
 from edgecompress.errors import ModelError
 from edgecompress.evaluation.sample_stream import Batch, SampleStream
 from edgecompress.evaluation.tflite_rows import check_runtime, open_model, sample_size
@@ -41,7 +41,7 @@ def tflite_outputs(path: Path, split: Split, *, threads: int | None = None) -> I
     """
     check_runtime()
     try:
-        yield from _run(path, split, threads or min(_num_cores(), MOST_THREADS))
+        yield from _run(path, split, threads or min(num_cores(), MOST_THREADS))
     except DeviceFault as fault:
         raise ModelError(fault.reason if str(path) in fault.reason else f"{path}: {fault.reason}") from fault
 
@@ -67,8 +67,3 @@ def _read_size(num_values: int) -> int:
     """Samples to read at a time: whole batches of the largest size, where READ_BYTES allows for one."""
     fitting = max(1, READ_BYTES // (4 * num_values))
     return min(LARGEST_READ, fitting // LARGEST_BATCH * LARGEST_BATCH or fitting)
-
-
-def _num_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from edgecompress.backend import keras
+from edgecompress.backend import OWN_LAYERS, keras
 from edgecompress.errors import RecipeError, TrainingError
 from edgecompress.models.copying import copy_model
 from edgecompress.recipe.stages import Train
@@ -23,6 +23,21 @@ def test_resumed_training_gives_the_bits_of_an_undisturbed_one(small_model, make
     rows = fit(fresh, train, make_context(folder=tmp_path))
     assert all((one == two).all() for one, two in zip(undisturbed.get_weights(), fresh.get_weights(), strict=True))
     assert rows == whole
+
+
+def test_paths_that_a_resumed_training_leaves_out_are_those_of_an_undisturbed_one(make_context, tmp_path, killed_at):
+    """ConvNeXt's layer: tf_keras' own draws from a state that no checkpoint holds."""
+    inputs = keras.Input((8, 8, 1))
+    x = keras.layers.Dense(16, activation="relu")(keras.layers.Flatten()(inputs))
+    x = keras.layers.Add()([x, OWN_LAYERS["StochasticDepth"](0.5)(keras.layers.Dense(16)(x))])
+    model = keras.Model(inputs, keras.layers.Dense(10, name="logits")(x))
+    undisturbed, resumed, fresh = (copy_model(model) for _ in range(3))
+    fit(undisturbed, Train(epochs=3), make_context(folder=tmp_path))
+    (tmp_path / "training.npz").unlink()
+    with killed_at(2) as callback:
+        fit(resumed, Train(epochs=3), make_context(folder=tmp_path), callbacks=[callback])
+    fit(fresh, Train(epochs=3), make_context(folder=tmp_path))
+    assert all((one == two).all() for one, two in zip(undisturbed.get_weights(), fresh.get_weights(), strict=True))
 
 
 def test_damaged_checkpoint_starts_over(small_model, make_context, tmp_path):

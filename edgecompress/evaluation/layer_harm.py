@@ -27,7 +27,6 @@ from edgecompress.samples import Samples, ordered
 
 INPUT = "(input)"  # stands for the rounding of the samples themselves
 OUTER_PERCENT = 0.1  # of the values at each end, that count as outliers
-STEPS_8_BITS = 255
 
 
 @dataclass(frozen=True)

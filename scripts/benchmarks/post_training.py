@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from plain_converter import by_hand
 from rich.console import Console
 from rich.table import Table
 
-from edgecompress.backend import keras, tf
+from edgecompress.backend import keras
 from edgecompress.device.runtime import TfliteModel
 from edgecompress.evaluation.parity import snr_db
 from edgecompress.export import convert
@@ -32,16 +33,6 @@ from edgecompress.recipe.schema import Export
 NUM_CALIBRATION = 200
 MOST_POINTS_LOST = 0.5
 WINDOW, NUM_WINDOWS = 5, 196  # frames in an input of ad01, and inputs in the clip
-
-
-def by_hand(model: keras.Model, samples: np.ndarray) -> bytes:
-    """What the official guide shows."""
-    converter = tf.lite.TFLiteConverter.from_keras_model(model)
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = lambda: ([sample[np.newaxis]] for sample in samples)
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    converter.inference_input_type = converter.inference_output_type = tf.int8
-    return bytes(converter.convert())
 
 
 def by_export(model: keras.Model, samples: np.ndarray) -> bytes:

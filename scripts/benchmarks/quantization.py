@@ -28,9 +28,9 @@ from pathlib import Path
 from typing import Any
 
 from keywords import COLUMNS, Keywords, figures, p50_us, read_keywords, rows_of, splits, sum_up
+from plain_converter import by_hand
 from quantization_ways import (
     by_ai_edge_quantizer,
-    by_hand,
     choose,
     choose_for_four_bits,
     in_eight_bits,

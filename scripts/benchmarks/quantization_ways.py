@@ -8,7 +8,7 @@ from typing import cast
 import numpy as np
 from keywords import Keywords, as_split, figures
 
-from edgecompress.backend import keras, tf
+from edgecompress.backend import keras
 from edgecompress.export import convert
 from edgecompress.export.set_ranges import set_ranges
 from edgecompress.progress import Progress
@@ -24,16 +24,6 @@ STRENGTHS, RANGES = (0.0, 0.5), ("percentile", "mse")
 FOUR_BITS = "type:Conv2D"  # the first and the pointwise convolutions
 FOUR_BITS_RANGES = "mse"
 UNEQUAL_DECADES = 1.5  # factors of 10^-1.5 to 10^1.5
-
-
-def by_hand(model: keras.Model, samples: np.ndarray) -> bytes:
-    """What TensorFlow's guide shows for int8."""
-    converter = tf.lite.TFLiteConverter.from_keras_model(model)
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = lambda: ([sample[np.newaxis]] for sample in samples)
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    converter.inference_input_type = converter.inference_output_type = tf.int8
-    return bytes(converter.convert())
 
 
 def by_ai_edge_quantizer(model: keras.Model) -> bytes:

@@ -15,7 +15,6 @@ from edgecompress.techniques.distill.pairs import Kind, Pair, find_pairs, layer_
 
 KINDS: dict[str, Kind] = {"hints": "layer", "attention_transfer": "map", "gram": "map", "fsp": "map"}  # others: embedding
 LOOKS_AT_CHANNELS = ("hints", "gram", "fsp")  # those need an adaptor where channels differ
-MAPS = ("attention_transfer", "gram", "fsp", "hints")  # those need maps of one size
 
 
 class Sight(NamedTuple):

@@ -25,8 +25,3 @@ def separable_kernels(kernel: npt.NDArray[np.floating]) -> tuple[Array, Array]:
     size = np.sqrt(values[:, 0])[:, np.newaxis]  # both kernels are equally long: what is between is of the size of the outputs
     depthwise, pointwise = left[:, :, 0] * size, right[:, 0] * size
     return depthwise.T.reshape(height, width, num_inputs, 1), pointwise[np.newaxis, np.newaxis]
-
-
-def full_kernel(depthwise: Array, pointwise: Array) -> Array:
-    """The kernel [height, width, in, out] that both compute together."""
-    return depthwise * pointwise[0, 0]

@@ -11,7 +11,7 @@ from edgecompress.backend import tf
 from edgecompress.techniques.distill import feature, relation, response
 
 LABELS = np.array([2, 0])
-LN2, LN3, LN4 = math.log(2), math.log(3), math.log(4)
+LN2, LN3 = math.log(2), math.log(3)
 
 
 # --- independent implementations in float64, written with loops over samples ---------------------------------------------

@@ -1,4 +1,4 @@
-"""The contract that every technique keeps; a new line in TECHNIQUES is tested here by itself."""
+"""The contract that every technique keeps; a new line in TECHNIQUES needs one in EXAMPLES, and is tested here."""
 
 from importlib import import_module
 

@@ -174,7 +174,7 @@ def benchmark(
         float, typer.Option(metavar="M", min=0, max=1440, help="Then run the first model so long without a pause; 0: do not.")
     ] = 0.0,
     timeout: Annotated[
-        float, typer.Option(metavar="SECONDS", min=1, help="Limit for one model with one number of threads; then it is stopped.")
+        float, typer.Option(metavar="SECONDS", min=1, help="Limit for one step of a model, beside what its runs need; then it is stopped.")
     ] = 900.0,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write the figures there; - prints one JSON object.", show_default=False)

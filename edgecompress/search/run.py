@@ -172,7 +172,7 @@ def _write(recipe: Recipe, findings: Findings, folder: Path, progress: Progress)
 
         with storage_errors(folder):
             (folder / FRONT).mkdir(exist_ok=True)
-            for old in (folder / FRONT).glob("*.yaml"):
+            for old in (folder / FRONT).glob("trial_[0-9]*.yaml"):  # of an earlier call
                 old.unlink()
         for trial in findings.front:
             write_atomic(folder / FRONT / f"trial_{trial.number:04d}.yaml", recipe_text(recipe, findings, trial))

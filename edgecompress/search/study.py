@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
 RECIPE, HEARTBEAT = "recipe", "heartbeat"  # the study's attributes: what made it; how its workers show that they live
 FREE = ("trials", "minutes")  # fields of `search:` that may change between calls
-CONNECT_SECONDS, BUSY_SECONDS = 10, 120
+CONNECT_SECONDS, BUSY_SECONDS, SETTLING_SECONDS = 10, 120, 2
 DRIVERS = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
 
 
@@ -197,11 +199,18 @@ def _open_storage(url: str, heartbeat: Heartbeat) -> optuna.storages.RDBStorage:
     connect = {"timeout": BUSY_SECONDS} if scheme.startswith("sqlite") else {}
     if scheme.startswith("postgres"):
         connect = {"connect_timeout": CONNECT_SECONDS}
+    make = partial(
+        optuna.storages.RDBStorage, url, engine_kwargs={"connect_args": connect, "pool_pre_ping": True},
+        heartbeat_interval=heartbeat.interval_s, grace_period=heartbeat.grace_s,
+    )  # fmt: skip
     try:
-        return optuna.storages.RDBStorage(
-            url, engine_kwargs={"connect_args": connect, "pool_pre_ping": True},
-            heartbeat_interval=heartbeat.interval_s, grace_period=heartbeat.grace_s,
-        )  # fmt: skip
+        try:
+            return make()
+        except (sqlalchemy.exc.IntegrityError, sqlalchemy.exc.OperationalError, sqlalchemy.exc.ProgrammingError) as error:
+            if "UNIQUE" not in str(error).upper() and "ALREADY EXISTS" not in str(error).upper():
+                raise
+            time.sleep(SETTLING_SECONDS)  # another worker makes the tables of a new database at this moment
+            return make()
     except (ImportError, sqlalchemy.exc.NoSuchModuleError) as error:
         expected = "storage must be of a database whose driver is installed; for PostgreSQL: pip install 'edgecompress[postgresql]'"
         raise StorageError(f"{shown(url)}: {expected}. Received: {_first_line(error)}.") from error

@@ -3,13 +3,16 @@
 import shutil
 
 import numpy as np
+import optuna
 import pytest
+import sqlalchemy
 
 import edgecompress as ec
 from edgecompress.data import load_data
 from edgecompress.errors import RecipeError
 from edgecompress.latency.forecast import forecast_of
 from edgecompress.recipe.schema import ApplicationModel, PythonModel
+from edgecompress.search import study as study_module
 from edgecompress.search.run import _heartbeat
 from edgecompress.search.study import Heartbeat, made_of, open_study, sources_of
 
@@ -37,6 +40,21 @@ def test_worker_with_another_heartbeat_would_take_others_for_dead_and_is_refused
 def test_new_study_has_the_usual_heartbeat_where_nobody_asks(open_with):
     assert open_with(None).heartbeat == Heartbeat(20, 90)
     assert [_heartbeat(seconds) for seconds in (None, 20, 2)] == [None, Heartbeat(20, 90), Heartbeat(2, 9)]
+
+
+def test_workers_that_make_a_new_database_in_the_same_instant_share_it(open_with, monkeypatch):
+    calls = []
+
+    class BeatenOnce(optuna.storages.RDBStorage):
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options)
+            calls.append(self)
+            if len(calls) == 1:  # what SQLite says to the slower of two
+                raise sqlalchemy.exc.IntegrityError("INSERT", {}, Exception("UNIQUE constraint failed: alembic_version.version_num"))
+
+    monkeypatch.setattr(optuna.storages, "RDBStorage", BeatenOnce)
+    monkeypatch.setattr(study_module, "SETTLING_SECONDS", 0)
+    assert open_with(None).storage is calls[1]
 
 
 RECIPE = """\

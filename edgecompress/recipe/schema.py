@@ -12,11 +12,11 @@ from edgecompress.recipe.search import Search
 from edgecompress.recipe.section import LAYER_PATTERN, FilePath, Section, Threads, parse_number
 from edgecompress.recipe.stages import Stage
 from edgecompress.recipe.stages.post_training import Kernels
-from edgecompress.recipe.task import METRIC_RISES, OwnMetric, Task
+from edgecompress.recipe.task import OwnMetric, Task
 from edgecompress.recipe.weight_types import BLOCK_FORMATS, LOW_BIT_FORMATS, MIXABLE, WeightType
 
 __all__ = [
-    "METRIC_RISES", "ApplicationModel", "Augment", "Benchmark", "BuilderModel", "Data", "Export", "FileModel", "Goal", "LatencyGoal",
+    "ApplicationModel", "Augment", "Benchmark", "BuilderModel", "Data", "Export", "FileModel", "Goal", "LatencyGoal",
     "Mfcc", "Model", "OwnMetric", "Preprocess", "PythonModel", "Recipe", "Search", "Section", "Target", "Task", "Unlabelled",
     "parse_number",
 ]  # fmt: skip

@@ -29,6 +29,7 @@ from pathlib import Path
 RATIO_LIMIT, TIME_LIMIT, THROUGHPUT_LIMIT = 1.2, 1 / 3, 0.9
 SCALES = {"error": (0.005, 0.5), "bytes": (4e3, 2e5), "p50_ms": (1e-3, 0.1)}  # best and worst of each
 LEARN_MINUTES = 3
+MEETING_SECONDS = 300
 RECIPE = """\
 name: benchmark
 seed: {seed}
@@ -165,9 +166,12 @@ def work(folder: Path, table: Path, number: int) -> None:
 
 
 def wait_for_both(folder: Path) -> None:
-    """Until two processes have come so far."""
+    """Until two processes have come so far; not for ever, as the other may have failed."""
+    latest = time.monotonic() + MEETING_SECONDS
     (folder / f"ready-{os.getpid()}").touch()
     while len(list(folder.glob("ready-*"))) < 2:
+        if time.monotonic() > latest:
+            sys.exit("the other process did not come")
         time.sleep(0.05)
 
 

@@ -60,5 +60,6 @@ def dequantize(values: np.ndarray, spec: TensorSpec) -> np.ndarray:
     """
     if spec.scale is None:
         return np.asarray(values, np.float32)
-    real: np.ndarray = np.asarray(np.subtract(values, np.float32(spec.zero_point or 0), dtype=np.float32))
+    real: np.ndarray = np.asarray(values).astype(np.float32)  # then all in place
+    np.subtract(real, np.float32(spec.zero_point or 0), out=real)
     return np.multiply(real, np.float32(spec.scale), out=real)

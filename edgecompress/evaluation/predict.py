@@ -75,12 +75,8 @@ def evaluate_outputs(
 
 def _num_broken(outputs: np.ndarray) -> int:
     """Samples with NaN or infinity among their outputs."""
-    values = outputs.reshape(-1)
-    with np.errstate(over="ignore", invalid="ignore"):
-        # NaN and infinity would be in the sum of squares, which takes half the time of a sum: no value need be looked at.
-        if np.isfinite(np.einsum("i,i->", values, values)):
-            return 0
-    return int((~np.isfinite(outputs.reshape(len(outputs), -1))).any(axis=1).sum())
+    finite = np.isfinite(outputs)
+    return 0 if finite.all() else int((~finite).reshape(len(outputs), -1).any(axis=1).sum())
 
 
 def _columns(outputs: np.ndarray, targets: np.ndarray, task: Task, model_name: str) -> Columns:

@@ -26,7 +26,7 @@ from edgecompress.evaluation.tflite_ways import (
 from edgecompress.samples import check_inputs, names_in_file
 
 READ_BYTES = 16_000_000  # float32 inputs that are read at a time, at most
-LARGEST_READ = 2048  # samples that are read at a time, at most; fewer, and the half millisecond of a read counts
+LARGEST_READ = 4096  # samples that are read at a time, at most; fewer, and the half millisecond of a read counts
 MOST_THREADS = 8  # each holds an interpreter with its own packed weights
 
 

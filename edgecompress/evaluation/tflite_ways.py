@@ -3,9 +3,10 @@
 The plain way is one sample per invoke. What is faster, and by how much, depends on the model and the machine: batches
 gain several times on fully connected networks and little on convolutions; threads with one interpreter each gain almost
 their number where an invoke is long, and lose where it is short; there a wide batch can be shared by the runtime's own
-threads, while Python prepares the next one and measures the last. So all are tried on real samples, whose outputs count as results,
-and only where the work that is left is worth another interpreter. No way is chosen for good: a moment in which other programs ran
-may have misled the probe, so the choice is made again while the work goes on, and one sample per invoke stays among the choices.
+threads on all cores but one, while Python prepares the next one and measures the last on that core. So all are tried on real samples,
+whose outputs count as results, and only where the work that is left is worth another interpreter. No way is chosen for good: a moment
+in which other programs ran may have misled the probe, so the choice is made again while the work goes on, and one sample per invoke
+stays among the choices.
 
 A batch is used only if every output of it equals, bit for bit, what the one-sample model gives, each sample at its own
 place in the batch. What comes out is then the same for every way.
@@ -38,13 +39,14 @@ BATCH_COST = 1.1  # a batch may cost so much more per sample on one thread: it l
 CLEAR_GAIN = 0.8  # a batch that costs at most so much per sample is worth trying on one thread, and wider; others serve threads only
 THREADS_COST = 0.97  # another way must cost at most so much per sample of what the plainest does
 HOPELESS = 1.5  # a way that costs so much of the fastest one's time at its first turn gets no second one
-WIDER = 4  # times the batch of one thread, for a model whose operators run on all threads: each then has enough to do
+WIDER = 4  # times the batch of one thread, for a model whose operators share threads: each then has enough to do
 TURN_SECONDS = 3e-3  # a turn of the probe of threads, for each thread, at most
 TURN_PART = 150  # of the samples that are left, one in so many is a turn's for each thread: the slower ways must not have much of them
 PIECE_SECONDS = 5e-3  # work that is handed to a thread at a time, at most
 PIECE_BYTES = 1_400_000  # float32 inputs that are handed to a thread at a time, at most: arrays that stay in the cache
 PIECES_OF_TURN = 2  # of each thread, at least: with one, a turn of several is as slow as the slower of them
 NUM_TURNS = 2  # of each way in the probe
+SECOND_LOOK = 10  # the work left must be so many times what the first turns took; else the others' second ones cost more than they tell
 WORTHWHILE = 5  # the work left must be so many times what another interpreter costs
 REVIEW_SECONDS = 0.1  # the fastest way runs so long before the others are tried again; twice as long after each review that keeps it
 LONGEST_REVIEW = 16  # times REVIEW_SECONDS, at most: what a review costs is little then, and a changed machine is noticed within seconds
@@ -66,6 +68,11 @@ class Way:
     seconds_per_sample: float
     seconds_to_open: float
     is_shared: bool = False
+
+    @property
+    def num_busy(self) -> int:
+        """Threads of ours that work side by side: where an invoke is shared, the one that waits for it and the one of Python's part."""
+        return 2 if self.is_shared else len(self.models)
 
     @property
     def batch_size(self) -> int:
@@ -165,11 +172,14 @@ def _compare(contenders: list[Contender], stream: SampleStream, pool: ThreadPool
         return
     seconds: dict[int, float] = {}
     for _ in range(NUM_TURNS):
+        num_before = stream.num_left
         for place, contender in reversed(list(enumerate(contenders))):
             hopeless = contender.seconds > HOPELESS * min(seconds.values(), default=math.inf)
             if stream.num_left and (math.isinf(contender.seconds) or not hopeless):
                 taken = yield from _turn(contender.way, stream, pool, _samples_of_turn(contender.way, stream))
                 seconds[place] = contender.seconds = min(taken, seconds.get(place, math.inf))
+        if stream.num_left < SECOND_LOOK * (num_before - stream.num_left):
+            return
 
 
 def fastest(contenders: list[Contender]) -> Contender:
@@ -197,11 +207,15 @@ def run_fastest(contenders: list[Contender], stream: SampleStream, pool: ThreadP
 def _samples_of_turn(way: Way, stream: SampleStream) -> int:
     """Few, so that the slower ways do not get much of the work."""
     least = PIECES_OF_TURN * way.piece
-    return len(way.models) * max(least, min(round(TURN_SECONDS / way.seconds_per_sample), stream.num_left // TURN_PART))
+    return way.num_busy * max(least, min(round(TURN_SECONDS / way.seconds_per_sample), stream.num_left // TURN_PART))
 
 
 def _open_wide(path: Path, way: Way, stream: SampleStream, num_threads: int) -> Generator[Batch, None, Way | None]:
-    """One model with `num_threads` and wider batches, None where `way` has none or its outputs are not the same bits."""
+    """One model with wider batches, None where `way` has none or its outputs are not the same bits.
+
+    Args:
+        num_threads: at least 2; one of them is for Python's part.
+    """
     if way.batch_size == 1 or (taken := stream.take(WIDER * way.batch_size)) is None:
         return None
     inputs, targets = taken
@@ -210,7 +224,7 @@ def _open_wide(path: Path, way: Way, stream: SampleStream, num_threads: int) -> 
     if len(inputs) < WIDER * way.batch_size:  # not every place in the batch would be compared
         return None
     try:
-        model = open_model(path, batch_size=len(inputs), threads=num_threads)
+        model = open_model(path, batch_size=len(inputs), threads=num_threads - 1)
         same = np.array_equal(predict_rows(model, inputs), outputs)
     except DeviceFault:  # as in `probe_batches`, and where there is no memory for so wide a batch
         return None
@@ -246,7 +260,7 @@ def run_in_order(way: Way, pieces: Iterable[Batch], pool: ThreadPoolExecutor) ->
         # What the runtime's threads share leaves Python's part to this thread, so that it goes on beside theirs.
         work = partial(run_rows, rows=stored_rows(way.models[0], inputs)) if way.is_shared else partial(predict_rows, samples=inputs)
         pending.append((pool.submit(_run_on_idle, idle, work), targets))
-        if len(pending) > 2 * len(way.models):
+        if len(pending) > 2 * way.num_busy:
             yield _finished(way, *pending.popleft())
     while pending:
         yield _finished(way, *pending.popleft())

@@ -29,7 +29,7 @@ class Evaluation:
             those of the normal samples alone.
         predictions: one row per sample, in the order of the split. classification: int [n], the class; multi_label:
             bool [n, num_labels]; regression: float32 [n, num_values]; autoencoder: float64 [n], the reconstruction
-            error (the first metric that is one, else the loss), which is what an autoencoder is used for.
+            error (the first metric that is a built-in one, else the loss), which is what an autoencoder is used for.
         labels: int [n], the true classes; None for other tasks than classification.
     """
 
@@ -39,6 +39,7 @@ class Evaluation:
     labels: np.ndarray | None = None
 
 
+ERRORS = {"mean_squared_error": metrics.squared_error_values, "mean_absolute_error": metrics.absolute_error_values}
 Columns = dict[str, np.ndarray]  # one row per sample each: the metrics that are means, and what the others need
 
 
@@ -137,15 +138,15 @@ def _multi_label_columns(rows: np.ndarray, wanted: np.ndarray, task: Task) -> Co
 
 
 def _error_columns(rows: np.ndarray, wanted: np.ndarray, task: Task) -> Columns:
-    names = [name for name in task.metrics if name != "auc"] or [task.loss]
-    columns: Columns = {}
-    for name in names:
+    columns: Columns = {"predictions": rows}
+    for name in task.metrics:
         if name in task.own_metrics:
             columns[name] = own_metric_values(task, name, rows, wanted)
-            continue
-        values = metrics.squared_error_values if name == "mean_squared_error" else metrics.absolute_error_values
-        columns[name] = values(rows, wanted)
-    columns["predictions"] = columns[names[0]] if task.kind == "autoencoder" else rows
+        elif name in ERRORS:
+            columns[name] = ERRORS[name](rows, wanted)
+    if task.kind == "autoencoder":  # an own metric may rise, or be no error at all
+        name = next((name for name in task.metrics if name in ERRORS), task.loss)
+        columns["predictions"] = columns[name] if name in columns else ERRORS[name](rows, wanted)
     return columns
 
 

@@ -42,7 +42,8 @@ def verdict(baseline: Evaluation, final: Evaluation, task: Task, *, seed: int) -
     sign = 1.0 if task.rises(metric) else -1.0
     measured = {"baseline": baseline.metrics[metric], "final": final.metrics[metric]}
     drop = sign * (measured["baseline"] - measured["final"]) + 0.0  # adding zero turns -0.0 into 0.0
-    test = _test_right_or_wrong(baseline.scores, final.scores) if metric != AREA else None
+    better = (baseline.scores, final.scores) if sign > 0 else (final.scores, baseline.scores)  # where right is 0, more ones is a loss
+    test = _test_right_or_wrong(*better) if metric != AREA else None
     if test is None:
         differences = sign * (baseline.scores - final.scores)
         says_nothing = metric == AREA and not np.ptp(baseline.scores) and not np.ptp(final.scores)

@@ -12,6 +12,7 @@ from edgecompress.errors import DataError, ModelError
 from edgecompress.evaluation.predict import evaluate_outputs
 from edgecompress.progress import Bar
 from edgecompress.recipe.schema import Task
+from edgecompress.task_functions import load_functions
 
 CLASSES = Task(metrics=["accuracy", "top_5_accuracy", "sparse_categorical_crossentropy"])
 LABELS = Task(loss="binary_crossentropy", metrics=["auc", "accuracy", "binary_crossentropy"])
@@ -95,6 +96,25 @@ def test_predictions_of_an_autoencoder_are_its_reconstruction_errors():
     outputs, targets = example(INPUTS)
     found = evaluate(outputs, targets, INPUTS)
     np.testing.assert_allclose(found.predictions, ((outputs - targets) ** 2).mean(axis=(1, 2)), rtol=1e-6)
+
+
+def test_area_of_an_autoencoder_is_that_of_its_error_whatever_metrics_stand_first(tmp_path):
+    (tmp_path / "mine.py").write_text("def likeness(targets, outputs):\n    return -((targets - outputs) ** 2).mean(axis=1)\n")
+    own = {"likeness": {"function": f"{tmp_path / 'mine.py'}:likeness", "rises": True}}
+    tasks = [
+        Task(loss="mean_squared_error", target="input", metrics=["auc", "mean_squared_error"]),
+        Task(loss="mean_squared_error", target="input", metrics=["auc", "likeness"], own_metrics=own),
+        Task(loss="mean_absolute_error", target="input", metrics=["likeness", "auc", "mean_squared_error"], own_metrics=own),
+    ]
+    outputs, targets = example(INPUTS)
+    anomalies = ((outputs - targets) ** 2).mean(axis=(1, 2)) > 2  # the error tells them all
+    found = []
+    for task in tasks:
+        load_functions(task, allow_code=True)
+        found.append(evaluate_outputs([(outputs, targets)], task, model_name="model", bar=Bar(), anomalies=anomalies))
+    assert [one.metrics["auc"] for one in found] == [1.0] * 3
+    assert np.array_equal(found[1].predictions, found[0].predictions)
+    assert np.array_equal(found[2].predictions, found[0].predictions)
 
 
 def test_classes_may_stand_in_a_row_of_pixels():

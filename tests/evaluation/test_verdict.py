@@ -101,6 +101,18 @@ def test_right_or_wrong_goes_through_mcnemar_by_hand():
     assert found["agreement"] == pytest.approx(8 / 12)
 
 
+def test_wrong_or_right_mirrors_right_or_wrong():
+    """An error rate counts as ones what an accuracy counts as zeros."""
+    own = {"error_rate": {"function": "mine.py:error_rate", "rises": False}}
+    errors = Task(metrics=["error_rate"], own_metrics=own)
+    right = np.repeat([1.0, 0.0], [98, 2]), np.repeat([1.0, 0.0], [80, 20])
+    rising = verdict(*(from_scores(scores, [0] * 100, "accuracy") for scores in right), CLASSES, seed=0)
+    falling = verdict(*(from_scores(1 - scores, [0] * 100, "error_rate") for scores in right), errors, seed=0)
+    assert falling["drop"] == pytest.approx(rising["drop"])
+    assert falling["drop"] == pytest.approx(0.18)
+    assert [falling[key] for key in ("confidence_interval", "p_value")] == [rising[key] for key in ("confidence_interval", "p_value")]
+
+
 @pytest.mark.parametrize(("sign", "drop", "p_value"), [(1, 0.0, 1.0), (-1, 1.0, 1 / 2001)])
 def test_areas_that_do_not_vary_have_no_interval(sign, drop, p_value):
     """Two of 200 samples are of the rare kind: that both models place them right says little about the next ones."""

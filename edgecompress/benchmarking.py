@@ -45,7 +45,7 @@ def benchmark(
         runs: timed invokes per entry, at least 50; p95 needs 200, p99 needs 1000.
         kernels: "xnnpack" (the runtime's default), "builtin", or both, timed in turns.
         timeout_s: seconds that one step of one model may work, beside what its runs need; one that does not end is stopped then.
-        minutes: then runs the first model so long without a pause; the first entry has `sustained`.
+        minutes: then runs the first model so long without a pause; its first entry that did not fail has `sustained`.
         quiet: no progress bar.
 
     Returns:
@@ -117,12 +117,15 @@ def benchmark_files(
     return [BenchmarkEntry.model_validate(row) for row in rows]
 
 
-def benchmark_operators(model: Path, *, threads: int, progress: Progress, timeout_s: float = TIMEOUT_S) -> dict[str, Any]:
+def benchmark_operators(
+    model: Path, *, threads: int, kernels: Kernels = "xnnpack", progress: Progress, timeout_s: float = TIMEOUT_S
+) -> dict[str, Any]:
     """Times each operator of a file alone, as a one-operator model; see `device.operators.measure_operators`.
 
     Args:
         model: a .tflite.
         threads: of the runtime.
+        kernels: the kernel family.
         progress: gets a bar.
         timeout_s: for each.
     """
@@ -132,8 +135,9 @@ def benchmark_operators(model: Path, *, threads: int, progress: Progress, timeou
             pieces[number] = Path(folder) / f"{number}.tflite"
             pieces[number].write_bytes(content)
         return measure_operators(
-            model, pieces, threads=threads, timeout_s=timeout_s, on_progress=lambda done, total, doing: bar.describe(doing)
-        )
+            model, pieces, threads=threads, kernels=kernels, timeout_s=timeout_s,
+            on_progress=lambda done, total, doing: bar.describe(doing),
+        )  # fmt: skip
 
 
 def benchmark_path(

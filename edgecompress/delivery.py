@@ -166,7 +166,7 @@ def _benchmark(settings: Benchmark, files: Mapping[str, Path], golden: Mapping[s
     )
     first = next((place for place, entry in enumerate(entries) if entry.model == "final" and entry.error is None), None)
     if settings.operators and first is not None:
-        found = benchmark_operators(files["final"], threads=entries[first].threads, progress=progress)
+        found = benchmark_operators(files["final"], threads=entries[first].threads, kernels=settings.kernels[0], progress=progress)
         entries[first] = entries[first].model_copy(update={"operators": found})
     return entries
 

@@ -27,9 +27,10 @@ _OPTIONS = (
     "-T", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes", "-o", "ConnectTimeout=20", "-o", "ServerAliveInterval=15",
     "-o", "ServerAliveCountMax=3",
 )  # fmt: skip
-# The environment that `doctor --install` made, else the python3 of the host. Quoted for any login shell.
+# The environment that `doctor --install` made to its end, else the python3 of the host. Quoted for any login shell.
 _COMMAND = (
-    'exec sh -c \'p="$HOME/.local/share/edgecompress/venv/bin/python"; [ -x "$p" ] || p=python3; exec "$p" -c "import sys; '
+    'exec sh -c \'v="$HOME/.local/share/edgecompress/venv"; p="$v/bin/python"; [ -x "$p" ] && [ ! -e "$v.unfinished" ] || p=python3; '
+    'exec "$p" -c "import sys; '
     'sys.exit(\\"old python\\") if sys.version_info < (3, 9) else exec(sys.stdin.buffer.read(int(sys.stdin.buffer.readline())))"\''
 )
 _SIGN_OF_LIFE_S = 5.0
@@ -153,16 +154,16 @@ class _Connection:
 
 
 def _understand(line: bytes, say: Callable[[str], None] | None) -> dict[str, Any] | None:
-    """The answer that a line holds, if it does; what a login script prints is passed over.
+    """The answer that a line holds, if it does; what a login script prints is passed over, before it in the same line too.
 
     Raises:
         DeviceError: the line says that the job failed.
     """
-    start = arrival.PREFIX.encode()
-    if not line.startswith(start):
+    _, start, message_text = line.partition(f"{arrival.PREFIX}{{".encode())
+    if not start:
         return None
     try:
-        message = dict(json.loads(line[len(start) :]))
+        message = dict(json.loads(b"{" + message_text))
     except ValueError:
         return None
     if "error" in message:

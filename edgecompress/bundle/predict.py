@@ -5,13 +5,11 @@ import json
 import sys
 from pathlib import Path
 
-import numpy as np
-
 HERE = Path(__file__).resolve().parent
 
 
 def main(path: str) -> None:
-    sys.path.insert(0, str(HERE / "benchmark_device.pyz"))  # holds a reader of PNG files that needs NumPy alone
+    import numpy as np
     from device.images import preprocess, read_png
 
     try:
@@ -22,6 +20,9 @@ def main(path: str) -> None:
     manifest = json.loads((HERE / "manifest.json").read_text(encoding="utf-8"))
     model = Interpreter(str(HERE / "model.tflite"))
     model.allocate_tensors()
+    names = [details["name"] for details in model.get_input_details()]
+    if len(names) > 1:
+        raise ValueError(f"the model must have one input for this program. Received: {len(names)} ({', '.join(names)})")
     source, target = model.get_input_details()[0], model.get_output_details()[0]
 
     sample = np.load(path) if path.endswith(".npy") else preprocess(read_png(path), manifest["preprocess"], source["shape"][1:])
@@ -42,13 +43,18 @@ def main(path: str) -> None:
         return
     if manifest["task"]["from_logits"]:
         outputs = np.exp(outputs - outputs.max()) / np.exp(outputs - outputs.max()).sum()
-    names = manifest["class_names"] or range(outputs.size)
+    labels = manifest["class_names"] or range(outputs.size)
     for index in np.argsort(-outputs)[:5]:
-        print(f"{outputs[index]:6.1%}  {names[index]}")
+        print(f"{outputs[index]:6.1%}  {labels[index]}")
 
 
 if __name__ == "__main__":
+    sys.path.insert(0, str(HERE / "benchmark_device.pyz"))  # holds a reader of PNG files that needs NumPy alone
     try:
         main(*sys.argv[1:2] or ["--help"])
+    except ImportError as error:
+        from device.doctor import describe_machine, problem_in_words
+
+        sys.exit(f"error: {problem_in_words(describe_machine()) or error}")
     except (OSError, ValueError) as error:
         sys.exit(f"error: {error}\nusage: python3 predict.py image.png")

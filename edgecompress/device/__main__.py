@@ -11,7 +11,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from .doctor import describe_machine, find_problems, format_machine
+from .doctor import describe_machine, find_problems, format_machine, problem_in_words
 from .fault import DeviceFault
 from .machine import thread_counts
 
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None, *, benchmark_program: str | Non
         print(f"error: {fault.reason}", file=sys.stderr)
         return _DEVICE_FAILED
     except ImportError as error:
-        print(f"error: {error}; python3 -m pip install numpy", file=sys.stderr)
+        print(f"error: {problem_in_words(describe_machine()) or error}", file=sys.stderr)
         return _DEVICE_FAILED
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -59,8 +59,7 @@ def run_beside(program: str, arguments: Sequence[str]) -> int:
     """
     if arguments and arguments[0] in ("benchmark", "bundle", "doctor"):
         return main(arguments)
-    folder = os.path.dirname(os.path.abspath(program))
-    return main(["bundle", *arguments] if "-h" in arguments or "--help" in arguments else ["bundle", *arguments, "--folder", folder])
+    return main(["bundle", "--folder", os.path.dirname(os.path.abspath(program)), *arguments])
 
 
 def _measure_models(options: argparse.Namespace) -> int:
@@ -103,12 +102,12 @@ def _measure_bundle(options: argparse.Namespace) -> int:
 
 def _report(entries: list[dict[str, Any]], content: dict[str, Any], path: str | None) -> int:
     """Prints a table, writes the file, and says by the exit code whether all went well."""
-    from .table import format_entries
+    from .table import find_failures, format_entries
 
     print(format_entries(entries))
     if path is not None:
         _write_json(path, content)
-    return _DEVICE_FAILED if any(entry["error"] for entry in entries) else 0
+    return _DEVICE_FAILED if any(map(find_failures, entries)) else 0
 
 
 def _doctor(options: argparse.Namespace) -> int:
@@ -159,7 +158,7 @@ def _add_settings(parser: argparse.ArgumentParser, *, threads: list[int] | None,
         help=f"timed invokes per model, at least 50; p99 needs 1000 (default: {runs or 'the recipe has it'})",
     )  # fmt: skip
     add("--kernels", type=_families, metavar="FAMILY[,FAMILY]", help="xnnpack (the runtime's default), builtin, or both, timed in turns")
-    add("--timeout", type=float, default=300.0, metavar="SECONDS", help="limit for one step of one model (default: 300)")
+    add("--timeout", type=_seconds, default=300.0, metavar="SECONDS", help="limit for one step of one model (default: 300)")
     add("--minutes", type=_minutes, default=0.0, metavar="M", help="then runs the first model so long without a pause")
     add("--json", metavar="FILE", help="also writes the full results to FILE" if threads else "where to write (default: device.json)")
 
@@ -204,6 +203,17 @@ def _minutes(text: str) -> float:
     if not 0 <= minutes <= 1440:
         raise argparse.ArgumentTypeError(f"must be a number of minutes up to 1440. Received: {text!r}")
     return minutes
+
+
+def _seconds(text: str) -> float:
+    """A number of seconds, from one to a day."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 1 <= seconds <= 86_400:
+        raise argparse.ArgumentTypeError(f"must be a number of seconds from 1 to 86,400. Received: {text!r}")
+    return seconds
 
 
 def _show_progress(done: int, total: int, doing: str) -> None:

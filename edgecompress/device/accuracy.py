@@ -14,24 +14,26 @@ from .runtime import TfliteModel
 
 if TYPE_CHECKING:
     from .line import Line
+    from .runtime import Kernels
 
 _SAMPLES_AT_ONCE = 20
 
 
-def measure_accuracy(model: str, samples: str, *, threads: int, timeout_s: float) -> dict[str, Any]:
+def measure_accuracy(model: str, samples: str, *, threads: int, kernels: Kernels = "xnnpack", timeout_s: float) -> dict[str, Any]:
     """Counts right answers.
 
     Args:
         model: Path of the .tflite.
         samples: An .npz with input_<i> [n, ...] in real numbers, `labels` [n] or [n, columns], and `threshold`: none where the answer is
             the place of the largest output, else the real output above which a column's answer is yes.
-        threads, timeout_s: As in `benchmark_models`.
+        threads, kernels, timeout_s: As in `benchmark_models`.
 
     Returns:
         samples, right (of all columns), accuracy, kernels; or `error` alone.
     """
+    job = {"job": "accuracy", "model": model, "samples": samples, "threads": threads, "kernels": kernels}
     try:
-        return run_job({"job": "accuracy", "model": model, "samples": samples, "threads": threads}, timeout_s=timeout_s)
+        return run_job(job, timeout_s=timeout_s)
     except DeviceFault as fault:
         return {"error": fault.reason}
 
@@ -39,7 +41,8 @@ def measure_accuracy(model: str, samples: str, *, threads: int, timeout_s: float
 def count_right(job: dict[str, Any], line: Line) -> dict[str, Any]:
     """The child's side of `measure_accuracy`."""
     line.enter_phase("loading the model")
-    model, arrays = TfliteModel(job["model"], threads=job.get("threads", 1)), read_arrays(job["samples"])
+    model = TfliteModel(job["model"], threads=job.get("threads", 1), kernels=job.get("kernels", "xnnpack"))
+    arrays = read_arrays(job["samples"])
     line.enter_phase("running the model")
     outputs = dequantize(_first_outputs(model, model_inputs(model, arrays), line), model.outputs[0])
     right = right_answers(outputs.reshape(len(outputs), -1), arrays["labels"], arrays["threshold"])

@@ -18,7 +18,7 @@ from .fault import DeviceFault
 from .golden import FAMILIES
 from .machine import Snapshot, describe_cpu, distrust_reasons, is_throttled, take_snapshot
 from .sustained import measure_sustained
-from .timing import split_runs, summarize
+from .timing import SLACK, split_runs, summarize
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
     Paths = Mapping[str, "str | os.PathLike[str]"]
 
+LONGEST_TIMEOUT_S, MOST_MINUTES = 86_400.0, 1440.0  # a day
 _MINIMUM_RUNS = 50
 _MOST_BLOCKS = 20
 _SMALLEST_BLOCK = 5
 _WIDE_INTERVAL = 0.05  # of p50
-_SLACK = 4.0  # a machine that throttles, or that others use, may become so much slower from one block to the next
 _UNTIMED_STEPS = 4  # check, load, warm up, close
 _TIMES = (
     "runs", "load_ms", "allocate_ms", "init_ms", "first_ms",
@@ -82,7 +82,7 @@ class _Contender:
     def time_block(self, num_runs: int) -> None:
         """One block of timed invokes. By what an invoke took last it has time for them all: many runs are no hang."""
         invoke_s = sum(self.blocks_ns[-1]) / len(self.blocks_ns[-1]) / 1e9 if self.blocks_ns else self.known["first_ms"] / 1e3
-        answer = self._ask({"step": "time", "runs": num_runs}, more_s=_SLACK * num_runs * invoke_s)
+        answer = self._ask({"step": "time", "runs": num_runs}, more_s=SLACK * num_runs * invoke_s)
         self.blocks_ns.append(answer["durations_ns"])
 
     def finish(self) -> None:
@@ -129,23 +129,19 @@ def benchmark_models(
             has more where its invokes need more, by what they took before.
         kernels: Kernel families, each timed against the other: "xnnpack" is the runtime's default. Where XNNPACK takes no operator of a
             model, both are the same, and the model has one entry.
-        minutes: Runs the first model so long without a pause after that, with the first number of threads; see `sustained`.
+        minutes: Runs the first model so long without a pause after that, with the threads and kernels of its first entry that did not
+            fail; see `sustained`.
         on_progress: Called with (steps done, steps in all, what is being done).
 
     Returns:
         One entry per number of threads, kernel family and model, with the keys of the report's `benchmark` and `error`. What is unknown
         is None.
-        The first one has `sustained` where minutes are given.
+        The first one of the first model that did not fail has `sustained` where minutes are given.
 
     Raises:
-        ValueError: `runs`, `threads` or `kernels` out of range.
+        ValueError: `runs`, `threads`, `kernels`, `timeout_s` or `minutes` out of range.
     """
-    if runs < _MINIMUM_RUNS:
-        raise ValueError(f"runs must be at least {_MINIMUM_RUNS}. Received: {runs!r}")
-    if not threads or min(threads) < 1:
-        raise ValueError(f"threads must be numbers of at least 1. Received: {list(threads)!r}")
-    if not kernels or not set(kernels) <= set(FAMILIES):
-        raise ValueError(f"kernels must be of {', '.join(FAMILIES)}. Received: {list(kernels)!r}")
+    _check_settings(threads, runs, kernels, timeout_s, minutes)
     block_sizes = split_runs(runs, max(1, min(_MOST_BLOCKS, runs // _SMALLEST_BLOCK)))
     steps = _Steps(len(threads) * len(kernels) * len(models) * (_UNTIMED_STEPS + len(block_sizes)), on_progress)
     entries = []
@@ -156,13 +152,28 @@ def benchmark_models(
             for name, path in models.items()
         ]
         entries += _race(contenders, block_sizes, timeout_s, steps)
-    if minutes and entries[0]["error"] is None:
-        name, path = next(iter(models.items()))
-        stored = os.fspath(golden[name]) if golden and name in golden else None
-        entries[0]["sustained"] = measure_sustained(
-            os.fspath(path), stored, threads=threads[0], minutes=minutes, timeout_s=timeout_s, on_progress=on_progress
-        )
+    name = next(iter(models))
+    first = next((entry for entry in entries if entry["model"] == name and entry["error"] is None), None)
+    if minutes and first is not None:
+        first["sustained"] = measure_sustained(
+            os.fspath(models[name]), os.fspath(golden[name]) if golden and name in golden else None, threads=first["threads"],
+            kernels=first["requested_kernels"], minutes=minutes, timeout_s=timeout_s, on_progress=on_progress,
+        )  # fmt: skip
     return entries
+
+
+def _check_settings(threads: Sequence[int], runs: int, kernels: Sequence[Kernels], timeout_s: float, minutes: float) -> None:
+    """Raises ValueError for what is out of range."""
+    if runs < _MINIMUM_RUNS:
+        raise ValueError(f"runs must be at least {_MINIMUM_RUNS}. Received: {runs!r}")
+    if not threads or min(threads) < 1:
+        raise ValueError(f"threads must be numbers of at least 1. Received: {list(threads)!r}")
+    if not kernels or not set(kernels) <= set(FAMILIES):
+        raise ValueError(f"kernels must be of {', '.join(FAMILIES)}. Received: {list(kernels)!r}")
+    if not 0 < timeout_s <= LONGEST_TIMEOUT_S:
+        raise ValueError(f"timeout_s must be above 0 and at most {LONGEST_TIMEOUT_S:g}. Received: {timeout_s!r}")
+    if not 0 <= minutes <= MOST_MINUTES:
+        raise ValueError(f"minutes must be from 0 to {MOST_MINUTES:g}. Received: {minutes!r}")
 
 
 class _Steps:

@@ -21,7 +21,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .doctor import describe_machine, find_problems
+from .doctor import describe_machine, problem_in_words
 from .fault import DeviceFault
 
 if TYPE_CHECKING:
@@ -79,6 +79,8 @@ def read_bundle(folder: str) -> Bundle:
             raise DeviceFault(f"{path}: the bundle is of format {section['format']}; this program knows {FORMAT}. Make it again")
         _check_hashes(folder, section["sha256"])
         parts, samples = section["models"], section.get("samples")
+        if not parts:
+            raise ValueError("it names no models")
         return Bundle(
             name=manifest["name"],
             models={name: os.path.join(folder, part["path"]) for name, part in parts.items()},
@@ -94,7 +96,7 @@ def read_bundle(folder: str) -> Bundle:
         )
     except FileNotFoundError:
         raise DeviceFault(f"{path}: must be there; unpack the bundle, and run the program that lies in it") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:  # a list where a mapping belongs
         raise DeviceFault(f"{path}: must be the manifest of a bundle. Received: {type(error).__name__}: {error}") from error
 
 
@@ -132,16 +134,15 @@ def measure_bundle(
 
     Returns:
         What stands in device.json: format, name, models{name: sha256}, machine (as `doctor` describes it), benchmark[]. The first entry
-        of a model has `accuracy` and `operators`, where they were measured.
+        of a model that did not fail has `accuracy` and `operators`, where they were measured; what could not be has `error`.
 
     Raises:
         DeviceFault: NumPy or a runtime is missing; the reason names the command that mends it. Or there are no operators to time.
-        ValueError: `runs`, `threads` or `kernels` out of range.
+        ValueError: As in `benchmark_models`.
     """
     machine = describe_machine()
     if machine["numpy"] is None or machine["runtime"] is None:
-        problem = find_problems(machine)[0]
-        raise DeviceFault(f"{problem['what']}" + (f": {problem['command']}" if problem["command"] else ""))
+        raise DeviceFault(problem_in_words(machine))
     if operators and not bundle.operators:
         raise DeviceFault("the bundle must hold the operators of a model to time them. Received: none")
     from .benchmark import benchmark_models  # it needs NumPy
@@ -166,13 +167,15 @@ def _closer_look(
     from .accuracy import measure_accuracy
     from .operators import measure_archive
 
-    name, threads, found = entry["model"], entry["threads"], {}
+    name, found = entry["model"], {}
+    settings = {"threads": entry["threads"], "kernels": entry["requested_kernels"], "timeout_s": timeout_s}
     if bundle.samples is not None and name in bundle.counted:
         if on_progress is not None:
             on_progress(0, 1, f"counting right answers of {name}")
-        found["accuracy"] = measure_accuracy(bundle.models[name], bundle.samples, threads=threads, timeout_s=timeout_s)
+        found["accuracy"] = measure_accuracy(bundle.models[name], bundle.samples, **settings)
     if operators and name in bundle.operators:
-        found["operators"] = measure_archive(
-            bundle.models[name], bundle.operators[name], threads=threads, timeout_s=timeout_s, on_progress=on_progress
-        )
+        try:
+            found["operators"] = measure_archive(bundle.models[name], bundle.operators[name], **settings, on_progress=on_progress)
+        except DeviceFault as fault:  # a full disk, for one, does not cost the latencies that were measured
+            found["operators"] = {"threads": entry["threads"], "whole_ms": None, "sum_ms": 0.0, "timed": [], "error": fault.reason}
     return found

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import importlib
+import os
 import platform
 import struct
 import sys
+import sysconfig
 from pathlib import Path
 from typing import Any
 
 from . import edge_tpu
 from .machine import board_name, describe_cpu, is_emulated, read_temperature_celsius, throttle_words
 
+ENVIRONMENT = "~/.local/share/edgecompress/venv"  # of a host; `edgecompress.remote` looks there first
 _ROOT = Path("/")
 _OLDEST_PYTHON = (3, 9)
 # CPython versions with a wheel, by runtime; tflite-runtime's last release is 2.14.0.
@@ -25,7 +28,8 @@ def describe_machine(root: Path = _ROOT) -> dict[str, Any]:
     """The machine as plain data; unknown is None.
 
     Returns:
-        name, board, system, architecture, bits (of this Python), emulated, python, numpy, runtime, runtime_version, runtime_refused (why
+        name, board, system, architecture, bits (of this Python), emulated, python, python_program (how to call it), takes_packages
+        (False: pip installs in a virtual environment only), numpy, runtime, runtime_version, runtime_refused (why
         none imports), cores, cpu, governor, frequency_khz, memory_kb, available_kb, swap_kb, temperature_celsius, throttled[] (words),
         edge_tpu_library (file or None).
     """
@@ -39,6 +43,8 @@ def describe_machine(root: Path = _ROOT) -> dict[str, Any]:
         "bits": struct.calcsize("P") * 8,
         "emulated": is_emulated(root),
         "python": platform.python_version(),
+        "python_program": sys.executable if _is_virtual() else "python3",
+        "takes_packages": _is_virtual() or not os.path.exists(os.path.join(sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED")),
         "numpy": _version("numpy"),
         "runtime": runtime,
         "runtime_version": version,
@@ -68,7 +74,9 @@ def find_problems(machine: dict[str, Any]) -> list[dict[str, str | None]]:
         lacking = [name for name, value in (("NumPy", machine["numpy"]), ("a TFLite runtime", machine["runtime"])) if value is None]
         packages, why_not = wanted_packages(machine)
         what = f"{' and '.join(lacking)} cannot be imported" + (f"; {why_not}" if why_not else "")
-        problems.append({"what": what, "command": f"python3 -m pip install {' '.join(_quoted(packages))}" if packages else None})
+        if packages and not machine["takes_packages"]:
+            what += "; this system's Python takes none, so make a virtual environment, and start the program with its bin/python3"
+        problems.append({"what": what, "command": _install_command(machine, packages) if packages else None})
     if machine["bits"] == 32 and machine["architecture"] in ("aarch64", "arm64", "x86_64"):
         problems.append({"what": "a 64-bit kernel runs a 32-bit Python; int8 models are several times slower there", "command": None})
     if machine["governor"] not in (None, "performance"):
@@ -79,6 +87,12 @@ def find_problems(machine: dict[str, Any]) -> list[dict[str, str | None]]:
     if machine["emulated"]:
         problems.append({"what": "the processor is emulated: its times mean nothing", "command": None})
     return problems
+
+
+def problem_in_words(machine: dict[str, Any]) -> str:
+    """The worst problem of a machine and the command that mends it, in one line; nothing where there is none."""
+    problem = next(iter(find_problems(machine)), None)
+    return "" if problem is None else f"{problem['what']}" + (f": {problem['command']}" if problem["command"] else "")
 
 
 def wanted_packages(machine: dict[str, Any]) -> tuple[list[str], str | None]:
@@ -116,6 +130,19 @@ def format_machine(machine: dict[str, Any], problems: list[dict[str, str | None]
     for problem in problems:
         text.append(f"- {problem['what']}" + (f"\n    {problem['command']}" if problem["command"] else ""))
     return "\n".join(text if problems else [*text, "nothing is missing"])
+
+
+def _is_virtual() -> bool:
+    """Whether this Python is that of a virtual environment."""
+    return sys.prefix != sys.base_prefix
+
+
+def _install_command(machine: dict[str, Any], packages: list[str]) -> str:
+    """What makes packages importable there."""
+    names = " ".join(_quoted(packages))
+    if machine["takes_packages"]:
+        return f"{machine['python_program']} -m pip install {names}"
+    return f"python3 -m venv {ENVIRONMENT} && {ENVIRONMENT}/bin/python3 -m pip install {names}"
 
 
 def _quoted(packages: list[str]) -> list[str]:

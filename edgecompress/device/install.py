@@ -8,13 +8,13 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from .doctor import describe_machine, wanted_packages
+from .doctor import ENVIRONMENT, describe_machine, wanted_packages
 from .fault import DeviceFault
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-ENVIRONMENT = os.path.join("~", ".local", "share", "edgecompress", "venv")  # `edgecompress.remote` looks there first
+UNFINISHED = ".unfinished"  # beside it while it is made: what was interrupted is not used, and made again
 _TIMEOUT_S = 1800.0
 _LAST_WORDS = 300
 
@@ -37,18 +37,31 @@ def install_runtime(on_progress: Callable[[str], None], environment: str = ENVIR
     if not packages:
         raise DeviceFault(f"{why_not}")
     folder = os.path.expanduser(environment)
-    made = not os.path.exists(folder)
+    is_new = not os.path.exists(folder) or os.path.exists(folder + UNFINISHED)
+    _mark(folder + UNFINISHED)
     try:
         on_progress("making a virtual environment")
-        _run([sys.executable, "-m", "venv", folder], "apt install python3-venv")
+        _run([sys.executable, "-m", "venv", *(["--clear"] if is_new else []), folder], "apt install python3-venv")
         on_progress(f"installing {', '.join(packages)}")
         python = os.path.join(folder, "bin", "python")
         _run([python, "-m", "pip", "install", "--disable-pip-version-check", "--only-binary", ":all:", *packages], "see the network")
     except DeviceFault:
-        if made:
+        if is_new:
             shutil.rmtree(folder, ignore_errors=True)
+        os.remove(folder + UNFINISHED)
         raise
+    os.remove(folder + UNFINISHED)
     return f"{folder}: {', '.join(packages)}"
+
+
+def _mark(path: str) -> None:
+    """An empty file."""
+    try:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb"):
+            pass
+    except OSError as error:
+        raise DeviceFault(f"{path}: it must be possible to write there. Received: {error.strerror}") from error
 
 
 def _run(command: list[str], cure: str) -> None:

@@ -10,11 +10,11 @@ from .fault import DeviceFault
 
 _MOST_CHARACTERS = 300  # of a runtime's own words
 
-# Package name for the report, module with the Interpreter, module with __version__; the first that imports is used.
+# Package name for the report, module to import; the first that imports is used.
 _RUNTIMES = (
-    ("ai-edge-litert", "ai_edge_litert.interpreter", "ai_edge_litert"),
-    ("tflite-runtime", "tflite_runtime.interpreter", "tflite_runtime"),
-    ("tensorflow", "tensorflow.lite", "tensorflow"),
+    ("ai-edge-litert", "ai_edge_litert.interpreter"),
+    ("tflite-runtime", "tflite_runtime.interpreter"),
+    ("tensorflow", "tensorflow"),
 )
 
 
@@ -49,14 +49,15 @@ def find_runtime() -> Runtime:
         DeviceFault: None imports; the reason says why each did not.
     """
     refused = []
-    for name, module_name, package in _RUNTIMES:
+    for name, module_name in _RUNTIMES:
         try:
             module = importlib.import_module(module_name)
-        except ImportError as error:  # also a runtime that is installed for another NumPy or processor
+            module = module.lite if name == "tensorflow" else module  # TensorFlow loads it when it is asked for
+            resolvers = module.experimental.OpResolverType if name == "tensorflow" else module.OpResolverType
+            package = importlib.import_module(module_name.partition(".")[0])
+            return Runtime(name, str(package.__version__), module.Interpreter, resolvers, module)
+        except (ImportError, AttributeError) as error:  # also a runtime that is installed for another NumPy or processor, or half of one
             refused.append(f"{name}: {one_line(error)}")
-            continue
-        resolvers = module.experimental.OpResolverType if name == "tensorflow" else module.OpResolverType
-        return Runtime(name, str(importlib.import_module(package).__version__), module.Interpreter, resolvers, module)
     raise DeviceFault(
         "no TFLite runtime can be imported; install ai-edge-litert, or tflite-runtime on CPython <= 3.11 with numpy < 2 "
         f"({'; '.join(refused)})"

@@ -12,7 +12,7 @@ from .golden import model_inputs, read_first_inputs
 from .inputs import varied_inputs
 from .installed import find_runtime
 from .runtime import TfliteModel
-from .timing import split_runs, summarize, time_block, warm_up
+from .timing import split_runs, summarize, time_block, time_invokes, warm_up
 
 if TYPE_CHECKING:
     from .line import Line
@@ -29,6 +29,7 @@ def measure(job: dict[str, Any], line: Line) -> dict[str, Any]:
             first invoke)
         {"step": "warm_up"}: warmup (invokes), stable (bool)
         {"step": "time", "runs": n}, any number of times: durations_ns
+        {"step": "go_on", "runs": n}, any number of times: durations_ns, without the untimed lead of a block: all that ran is told
     The job may name a "golden" file: its first sample is what the model is timed on.
 
     Returns:
@@ -71,7 +72,8 @@ def _obey(model: TfliteModel, line: Line) -> None:
             num_invokes, stable = warm_up(model.run)
             line.answer({"warmup": num_invokes, "stable": stable})
         else:
-            line.answer({"durations_ns": time_block(model.run, command["runs"])})
+            time_runs = time_block if command["step"] == "time" else time_invokes
+            line.answer({"durations_ns": time_runs(model.run, command["runs"])})
 
 
 def measure_each(job: dict[str, Any], line: Line) -> dict[str, Any]:
@@ -85,7 +87,7 @@ def _measure_alone(path: str, job: dict[str, Any], line: Line) -> dict[str, Any]
     """p50 of one model, or why there is none."""
     line.enter_phase("running an operator")
     try:
-        model = TfliteModel(path, threads=job.get("threads", 1))
+        model = TfliteModel(path, threads=job.get("threads", 1), kernels=job.get("kernels", "xnnpack"))
         model.set_inputs(varied_inputs(model.inputs))
         warm_up(model.run, limit_ns=_ALONE_WARM_UP_NS)
         blocks_ns = [time_block(model.run, size) for size in split_runs(job["runs"], _ALONE_BLOCKS)]

@@ -17,20 +17,26 @@ from .fault import DeviceFault
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from .runtime import Kernels
+
 RUNS = 100
 
 
 def measure_archive(
-    model: str, archive: str, *, threads: int, timeout_s: float, on_progress: Callable[[int, int, str], None] | None = None
-) -> dict[str, Any]:
+    model: str, archive: str, *, threads: int, kernels: Kernels = "xnnpack", timeout_s: float,
+    on_progress: Callable[[int, int, str], None] | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """Times the operators that lie in a .zip as NUMBER.tflite; see `measure_operators`.
 
     Raises:
         DeviceFault: It is no such archive, or there is no room to unpack it.
     """
-    with tempfile.TemporaryDirectory(prefix="edgecompress-") as folder:
-        pieces = unpack(archive, folder)
-        return measure_operators(model, pieces, threads=threads, timeout_s=timeout_s, on_progress=on_progress)
+    try:
+        with tempfile.TemporaryDirectory(prefix="edgecompress-") as folder:
+            pieces = unpack(archive, folder)
+            return measure_operators(model, pieces, threads=threads, kernels=kernels, timeout_s=timeout_s, on_progress=on_progress)
+    except OSError as error:
+        raise DeviceFault(f"{archive}: no temporary folder can be made for the operators: {error}") from error
 
 
 def unpack(archive: str, folder: str) -> dict[int, str]:
@@ -48,8 +54,8 @@ def unpack(archive: str, folder: str) -> dict[int, str]:
 
 
 def measure_operators(
-    model: str | os.PathLike[str], pieces: Mapping[int, str | os.PathLike[str]], *, threads: int, runs: int = RUNS, timeout_s: float,
-    on_progress: Callable[[int, int, str], None] | None = None,
+    model: str | os.PathLike[str], pieces: Mapping[int, str | os.PathLike[str]], *, threads: int, kernels: Kernels = "xnnpack",
+    runs: int = RUNS, timeout_s: float, on_progress: Callable[[int, int, str], None] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Times the whole model, then each operator, all in one process.
 
@@ -57,6 +63,7 @@ def measure_operators(
         model: Path of the whole.
         pieces: Number of an operator to the path of its file.
         threads: Of the runtime.
+        kernels: As in `benchmark_models`.
         runs: Timed invokes of each.
         timeout_s: For each; one that crashes or hangs costs a process more.
         on_progress: As in `benchmark_models`.
@@ -66,7 +73,7 @@ def measure_operators(
     """
     order = sorted(pieces)
     paths = [os.fspath(model), *(os.fspath(pieces[number]) for number in order)]
-    found = _time_each(paths, threads, runs, timeout_s, on_progress)
+    found = _time_each(paths, {"threads": threads, "kernels": kernels, "runs": runs}, timeout_s, on_progress)
     timed = [{"index": number, **one} for number, one in zip(order, found[1:])]  # noqa: B905 (3.9 has no strict; one for each path)
     return {
         "threads": threads, "whole_ms": found[0]["p50_ms"], "sum_ms": sum(one["p50_ms"] for one in timed if one["p50_ms"] is not None),
@@ -75,7 +82,7 @@ def measure_operators(
 
 
 def _time_each(
-    paths: Sequence[str], threads: int, runs: int, timeout_s: float, on_progress: Callable[[int, int, str], None] | None
+    paths: Sequence[str], settings: Mapping[str, Any], timeout_s: float, on_progress: Callable[[int, int, str], None] | None
 ) -> list[dict[str, Any]]:
     """One result per path. After a crash a new process goes on behind it."""
     found: list[dict[str, Any]] = []
@@ -87,7 +94,7 @@ def _time_each(
 
     while len(found) < len(paths):
         try:
-            run_job({"job": "each", "models": paths[len(found) :], "threads": threads, "runs": runs}, timeout_s=timeout_s, on_progress=note)
+            run_job({"job": "each", "models": paths[len(found) :], **settings}, timeout_s=timeout_s, on_progress=note)
         except DeviceFault as fault:
             if len(found) < len(paths):
                 note({"timed": {"p50_ms": None, "kernels": None, "error": fault.reason}})
@@ -96,6 +103,8 @@ def _time_each(
 
 def describe_operators(found: Mapping[str, Any]) -> str:
     """One sentence."""
+    if found.get("error"):
+        return f"operators could not be timed: {found['error']}"
     times = [one["p50_ms"] for one in found["timed"] if one["p50_ms"] is not None]
     text = f"{len(times)} operators, each timed alone as a one-operator model, take {found['sum_ms']:.4f} ms together"
     if found["whole_ms"]:

@@ -12,25 +12,30 @@ from .child import Child
 from .fault import DeviceFault
 from .machine import is_throttled, take_snapshot
 from .power import PowerMeter, energy, find_meter, idle_power_w
+from .timing import SLACK
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from .runtime import Kernels
 
 _WINDOW_S = 5.0
 _IDLE_S, _IDLE_SHARE = 3.0, 0.05  # at least so long, and so much of the whole: an external meter may read once a second
 
 
 def measure_sustained(
-    model: str, golden: str | None, *, threads: int, minutes: float, timeout_s: float, on_progress: Callable[[int, int, str], None] | None
-) -> dict[str, Any]:
+    model: str, golden: str | None, *, threads: int, kernels: Kernels = "xnnpack", minutes: float, timeout_s: float,
+    on_progress: Callable[[int, int, str], None] | None,
+) -> dict[str, Any]:  # fmt: skip
     """Runs a model without a pause, and looks at the machine after every window of about 5 seconds.
 
     Args:
         model, golden: Paths; the first golden sample is what it runs on.
         threads: Of the runtime.
+        kernels: As in `benchmark_models`.
         minutes: How long.
-        timeout_s: For loading and warming up, and for each window.
+        timeout_s: For loading and warming up, and for each window, beside what its runs need.
         on_progress: Called with (windows done, windows in all, what is done).
 
     Returns:
@@ -44,23 +49,24 @@ def measure_sustained(
         on_progress(0, 1, "doing nothing, to know the power of that")
     idle_from, idle_w = time.time(), _rest(file, max(_IDLE_S, minutes * 60 * _IDLE_SHARE))
     idle_until = time.time()
-    job = {"job": "benchmark", "model": model, "golden": golden, "threads": threads}
+    job = {"job": "benchmark", "model": model, "golden": golden, "threads": threads, "kernels": kernels}
     num_windows = max(1, round(minutes * 60 / _WINDOW_S))
     try:
         with Child(job, timeout_s=timeout_s) as child, contextlib.ExitStack() as sampling:
-            first_ms = child.receive()["first_ms"]
+            invoke_ms = max(child.receive()["first_ms"], 1e-3)
             child.send({"step": "warm_up"})
             child.receive()
             meter = None if file is None else sampling.enter_context(PowerMeter(file))
             busy_from = time.time()
-            start, invokes = time.monotonic(), max(1, int(_WINDOW_S / 10 * 1e3 / max(first_ms, 1e-3)))
+            start, invokes = time.monotonic(), max(1, int(_WINDOW_S / 10 * 1e3 / invoke_ms))
             while time.monotonic() - start < minutes * 60:
                 if on_progress is not None:
                     on_progress(min(len(windows), num_windows), num_windows, f"{minutes:g} minutes without a pause")
-                child.send({"step": "time", "runs": invokes})
-                window = _window(np.array(child.receive()["durations_ns"]) / 1e6, time.monotonic() - start)
-                windows.append(window)
-                invokes = max(1, int(_WINDOW_S * 1e3 / window["mean_ms"]))
+                child.send({"step": "go_on", "runs": invokes})
+                answer = child.receive(more_s=SLACK * invokes * invoke_ms / 1e3)
+                windows.append(_window(np.array(answer["durations_ns"]) / 1e6, time.monotonic() - start))
+                invoke_ms = windows[-1]["mean_ms"]
+                invokes = max(1, int(_WINDOW_S * 1e3 / invoke_ms))
             busy_until = time.time()
             seconds, busy_w = time.monotonic() - start, None if meter is None else meter.mean_w()
             child.send({"step": "finish"})

@@ -44,6 +44,12 @@ def format_entries(entries: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join([*lines, "", ", ".join(about), *describe_scaling(entries), *closer, *minutes, *notes, *dict.fromkeys(doubts)])
 
 
+def find_failures(entry: Mapping[str, Any]) -> list[str]:
+    """What failed of an entry, in words: the model itself, its minutes without a pause, its right answers, its operators as a whole."""
+    parts = (entry.get(key) or {} for key in ("sustained", "accuracy", "operators"))
+    return [words for words in (entry["error"], *(part.get("error") for part in parts)) if words]
+
+
 def describe_closer(entry: Mapping[str, Any]) -> list[str]:
     """Golden outputs, right answers and operators of an entry, a sentence each, where they were looked at."""
     found = []
@@ -64,7 +70,8 @@ def _across(golden: Mapping[str, Any]) -> str:
     across = golden["across"]
     if across is None:
         return ""
-    ratio = "bit for bit" if across["snr_db"] is None else f"SNR {across['snr_db']:.1f} dB"
+    is_equal = across.get("equal", across["snr_db"] is None)  # programs of earlier versions did not tell
+    ratio = "bit for bit" if is_equal else "no SNR, for want of a signal" if across["snr_db"] is None else f"SNR {across['snr_db']:.1f} dB"
     alike = "" if across["agreement"] is None else f", the same decision on {across['agreement']:.1%}"
     return f"; against the {across['kernels']} kernels: {ratio}{alike}"
 

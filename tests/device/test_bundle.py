@@ -16,6 +16,7 @@ import pytest
 from edgecompress.device import DeviceFault, arrival, doctor
 from edgecompress.device.bundle import measure_bundle, read_bundle
 from edgecompress.device.child import run_job
+from edgecompress.device.table import format_entries
 from edgecompress.device.turn import turn
 
 ROOT = Path(__file__).parents[2]
@@ -104,6 +105,8 @@ def test_other_golden_outputs_are_not_timed_and_the_difference_is_said(bundle):
         ({"sha256": {"gone.tflite": "0"}}, "gone.tflite: a file of the bundle must be readable"),
         ({"sha256": {"../secret": "0"}}, "files must lie beside it"),
         ({"models": {"final": {}}}, "must be the manifest of a bundle"),
+        ({"models": {}}, "must be the manifest of a bundle. Received: ValueError: it names no models"),
+        ({"sha256": []}, "must be the manifest of a bundle. Received: AttributeError"),
     ],
 )
 def test_bundle_that_is_none_is_refused(bundle, changes, words):
@@ -117,6 +120,27 @@ def test_operators_that_are_not_there_are_said(bundle):
         measure_bundle(read_bundle(str(bundle.path)), timeout_s=60, operators=True)
 
 
+def test_operators_that_cannot_be_unpacked_cost_no_latency_and_run_on_the_kernels_that_were_asked_for(bundle, tiny):
+    path = bundle.path / "operators.zip"
+    for content, words in ((b"no zip", "the operators cannot be unpacked"), (None, None)):
+        path.write_bytes(content or b"")
+        if content is None:
+            with zipfile.ZipFile(path, "w") as archive:
+                archive.writestr("0.tflite", tiny("double"))
+        bundle.write(operators={"final": path.name})
+        (entry,) = measure_bundle(read_bundle(str(bundle.path)), kernels=["builtin"], timeout_s=60, operators=True)["benchmark"]
+        assert entry["p50_ms"] > 0
+        assert (words or "") in (entry["operators"].get("error") or "")
+        assert format_entries([entry])
+    assert [one["kernels"] for one in entry["operators"]["timed"]] == ["builtin"]
+
+
+def test_program_measures_the_folder_that_it_is_told(bundle, program, tmp_path):
+    finished = run(program, "--folder", str(bundle.path), "--runs", "50", cwd=tmp_path)
+    assert finished.returncode == 0, finished.stderr
+    assert (tmp_path / "device.json").exists()
+
+
 def test_folder_without_a_bundle_is_refused(tmp_path):
     with pytest.raises(DeviceFault, match="unpack the bundle"):
         read_bundle(str(tmp_path))
@@ -124,7 +148,7 @@ def test_folder_without_a_bundle_is_refused(tmp_path):
 
 def machine(**changes):
     values = {"numpy": None, "runtime": None, "python": "3.11.2", "bits": 64, "architecture": "aarch64", "governor": None, "throttled": [],
-              "emulated": False}  # fmt: skip
+              "emulated": False, "python_program": "python3", "takes_packages": True}  # fmt: skip
     return {**values, **changes}
 
 

@@ -10,12 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgecompress.device import benchmark
 from edgecompress.device.__main__ import main
 from edgecompress.device.child import run_job
 from edgecompress.device.golden import write_arrays
+from edgecompress.device.table import find_failures
 
 ROOT = Path(__file__).parents[2]
 DOOR = ROOT / "scripts" / "benchmark_device.py"
+WINDOW = {"p50_ms": 1.0, "temperature_celsius": None}
 
 
 def run(*command, cwd):
@@ -124,3 +127,16 @@ def test_stability_benchmark_runs(tiny_file, tmp_path):
     assert result["own_us"] > 0  # what it must be is the benchmark's to judge: a busy machine is no fault
     assert result["clock_step_us"] > 0
     assert f"{result['runtime']} {result['runtime_version']}" in finished.stdout
+
+
+@pytest.mark.parametrize("failed", ["the model did not finish", None])
+def test_minutes_that_failed_are_exit_4(tiny_file, monkeypatch, failed):
+    found = {"error": failed} if failed else {"minutes": 1, "windows": [WINDOW], "energy": {"measured": False}}
+    monkeypatch.setattr(benchmark, "measure_sustained", lambda *arguments, **options: found)
+    assert main(["benchmark", tiny_file("double"), "--runs", "50", "--minutes", "1"]) == (4 if failed else 0)
+
+
+def test_what_failed_beside_the_latency_is_found():
+    found = {"sustained": {"error": "a"}, "accuracy": {"error": "b"}, "operators": {"error": "c", "timed": []}}
+    assert find_failures({"error": None, **found}) == ["a", "b", "c"]
+    assert find_failures({"error": None, "sustained": {"minutes": 1}, "accuracy": None}) == []

@@ -2,6 +2,7 @@
 
 import math
 import os
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from edgecompress.device.golden import (
     write_arrays,
 )
 from edgecompress.device.runtime import TensorSpec, TfliteModel
+from edgecompress.device.table import describe_closer
 
 FLOAT = TensorSpec("y", 0, (1,), "float32", None, None)
 INT8 = TensorSpec("y", 0, (1,), "int8", 0.5, 0)
@@ -160,7 +162,7 @@ def test_golden_job_stores_both_families_and_check_accepts_them(tiny_file, tmp_p
     assert [float(content[f"tolerance_{position}"]) for position in range(3)] == [pytest.approx(6e-4), 1.0, 0.0]
     assert run_job({"job": "check", "model": model, "golden": golden}, timeout_s=60) == {
         "mismatch": None, "samples": 2, "kernels": "xnnpack", "largest_difference": 0.0,
-        "across": {"kernels": "builtin", "snr_db": None, "agreement": 1.0},
+        "across": {"kernels": "builtin", "equal": True, "snr_db": None, "agreement": 1.0},
     }  # fmt: skip
 
 
@@ -206,3 +208,36 @@ def test_families_really_differ_on_a_real_int8_model_and_are_kept_apart(data_fol
     content = read_arrays(golden)
     for kernels in ("xnnpack", "builtin"):
         assert find_mismatch(TfliteModel(model, kernels=kernels), content) is None
+
+
+@pytest.mark.parametrize(("num_left", "agrees"), [(3, True), (0, False)])
+def test_partly_delegated_model_may_agree_with_the_other_family(num_left, agrees):
+    """tflite-runtime 2.14 hands the float operators of a dynamic-range model to XNNPACK, and those alone."""
+    model = SimpleNamespace(kernels="xnnpack", count_left=lambda: num_left, outputs=[FLOAT])
+    golden = {"tolerance_0": np.float64(1e-4), "xnnpack_0": np.float32([[1.03]]), "builtin_0": np.float32([[1.0]])}
+    received = [np.float32([[1.00005]])]
+    mismatch = find_mismatch(model, golden, received)
+    if not agrees:
+        assert "differ with the xnnpack kernels: output 0 is off by 0.02995" in mismatch
+        return
+    assert mismatch is None
+    found = describe_agreement(model, golden, received)
+    assert found["kernels"] == "builtin"  # with which it agrees
+    assert found["largest_difference"] == pytest.approx(0.5, rel=1e-2)
+    assert found["across"]["kernels"] == "xnnpack"
+    received[0] += 1
+    assert "differ with the xnnpack kernels" in find_mismatch(model, golden, received)
+    del golden["builtin_0"]
+    assert "differ with the xnnpack kernels" in find_mismatch(model, golden, received)
+
+
+@pytest.mark.parametrize(
+    ("other", "words"), [(np.nan, "no SNR, for want of a signal"), (0.0, "no SNR, for want of a signal"), (2.0, "bit for bit")]
+)
+def test_bit_for_bit_is_said_of_equal_outputs_alone(other, words):
+    model = SimpleNamespace(kernels="builtin", count_left=lambda: 0, outputs=[FLOAT])
+    golden = {"tolerance_0": np.float64(1e-4), "builtin_0": np.float32([[2.0]]), "xnnpack_0": np.float32([[other]])}
+    found = describe_agreement(model, golden, [np.float32([[2.0]])])
+    assert found["across"]["snr_db"] is None
+    (sentence,) = describe_closer({"model": "final", "golden": found})
+    assert sentence.endswith(f"against the xnnpack kernels: {words}")

@@ -85,3 +85,18 @@ def test_counting_over_many_samples_is_no_hang(fake_runtime, tmp_path):
     )
     found = measure_accuracy(fake_runtime("time.sleep(0.02)"), str(tmp_path / "samples.npz"), threads=1, timeout_s=3)
     assert found["samples"] == 200
+
+
+@pytest.mark.parametrize("kernels", ["xnnpack", "builtin"])
+def test_right_answers_and_operators_run_on_the_kernels_that_were_asked_for(data_folder, tmp_path, kernels):
+    model = str(data_folder / "mlperf_tiny/ad/ad01_fp32.tflite")  # both runtimes hand floats to XNNPACK
+    np.savez(tmp_path / "s.npz", input_0=np.ones((2, 640), np.float32), labels=np.zeros(2, np.int64), threshold=np.array([]))
+    assert measure_accuracy(model, str(tmp_path / "s.npz"), threads=1, kernels=kernels, timeout_s=60)["kernels"] == kernels
+    found = measure_operators(model, {0: model}, threads=1, kernels=kernels, timeout_s=60)
+    assert [one["kernels"] for one in found["timed"]] == [kernels]
+
+
+def test_no_room_for_the_operators_is_said_in_words(tiny_file, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
+    with pytest.raises(DeviceFault, match="no temporary folder can be made for the operators"):
+        measure_archive(tiny_file("double"), str(tmp_path / "operators.zip"), threads=1, timeout_s=60)

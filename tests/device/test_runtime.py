@@ -159,14 +159,21 @@ def test_runtimes_are_tried_in_order(monkeypatch):
     monkeypatch.setattr(importlib, "import_module", import_nothing)
     with pytest.raises(DeviceFault, match=r"install ai-edge-litert, or tflite-runtime.*\(ai-edge-litert: absent; tflite-runtime: absent; "):
         find_runtime()
-    assert tried == ["ai_edge_litert.interpreter", "tflite_runtime.interpreter", "tensorflow.lite"]
+    assert tried == ["ai_edge_litert.interpreter", "tflite_runtime.interpreter", "tensorflow"]
 
 
 def test_tensorflow_is_the_last_resort(monkeypatch):
     for name in ("ai_edge_litert.interpreter", "tflite_runtime.interpreter"):
         monkeypatch.setitem(sys.modules, name, None)
     lite = SimpleNamespace(Interpreter="interpreter", experimental=SimpleNamespace(OpResolverType="resolvers"))
-    monkeypatch.setitem(sys.modules, "tensorflow", SimpleNamespace(__version__="2.0"))
-    monkeypatch.setitem(sys.modules, "tensorflow.lite", lite)
+    monkeypatch.setitem(sys.modules, "tensorflow", SimpleNamespace(__version__="2.0", lite=lite))
+    monkeypatch.setitem(sys.modules, "tensorflow.lite", SimpleNamespace())  # that of TensorFlow 2.21 is empty
     runtime = find_runtime()
     assert (runtime.name, runtime.version, runtime.interpreter, runtime.resolvers) == ("tensorflow", "2.0", "interpreter", "resolvers")
+
+
+def test_runtime_that_is_half_there_counts_as_none(monkeypatch):
+    for name in ("ai_edge_litert.interpreter", "tflite_runtime.interpreter", "tensorflow"):
+        monkeypatch.setitem(sys.modules, name, SimpleNamespace())
+    with pytest.raises(DeviceFault, match=r"no TFLite runtime can be imported.*has no attribute 'lite'"):
+        find_runtime()

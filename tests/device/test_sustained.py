@@ -2,9 +2,10 @@
 
 import pytest
 
-from edgecompress.device import sustained
+from edgecompress.device import benchmark, sustained
 from edgecompress.device.__main__ import main
 from edgecompress.device.benchmark import benchmark_models
+from edgecompress.device.child import Child
 from edgecompress.device.scaling import describe_scaling, scaling, xnnpack_speed
 
 
@@ -71,3 +72,75 @@ def test_minutes_out_of_range_are_exit_2(minutes, tiny_file, capsys):
     with pytest.raises(SystemExit, match="2"):
         main(["benchmark", tiny_file("double"), "--minutes", minutes])
     assert "must be a number of minutes up to 1440" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("seconds", ["inf", "nan", "0", "-1", "1e10", "two"])
+def test_timeout_out_of_range_is_exit_2(seconds, tiny_file, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["benchmark", tiny_file("double"), "--timeout", seconds])
+    assert "must be a number of seconds from 1 to 86,400" in capsys.readouterr().err
+
+
+def test_times_that_are_none_are_refused_by_the_function_too(tiny_file):
+    for times in ({"timeout_s": float("inf")}, {"timeout_s": 60, "minutes": float("nan")}):
+        with pytest.raises(ValueError, match=rf"{list(times)[-1]} must be .*Received: (inf|nan)"):
+            benchmark_models({"m": tiny_file("double")}, threads=[1], runs=50, **times)
+
+
+class RecordingChild(Child):
+    """Keeps the job, and how much more than the limit each answer may take."""
+
+    jobs, extras_s = [], []
+
+    def __init__(self, job, *, timeout_s):
+        self.jobs.append(job)
+        super().__init__(job, timeout_s=timeout_s)
+
+    def receive(self, on_progress=None, *, more_s=0.0):
+        self.extras_s.append(more_s)
+        return super().receive(on_progress, more_s=more_s)
+
+
+@pytest.fixture
+def children(monkeypatch):
+    monkeypatch.setattr(RecordingChild, "jobs", [])
+    monkeypatch.setattr(RecordingChild, "extras_s", [])
+    monkeypatch.setattr(sustained, "Child", RecordingChild)
+    return RecordingChild
+
+
+def test_minutes_run_on_the_kernels_that_were_asked_for(tiny_file, children, monkeypatch):
+    monkeypatch.setattr(sustained, "_WINDOW_S", 0.1)
+    options = {"threads": [2], "runs": 50, "timeout_s": 60, "minutes": 0.002}
+    (entry,) = benchmark_models({"final": tiny_file("double")}, kernels=["builtin"], **options)
+    assert entry["sustained"]["windows"]
+    assert [(job["kernels"], job["threads"]) for job in children.jobs] == [("builtin", 2)]
+
+
+def test_minutes_stay_with_the_first_model_where_its_first_entry_is_a_double(fake_runtime, monkeypatch):
+    monkeypatch.setattr(benchmark, "measure_sustained", lambda model, golden, **options: {"model": model, **options})
+    model = fake_runtime()
+    entries = benchmark_models(
+        {"final": model, "plain": "no.tflite"}, threads=[1], runs=50, kernels=["builtin", "xnnpack"], timeout_s=60, minutes=1
+    )
+    assert [(entry["model"], entry["error"] is None) for entry in entries] == [("plain", False), ("final", True), ("plain", False)]
+    (found,) = (entry["sustained"] for entry in entries if "sustained" in entry)
+    assert found is entries[1]["sustained"]
+    assert (found["model"], found["kernels"]) == (model, "xnnpack")
+
+
+def test_a_window_has_the_time_that_its_runs_need(fake_runtime, children, monkeypatch):
+    monkeypatch.setattr(sustained, "_WINDOW_S", 0.5)
+    model = fake_runtime(invoke="time.sleep(0.01)")
+    sustained.measure_sustained(model, None, threads=1, minutes=0.02, timeout_s=60, on_progress=None)
+    assert max(children.extras_s) > 0.5
+
+
+def test_every_invoke_of_the_minutes_counts(fake_runtime, monkeypatch):
+    """What ran and was not counted would raise the energy of an invoke."""
+    monkeypatch.setattr(sustained, "_WINDOW_S", 0.2)
+    model = fake_runtime(invoke="time.sleep(0.2)")
+    found = sustained.measure_sustained(model, None, threads=1, minutes=0.03, timeout_s=60, on_progress=None)
+    counted_s = sum(window["invokes"] * window["mean_ms"] for window in found["windows"]) / 1e3
+    start, end = found["busy_unix_s"]
+    assert counted_s > 0.75 * (end - start)  # a lead before each window would leave a half

@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
-from edgecompress.benchmarking import TIMEOUT_S, benchmark_path, check_path
+from edgecompress.benchmarking import RUN_FILES, TIMEOUT_S, benchmark_path, check_path
 from edgecompress.bundle import model_bundle, run_bundle
-from edgecompress.bundle.pack import BOARD_FILES, PROGRAM, program, read_manifest
+from edgecompress.bundle.pack import BOARD_FILES, PROGRAM, program
 from edgecompress.destination import LOCAL, check_destination
 from edgecompress.device import DeviceFault
+from edgecompress.device.benchmark import LONGEST_TIMEOUT_S, MOST_MINUTES
 from edgecompress.device.bundle import measure_bundle, read_bundle
 from edgecompress.device.doctor import describe_machine, find_problems
 from edgecompress.device.machine import thread_counts
-from edgecompress.energy import add_energy
 from edgecompress.errors import DataError, DeviceError
-from edgecompress.goals import judge_goals
-from edgecompress.recipe.schema import Goal
-from edgecompress.recipe.suggestions import near_path
+from edgecompress.merging import merge, merge_into
 from edgecompress.remote import Job, Outcome, ask_hosts
 from edgecompress.report import write_report
 from edgecompress.report.schema import BenchmarkEntry, Report
-from edgecompress.store import RunFolder
 
 if TYPE_CHECKING:
     from edgecompress.device.runtime import Kernels
@@ -93,32 +90,6 @@ def ask_doctor(hosts: Sequence[str], *, install: bool = False, ssh_config: Path 
     return ask_hosts(hosts, job, ssh_config=ssh_config)
 
 
-def read_device_file(path: Path, run: Path) -> list[BenchmarkEntry]:
-    """The entries of a device.json that a board wrote by hand.
-
-    Raises:
-        DataError: it is no such file, or it measured other models than those of the run.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        measured, entries = dict(content["models"]), [BenchmarkEntry.model_validate(row) for row in content["benchmark"]]
-    except FileNotFoundError:
-        raise DataError(f"{path}: must be a device.json. Received: nothing is there.{near_path(path)}") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        words = " ".join(str(error).split())[:200]
-        raise DataError(f"{path}: must be a device.json as benchmark_device.pyz writes it. Received: {words}") from error
-    _check_measured(measured, run, str(path))
-    return entries
-
-
-def _check_measured(measured: Mapping[str, str], run: Path, origin: str) -> None:
-    """Raises DataError where `measured`, name to sha256, are not the models of the run."""
-    packed = {name: file["sha256"] for name, file in read_manifest(run)["files"].items()}
-    others = [name for name, value in measured.items() if packed.get(name) != value]
-    if others:
-        raise DataError(f"{origin}: must be measured on the models of {run}. Received: another file for {', '.join(others)}.")
-
-
 def benchmark_places(
     path: Path, hosts: Sequence[str], *, threads: Threads, runs: int, kernels: Sequence[Kernels] = ("xnnpack",), timeout_s: float,
     minutes: float = 0.0, operators: bool = False, samples: int = 0, allow_code: bool = False, ssh_config: Path | None,
@@ -138,10 +109,13 @@ def benchmark_places(
 
     Raises:
         ModelError: neither is there.
-        DataError: no test samples can be read, or the run was made again meanwhile.
+        DataError: no test samples can be read, the run was made again meanwhile, or a time is out of range.
         DeviceError: a host is no destination of ssh.
     """
     check_path(path)
+    for name, value, least, most in (("timeout", timeout_s, 1.0, LONGEST_TIMEOUT_S), ("minutes", minutes, 0.0, MOST_MINUTES)):
+        if not least <= value <= most:  # also NaN
+            raise DataError(f"{name} must be from {least:g} to {most:g}. Received: {value:g}.")
     remote = [host for host in dict.fromkeys(hosts) if host != LOCAL]
     for host in remote:
         check_destination(host)
@@ -162,7 +136,7 @@ def benchmark_places(
 
 
 def measure_here(files: Mapping[str, bytes], settings: Mapping[str, Any], progress: Progress) -> list[BenchmarkEntry]:
-    """Measures a bundle on this machine, as a device would.
+    """Measures a bundle on this machine, as a device would; what is compiled for an Edge TPU is for devices alone.
 
     Args:
         files: of the bundle.
@@ -176,7 +150,9 @@ def measure_here(files: Mapping[str, bytes], settings: Mapping[str, Any], progre
         for name, content in files.items():
             (Path(folder) / name).write_bytes(content)
         try:
-            found = measure_bundle(read_bundle(folder), **settings, on_progress=lambda done, total, doing: bar.describe(doing))
+            bundle = read_bundle(folder)
+            models = {name: file for name, file in bundle.models.items() if name in RUN_FILES or len(bundle.models) == 1}
+            found = measure_bundle(replace(bundle, models=models), **settings, on_progress=lambda done, total, doing: bar.describe(doing))
         except DeviceFault as fault:
             raise DeviceError(fault.reason) from fault
     return [BenchmarkEntry.model_validate({**row, "host": LOCAL}) for row in found["benchmark"]]
@@ -197,54 +173,3 @@ def local_outcome() -> Outcome:
     """What this machine offers and lacks."""
     machine = describe_machine()
     return Outcome(LOCAL, {"machine": machine, "problems": find_problems(machine)}, None)
-
-
-def merge_into(run: Path, entries: Sequence[BenchmarkEntry], *, measured: Mapping[str, str] | None = None) -> None:
-    """Merges entries into the report of a run folder, and writes it again.
-
-    Args:
-        run: its folder.
-        entries: of its models.
-        measured: name to sha256 of the files that the entries are of; absent: they were compared with the run's already.
-
-    Raises:
-        DataError: the run has other models by now.
-        RunLocked: a run is at work in it.
-    """
-    with RunFolder(run) as folder:
-        _check_measured(measured or {}, folder.path, "the benchmark")
-        write_report(merge(Report.load(folder.path), entries), folder.path)
-
-
-def merge_meter(run: Path, meter: Path, *, host: str | None, offset_s: float) -> None:
-    """Puts the energy that a meter beside a board shows into the report of a run folder, and writes it again.
-
-    Raises:
-        DataError: it does not say of which board, or does not fit; see `energy.add_energy`.
-        RunLocked: a run is at work in it.
-    """
-    with RunFolder(run) as folder:
-        report = Report.load(folder.path)
-        hosts = list(dict.fromkeys(entry.host for entry in report.benchmark if entry.sustained))
-        if host is None and len(hosts) > 1:
-            raise DataError(f"{meter}: --host must say which board it was at: {', '.join(hosts)}.")
-        own = [entry for entry in report.benchmark if entry.host in (hosts if host is None else [host])]
-        measured = iter(add_energy(own, meter, offset_s=offset_s))
-        entries = [next(measured) if entry in own else entry for entry in report.benchmark]
-        write_report(report.model_copy(update={"benchmark": entries}), folder.path)
-
-
-def merge(report: Report, entries: Sequence[BenchmarkEntry]) -> Report:
-    """The report with new entries: they replace what it had of their hosts, and the goals are judged again.
-
-    A host that failed as a whole keeps what was measured on it before.
-    """
-    measured = {entry.host for entry in entries if entry.p50_ms is not None}
-    before = {entry.host for entry in report.benchmark if entry.p50_ms is not None}
-    new = [entry for entry in entries if entry.host in measured or entry.host not in before]
-    replaced = {entry.host for entry in new}
-    merged = [*(entry for entry in report.benchmark if entry.host not in replaced), *new]
-    drop = report.verdict.test.drop if report.verdict else None
-    goal = Goal.model_validate(report.recipe.get("goal") or {})
-    goals = judge_goals(goal, report.artifact.model_dump(), drop, merged, report.stages[-1].macs if report.stages else None)
-    return report.model_copy(update={"benchmark": merged, "goals": goals})

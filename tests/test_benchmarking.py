@@ -7,7 +7,9 @@ from rich.console import Console
 
 import edgecompress as ec
 from edgecompress.benchmarking import benchmark_path, benchmark_table
-from edgecompress.errors import ModelError
+from edgecompress.cli import main
+from edgecompress.errors import DataError, ModelError
+from edgecompress.host_benchmark import benchmark_places
 from edgecompress.progress import Progress
 from edgecompress.report.schema import BenchmarkEntry
 
@@ -82,3 +84,16 @@ def test_table_shows_names_and_reasons_as_they_are():
         console.print(benchmark_table([entry]))
     assert "model [a]" in capture.get()
     assert "refused [b]" in capture.get()
+
+
+def test_longest_time_is_a_day(tmp_path, capsys):
+    (tmp_path / "model.tflite").write_bytes(TFLITE)
+    assert main(["benchmark", str(tmp_path / "model.tflite"), "--timeout", "inf"]) == 2
+    assert "timeout must be from 1 to 86400. Received: inf." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("times", [{"timeout_s": float("nan")}, {"timeout_s": 60.0, "minutes": float("nan")}])
+def test_time_that_is_no_number_is_bad_input(tmp_path, times):
+    (tmp_path / "model.tflite").write_bytes(TFLITE)
+    with pytest.raises(DataError, match=r"must be from .*Received: nan\."):
+        benchmark_places(tmp_path / "model.tflite", ["local"], threads=[1], runs=50, ssh_config=None, progress=Progress(), **times)

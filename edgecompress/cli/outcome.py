@@ -34,6 +34,10 @@ def raise_for_devices(entries: Sequence[BenchmarkEntry]) -> None:
     Raises:
         DeviceError: a model that a device could not run.
     """
-    failed = dict.fromkeys(f"{entry.model} on {entry.host}: {entry.error.rstrip('.')}" for entry in entries if entry.error)
+    from edgecompress.device.table import find_failures
+
+    failed = dict.fromkeys(
+        f"{entry.model} on {entry.host}: {reason.rstrip('.')}" for entry in entries for reason in find_failures(entry.model_dump())
+    )
     if failed:
         raise DeviceError(f"A device failed: {'; '.join(failed)}.")

@@ -37,7 +37,8 @@ RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder")]
 def report(
     run: RunPath,
     device: Annotated[
-        list[Path] | None, typer.Option("--device", metavar="FILE", help="Merge a device.json that a board wrote. Repeatable.")
+        list[Path] | None,
+        typer.Option("--device", metavar="FILE", help="Merge a device.json that a board wrote; NAME=FILE names it. Repeatable."),
     ] = None,
     meter: Annotated[
         Path | None, typer.Option(metavar="CSV", help="Energy: what a power meter beside the board read during --minutes.")
@@ -50,10 +51,10 @@ def report(
     from edgecompress.report import Report, write_report
 
     if device or meter:
-        from edgecompress.host_benchmark import merge_into, merge_meter, read_device_file
+        from edgecompress.merging import merge_into, merge_meter, read_device_files
 
         if device:
-            merge_into(run, [entry for file in device for entry in read_device_file(file, run)])
+            merge_into(run, read_device_files(device, run))
         if meter:
             merge_meter(run, meter, host=host, offset_s=meter_offset)
     found = Report.load(run)

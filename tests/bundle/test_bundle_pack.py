@@ -10,9 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgecompress.bundle import run_bundle
 from edgecompress.cli import main
 from edgecompress.data.preprocess import preprocess_batch
 from edgecompress.device.images import preprocess
+from edgecompress.host_benchmark import measure_here
+from edgecompress.progress import Progress
 from edgecompress.recipe.schema import Preprocess
 from edgecompress.report import Report
 
@@ -120,6 +123,21 @@ def test_samples_of_a_single_model_are_refused(run, capsys):
     assert "must be a run folder for its test samples" in capsys.readouterr().err
 
 
+def test_file_for_an_edge_tpu_is_not_measured_here(run, monkeypatch):
+    manifest = json.loads((run / "manifest.json").read_text())
+    shutil.copy(run / "model.tflite", run / "model_edgetpu.tflite")
+    manifest["files"]["edgetpu"] = manifest["files"]["final"]
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    measured = []
+    monkeypatch.setattr(
+        "edgecompress.host_benchmark.measure_bundle", lambda bundle, **_: measured.extend(bundle.models) or {"benchmark": []}
+    )
+    files = run_bundle(run)
+    assert "model_edgetpu.tflite" in files
+    measure_here(files, {}, Progress())
+    assert measured == ["final", "plain", "baseline"]
+
+
 def test_operators_of_a_single_model_are_timed(run, tmp_path):
     assert main(["benchmark", str(run / "model.tflite"), "--operators", "--runs", "50", "--json", str(tmp_path / "out.json")]) == 0
     (entry,) = json.loads((tmp_path / "out.json").read_text())["benchmark"]
@@ -132,6 +150,27 @@ def test_figures_of_another_model_are_refused(run, unpacked, tmp_path, capsys):
     (tmp_path / "device.json").write_text(json.dumps(content))
     assert main(["report", str(run), "--device", str(tmp_path / "device.json")]) == 2
     assert "Received: another file for final." in capsys.readouterr().err
+
+
+def device_file(path, cpu, p50_ms=3.0):
+    entry = {"model": "final", "host": "raspberrypi", "threads": 1, "p50_ms": p50_ms, "cpu": {"model": cpu}}
+    path.write_text(json.dumps({"models": {}, "benchmark": [entry]}))
+    return str(path)
+
+
+def test_two_boards_of_one_name_are_told_apart(run, tmp_path, capsys):
+    first, second = device_file(tmp_path / "a.json", "Cortex-A72"), device_file(tmp_path / "b.json", "Cortex-A76", 2.0)
+    assert main(["report", str(run), "--device", first]) == 0
+    before = (run / "report.json").read_bytes()
+    assert main(["report", str(run), "--device", second]) == 2
+    error = " ".join(capsys.readouterr().err.split())
+    assert "raspberrypi is of Cortex-A72" in error
+    assert "Received: one of Cortex-A76. --device NAME=" in error
+    assert main(["report", str(run), "--device", first, "--device", first]) == 2  # two boards of one kind
+    assert "raspberrypi is in another of these files" in " ".join(capsys.readouterr().err.split())
+    assert (run / "report.json").read_bytes() == before
+    assert main(["report", str(run), "--device", f"pi5={second}"]) == 0
+    assert [(one.host, one.p50_ms) for one in Report.load(run).benchmark if one.host != "local"] == [("raspberrypi", 3.0), ("pi5", 2.0)]
 
 
 @pytest.mark.parametrize("text", ["no JSON", "[]", "{}", '{"models": {}, "benchmark": [{}]}'])
@@ -162,6 +201,25 @@ def test_prediction_of_what_is_no_picture_is_one_line(unpacked):
     finished = on_board(unpacked, "predict.py", "digit.png")
     assert finished.returncode == 1
     assert "error: digit.png: must be a PNG file" in finished.stderr
+    assert "Traceback" not in finished.stderr
+
+
+def test_prediction_of_a_model_of_several_inputs_is_refused_in_one_line(unpacked, data_folder):
+    shutil.copy(data_folder / "tflite_dtln/model_quant_1.tflite", unpacked / "model.tflite")
+    np.save(unpacked / "sample.npy", np.zeros((1, 1, 257), np.float32))
+    finished = on_board(unpacked, "predict.py", "sample.npy")
+    assert finished.returncode == 1
+    assert "error: the model must have one input for this program. Received: 2 (" in finished.stderr
+    assert "Traceback" not in finished.stderr
+
+
+@pytest.mark.parametrize("missing", [["numpy"], ["ai_edge_litert", "tflite_runtime", "tensorflow"]])
+def test_prediction_without_numpy_or_runtime_names_the_command(unpacked, missing):
+    code = f"import runpy, sys; sys.modules.update(dict.fromkeys({missing})); sys.argv[1:] = ['digit.png']; "
+    finished = on_board(unpacked, "-c", f"{code}runpy.run_path('predict.py', run_name='__main__')")
+    assert finished.returncode == 1
+    assert "cannot be imported: " in finished.stderr
+    assert "-m pip install ai-edge-litert numpy" in finished.stderr
     assert "Traceback" not in finished.stderr
 
 

@@ -93,6 +93,12 @@ def test_noise_of_login_scripts_does_not_disturb(make_host, model):
     assert measure(host, model)[0].error is None
 
 
+def test_noise_without_an_end_of_line_does_not_swallow_the_answer(make_host):
+    host = make_host(python=f'printf "welcome to edgecompress: "; exec {sys.executable} "$@"')
+    (outcome,) = ask_doctor([host.name], ssh_config=host.config)
+    assert outcome.answer["machine"]["cores"] >= 1
+
+
 def test_unknown_host_costs_that_host_only(make_host, model):
     host = make_host()
     entries = measure(host, model, hosts=["board", "nosuch.invalid"])

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from edgecompress.cli import main
-from edgecompress.host_benchmark import merge
+from edgecompress.merging import merge
 from edgecompress.report import Report
 from edgecompress.report.schema import BenchmarkEntry
 from edgecompress.store import RunFolder
@@ -20,8 +20,8 @@ def run(finished_run, tmp_path):
     return Path(shutil.copytree(finished_run, tmp_path / "run"))
 
 
-def entry(host, p50_ms=None, **values):
-    return BenchmarkEntry(model="final", host=host, threads=1, p50_ms=p50_ms, error=None if p50_ms else "away", **values)
+def entry(host, p50_ms=None, threads=1, **values):
+    return BenchmarkEntry(model="final", host=host, threads=threads, p50_ms=p50_ms, error=None if p50_ms else "away", **values)
 
 
 def test_new_figures_of_a_host_replace_the_old_and_leave_the_others(run):
@@ -29,6 +29,27 @@ def test_new_figures_of_a_host_replace_the_old_and_leave_the_others(run):
     again = merge(report, [entry("pi", 2.0)])
     assert [(one.host, one.p50_ms) for one in again.benchmark if one.host != "local"] == [("coral", 5.0), ("pi", 2.0)]
     assert len([one for one in again.benchmark if one.host == "local"]) == 3
+
+
+def test_narrower_benchmark_keeps_what_it_did_not_measure_again(run):
+    """Replacing a host as a whole turned a goal that was met into one that was not measured."""
+    report = Report.load(run)
+    report.recipe["goal"] = {"p50_ms": {"limit": 2.5, "host": "pi", "threads": 2}}
+    wide = [entry("pi", 3.0, sustained={"minutes": 1}, accuracy={"right": 9}), entry("pi", 2.0, threads=2)]
+    again = merge(merge(report, wide), [entry("pi", 2.9, accuracy={"right": 8})])
+    own = [one for one in again.benchmark if one.host == "pi"]
+    assert [(one.threads, one.p50_ms) for one in own] == [(1, 2.9), (2, 2.0)]
+    assert (own[0].sustained, own[0].accuracy) == ({"minutes": 1}, {"right": 8})
+    assert [goal.met for goal in again.goals] == [True]
+    failed = merge(again, [entry("pi", threads=1), entry("pi", 1.9, threads=2)])
+    assert [one.sustained for one in failed.benchmark if one.host == "pi"] == [None, None]  # a failure has no figures
+
+
+def test_figures_of_another_runtime_or_governor_are_not_kept_beside_new_ones(run):
+    for old, new in (({"runtime": "a"}, {"runtime": "b"}), ({"cpu": {"governor": "powersave"}}, {"cpu": {"governor": "performance"}})):
+        report = merge(Report.load(run), [entry("pi", 3.0, sustained={"minutes": 1}, **old), entry("pi", 2.0, threads=2, **old)])
+        own = [one for one in merge(report, [entry("pi", 2.9, **new)]).benchmark if one.host == "pi"]
+        assert [(one.threads, one.sustained) for one in own] == [(1, None)]
 
 
 def test_host_that_is_away_keeps_what_it_measured_before(run):
@@ -112,6 +133,17 @@ def test_install_makes_an_environment_that_the_host_then_uses(make_host, tmp_pat
     assert f"{home}/.local/share/edgecompress/venv: ai-edge-litert, numpy" in output.err
     assert "ai-edge-litert 1.0, NumPy 1.0" in " ".join(output.out.split())
     assert host.is_clean()
+
+
+def test_environment_that_was_not_finished_is_not_used(make_host, capsys):
+    host = make_host()
+    programs = host.folder / "home/.local/share/edgecompress/venv/bin"
+    programs.mkdir(parents=True)
+    (programs / "python").write_text("#!/bin/sh\nexit 3\n")
+    (programs / "python").chmod(0o755)
+    assert main(["doctor", "--host", "board", "--ssh-config", str(host.config)]) == 4
+    (programs.parents[1] / "venv.unfinished").touch()
+    assert main(["doctor", "--host", "board", "--ssh-config", str(host.config)]) == 0
 
 
 def test_install_that_fails_leaves_nothing_and_says_why(make_host, tmp_path, capsys):

@@ -64,8 +64,8 @@ def convert(
         raise DataError(f"{data}: data must be an .npz file or a folder of images. Received: nothing is there.{near_path(data)}")
     keras_model = load_model(model, allow_code=allow_code)
     path = out or (model.resolve() if model.is_dir() else model).with_suffix(".tflite")
-    if path.exists() and path.samefile(model):
-        raise StorageError(f"{path}: the file to write must not be the model itself.")
+    if path.exists() and any(path.samefile(given) for given in (model, data) if given is not None):
+        raise StorageError(f"{path}: the file to write must not be the model itself, nor its data.")
     check_model(keras_model, export)  # before the data are read
     calibration = _calibration(keras_model, export, data, preprocess or {})
     samples = calibration.samples if calibration is not None else None
@@ -129,5 +129,5 @@ def evaluation_table(found: Mapping[str, Any]) -> RenderableType:
     table = Table("metric", "value")
     for name, value in found["metrics"].items():
         if not isinstance(value, dict):
-            table.add_row(name, f"{value:.4f}")
+            table.add_row(name, f"{value:.4g}")
     return Group(Text(f"{found['model']} on {found['num_test']:,} test samples", style="bold"), table)

@@ -18,6 +18,7 @@ from edgecompress.quiet import noise_to
 from edgecompress.recipe import load_recipe, make_recipe
 from edgecompress.recipe.schema import Recipe
 from edgecompress.recipe.stages import StageConfig
+from edgecompress.recipe.suggestions import did_you_mean, received
 from edgecompress.store import STAGES, RunFolder, stage_name
 from edgecompress.tracking import check_tracker, tracked
 from edgecompress.workers.cluster import WORKER_LIMIT_S, Cluster
@@ -130,8 +131,8 @@ def run_in(
 
 
 def measure_sensitivity(
-    recipe: Recipe | str | Path, *, of: Literal["channels", "bits"] = "channels", out: Path | None = None, allow_code: bool = False,
-    progress: Progress | None = None,
+    recipe: Recipe | str | Path, *, of: Literal["channels", "bits"] = "channels", out: str | Path | None = None,
+    allow_code: bool = False, progress: Progress | None = None,
 ) -> Sensitivity:  # fmt: skip
     """Measures how much each group of channels of a recipe's baseline matters: the validation metric with it alone cut.
 
@@ -148,8 +149,10 @@ def measure_sensitivity(
     Raises:
         EdgeCompressError: bad recipe, data or model; see `errors`.
     """
+    if of not in SENSITIVITY_PAGES:
+        raise RecipeError(f"of must be one of {', '.join(SENSITIVITY_PAGES)}.{received(of)}{did_you_mean(of, SENSITIVITY_PAGES)}")
     progress, recipe = progress or Progress(), recipe if isinstance(recipe, Recipe) else load_recipe(recipe, {})
-    with RunFolder(out or Path("runs") / recipe.name) as store, noise_to(store.log):
+    with RunFolder(Path(out or Path("runs") / recipe.name)) as store, noise_to(store.log):
         with progress.task("loading TensorFlow"):
             from edgecompress import pipeline
             from edgecompress.report.sensitivity_page import render_sensitivity

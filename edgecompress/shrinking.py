@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import zipfile
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -102,6 +103,20 @@ def _find_guilty(content: bytes, names: list[str], settings: Settings, trials: T
     return names[bad - 1]
 
 
+def _check_inputs(file: Path) -> None:
+    """Raises DataError for what holds no inputs, which would else be told of the model that they are for."""
+    expected = f"{file}: inputs must be an .npz file with input_0, input_1, ..."
+    if not file.is_file():
+        raise DataError(f"{expected} Received: nothing is there.")
+    try:
+        with zipfile.ZipFile(file) as archive:
+            names = archive.namelist()
+    except (OSError, zipfile.BadZipFile) as error:
+        raise DataError(f"{expected} Received: a file of another or damaged format.") from error
+    if "input_0.npy" not in names:
+        raise DataError(f"{expected} Received: {', '.join(name.removesuffix('.npy') for name in names[:5]) or 'nothing in it'}.")
+
+
 def shrink_file(
     path: Path, out: Path | None = None, *, settings: Settings | None = None, trials: Trials | None = None, progress: Progress | None = None
 ) -> dict[str, Any]:
@@ -127,8 +142,8 @@ def shrink_file(
     """
     settings, trials, progress = settings or Settings(), trials or Trials(), progress or Progress()
     content = _read(path)
-    if trials.inputs is not None and not trials.inputs.is_file():
-        raise DataError(f"{trials.inputs}: inputs must be an .npz file. Received: nothing is there.")
+    if trials.inputs is not None:
+        _check_inputs(trials.inputs)
     try:
         with progress.task("shrinking"):
             shrunk, round_to = shrink(content, replace(settings, round_to=1), trials), 1

@@ -152,6 +152,13 @@ def test_model_is_never_overwritten_by_its_result(model_path):
     assert model_path.read_bytes() == before
 
 
+def test_the_data_are_not_replaced_by_their_file(model_path, samples):
+    before = samples.read_bytes()
+    with pytest.raises(StorageError, match="must not be the model itself, nor its data"):
+        convert(model_path, data=samples, out=samples)
+    assert samples.read_bytes() == before
+
+
 @pytest.mark.parametrize(("number", "words"), [(errno.ENOSPC, "the disk is full"), (errno.EROFS, "the file system is read-only")])
 def test_full_temporary_folder_is_no_fault_of_the_model(model_path, tmp_path, monkeypatch, number, words):
     def fail(*_, **__):
@@ -198,3 +205,12 @@ def test_evaluation_table_shows_single_numbers_and_the_name_as_it_is():
     assert "runs/[a]/m.tflite on 1,000 test samples" in output
     assert "0.9877" in output
     assert "per_class" not in output
+
+
+def test_evaluation_table_does_not_round_small_errors_to_nothing():
+    from rich.console import Console
+
+    console = Console(width=80)
+    with console.capture() as capture:
+        console.print(evaluation_table({"model": "m.tflite", "num_test": 10, "metrics": {"mean_squared_error": 3.14159e-5}}))
+    assert "3.142e-05" in capture.get()

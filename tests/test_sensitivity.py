@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import edgecompress as ec
 from edgecompress.backend import keras
 from edgecompress.cli import main
+from edgecompress.errors import RecipeError
 from edgecompress.progress import Progress
 from edgecompress.sensitivity import Curve, Sensitivity, Unit, measure
 
@@ -108,3 +110,17 @@ def test_bits_of_each_layer_are_measured(tmp_path, capsys):
     assert all(curve["levels"] == [0.75, 0.8125, 0.875, 0.90625, 0.9375] for curve in found["curves"])
     assert all(abs(curve["metrics"][0] - found["whole"]) < 0.03 for curve in found["curves"])  # 8 bits of one layer: a few samples at most
     assert "bits of their weights" in (tmp_path / "sensitivity_bits.html").read_text()
+
+
+def test_folders_may_be_text_and_what_is_taken_away_is_checked_first(tmp_path, monkeypatch):
+    def stop(recipe, store, *_, **__):
+        raise Killed(str(store.path))
+
+    monkeypatch.setattr("edgecompress.pipeline.measure_sensitivity", stop)
+    monkeypatch.setattr("edgecompress.calibration.study._study", stop)
+    for door in (ec.measure_sensitivity, ec.check_calibration):
+        with pytest.raises(Killed, match="run"):
+            door(RECIPE, out=str(tmp_path / "run"))
+    with pytest.raises(RecipeError, match=r"of must be one of channels, bits\. Received: 'bit'\. Did you mean 'bits'\?"):
+        ec.measure_sensitivity(RECIPE, of="bit", out=tmp_path / "none")
+    assert not (tmp_path / "none").exists()

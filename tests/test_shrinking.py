@@ -131,3 +131,13 @@ def test_a_proof_knows_what_is_only_missing_here():
     assert Proof(refused={"xnnpack": absent, "builtin": absent}).lacks_parts
     assert not Proof(refused={"xnnpack": absent, "builtin": "the runtime crashed"}).lacks_parts
     assert not Proof(runs={"builtin": 6}, refused={"xnnpack": absent}).lacks_parts
+
+
+def test_inputs_that_are_none_are_told_as_such(tmp_path, data_folder):
+    model, out = data_folder / "mlperf_tiny" / "kws" / "kws_ref_model.tflite", tmp_path / "small.tflite"
+    (tmp_path / "text.npz").write_text("no archive")
+    np.savez(tmp_path / "other.npz", x=np.zeros(3))
+    for name, words in (("text.npz", "a file of another or damaged format"), ("other.npz", "x"), ("no.npz", "nothing is there")):
+        with pytest.raises(DataError, match=rf"{name}: inputs must be an \.npz file with input_0, .* Received: {words}\."):
+            shrink_file(model, out, trials=Trials(inputs=tmp_path / name))
+    assert not out.exists()

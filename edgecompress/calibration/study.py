@@ -35,7 +35,7 @@ class CalibrationCheck:
 
 
 def check_calibration(
-    recipe: Recipe | str | Path, *, out: Path | None = None, allow_code: bool = False, progress: Progress | None = None
+    recipe: Recipe | str | Path, *, out: str | Path | None = None, allow_code: bool = False, progress: Progress | None = None
 ) -> CalibrationCheck:
     """Checks the calibration samples of a recipe; nothing but the baseline is trained, which a run of the recipe shares.
 
@@ -51,7 +51,7 @@ def check_calibration(
         EdgeCompressError: bad recipe, data or model; see `errors`.
     """
     progress, recipe = progress or Progress(), recipe if isinstance(recipe, Recipe) else load_recipe(recipe, {})
-    with RunFolder(out or Path("runs") / recipe.name) as store, noise_to(store.log):
+    with RunFolder(Path(out or Path("runs") / recipe.name)) as store, noise_to(store.log):
         with progress.task("loading TensorFlow"):
             from edgecompress.report.calibration_page import render_calibration
         found = _study(recipe, store, progress, allow_code)

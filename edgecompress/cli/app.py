@@ -71,8 +71,10 @@ def options(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command line and returns its exit code. Nothing but SystemExit leaves it, and that only from Python itself."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    if sys.stdout is None:  # closed by the caller: nobody reads, as with a pipe whose reader has left
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # as long as the process
     try:
-        code = _run([argument for argument in given if argument != DEBUG])
+        code = _run([argument for argument in given if argument != DEBUG], debug=DEBUG in given)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -84,10 +86,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def _run(arguments: list[str]) -> int:
-    """Typer's own exit code: 0, 2 for a wrong command line, 130 for an interrupt; other failures are raised."""
+def _run(arguments: list[str], *, debug: bool) -> int:
+    """Typer's own exit code: 0, 2 for a wrong command line, 130 for an interrupt; other failures are raised.
+
+    Commands that report failures themselves find `debug` as the object of their context.
+    """
     try:
-        typer.main.get_command(app).main(args=arguments, prog_name="edgecompress")
+        typer.main.get_command(app).main(args=arguments, prog_name="edgecompress", obj=debug)
     except SystemExit as ending:
         return ending.code if isinstance(ending.code, int) else int(ending.code is not None)
     return 0

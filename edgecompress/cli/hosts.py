@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from edgecompress.cli.lists import names_of, thread_counts
+from edgecompress.cli.lists import destinations, names_of, thread_counts
 from edgecompress.cli.options import AsJson, SshConfig
 from edgecompress.cli.output import check_place, say, show, show_json
 from edgecompress.destination import LOCAL
@@ -18,7 +18,8 @@ FORMATS: tuple[Literal["float32", "int8", "dynamic"], ...] = ("float32", "int8",
 
 def doctor(
     host: Annotated[
-        list[str] | None, typer.Option("--host", metavar="DEST", help="A machine that ssh reaches; absent: this one. Repeatable.")
+        list[str] | None,
+        typer.Option("--host", metavar="DEST", callback=destinations, help="A machine that ssh reaches; absent: this one. Repeatable."),
     ] = None,
     install: Annotated[bool, typer.Option("--install", help="Make a virtual environment with a TFLite runtime there first.")] = False,
     ssh_config: SshConfig = None,
@@ -56,7 +57,9 @@ def doctor(
 
 
 def learn_latency(
-    host: Annotated[str, typer.Option("--host", metavar="DEST", help="A machine that ssh reaches; absent: this one.")] = LOCAL,
+    host: Annotated[
+        str, typer.Option("--host", metavar="DEST", callback=destinations, help="A machine that ssh reaches; absent: this one.")
+    ] = LOCAL,
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", metavar="FILE", help="The table; goes on with one that is there. Absent: latency-HOST.json."),

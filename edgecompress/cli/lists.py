@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from typing import TypeVar
 
 import typer
 
+from edgecompress.destination import DESTINATION_PATTERN
+
 MOST_THREADS = 1024
 Name = TypeVar("Name", bound=str)
+Destinations = TypeVar("Destinations", str, list[str] | None)
+
+
+def destinations(given: Destinations) -> Destinations:
+    """One host or several, as they are, if ssh may be handed them: a slip in a name is no failure of a device."""
+    for host in [given] if isinstance(given, str) else given or []:
+        if not re.match(DESTINATION_PATTERN, host):
+            raise typer.BadParameter(f"a host must be local, or a destination of ssh, such as pi@raspberrypi.local. Received: {host!r}.")
+    return given
 
 
 def thread_counts(text: str) -> list[int]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from edgecompress.cli.lists import names_of, thread_counts
+from edgecompress.cli.lists import destinations, names_of, thread_counts
 from edgecompress.cli.options import AllowCode, AllowEnv, AsJson, ModelFile, RecipeFile, Settings, SshConfig, checked_recipe
 from edgecompress.cli.outcome import raise_for_devices
 from edgecompress.cli.output import STANDARD_OUTPUT, check_place, say, show, show_json
@@ -27,7 +27,7 @@ def inspect(
 ) -> None:
     """Shows the layers or operators of a model: shapes, parameters, MACs, types, bytes."""
     if html is not None:
-        check_place(html)
+        check_place(html, model, suffix=".html")
     with without_noise():
         from edgecompress.inspection import inspect as inspect_model
         from edgecompress.inspection import inspection_table
@@ -73,7 +73,7 @@ def convert(
 ) -> None:
     """Converts a Keras model to a .tflite: only the export, no training."""
     if output is not None:
-        check_place(output)
+        check_place(output, model, data)
     preprocess = _preprocess(scale, mean, std)
     with without_noise():
         from edgecompress.one_model import convert as convert_model
@@ -112,7 +112,7 @@ def shrink(
 ) -> None:
     """Makes a .tflite smaller without changing one bit of its outputs; no data, no training."""
     if output is not None:
-        check_place(output)
+        check_place(output, inputs)
     from edgecompress.proof import Trials
     from edgecompress.shrinking import shrink_file, shrink_table
     from edgecompress.tflite.shrink import Settings
@@ -161,7 +161,12 @@ def benchmark(
     runs: Annotated[int, typer.Option(metavar="N", min=50, max=1_000_000, help="Timed invokes; p95 needs 200, p99 needs 1000.")] = 200,
     host: Annotated[
         list[str] | None,
-        typer.Option("--host", metavar="DEST", help="Measure there over ssh, and merge it in the run's report. Repeatable; local: here."),
+        typer.Option(
+            "--host",
+            metavar="DEST",
+            callback=destinations,
+            help="Measure there over ssh, and merge it in the run's report. Repeatable; local: here.",
+        ),
     ] = None,
     ssh_config: SshConfig = None,
     kernels: Annotated[
@@ -187,7 +192,7 @@ def benchmark(
     counts: list[int] | Literal["all"] = "all" if threads == "all" else thread_counts(threads)
     families = names_of(kernels, FAMILIES, "kernels must be xnnpack, builtin, or both with a comma between")
     if json_file is not None and json_file != STANDARD_OUTPUT:
-        check_place(json_file)
+        check_place(json_file, model, suffix=".json")
     from edgecompress.benchmarking import benchmark_table
     from edgecompress.host_benchmark import benchmark_places
     from edgecompress.report.benchmark_words import benchmark_sentences

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from edgecompress.errors import StorageError
 from edgecompress.store import storage_errors, write_atomic
 
 STANDARD_OUTPUT = Path("-")
@@ -42,13 +43,26 @@ def show_json(value: Any, file: Path = STANDARD_OUTPUT) -> None:
         write_atomic(file, text)
 
 
-def check_place(file: Path) -> None:
-    """Refuses a place where no file can be: before the work that the file is for, not after it.
+def check_place(file: Path, *inputs: Path | None, suffix: str | None = None) -> None:
+    """Refuses a place where no file can be, or where another file would be lost: before the work that the file is for, not after it.
+
+    Args:
+        file: to be written.
+        inputs: what the command reads; None: nothing.
+        suffix: of all files that may be replaced, where one of another kind is likely a slip; None: any may.
 
     Raises:
-        StorageError: the folder does not exist, or a folder has the name.
+        StorageError: the folder does not exist, a folder has the name, or a file that must stay.
     """
     with storage_errors(file):
         os.stat(os.path.join(file.parent, ""))  # with a slash at its end, a file is no folder
         if file.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not file.exists():
+        return
+    if any(given.exists() and file.samefile(given) for given in inputs if given is not None):
+        raise StorageError(f"{file}: the file to write must not be one that the command reads.")
+    if suffix is not None and file.suffix.lower() != suffix:
+        raise StorageError(
+            f"{file}: a file that is replaced must be a {suffix} file. Received: {file.suffix or 'a name without an ending'}."
+        )

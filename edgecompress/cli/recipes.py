@@ -65,6 +65,7 @@ def run(
 
 
 def check(
+    context: typer.Context,
     recipes: Annotated[list[str], typer.Argument(metavar="RECIPE...", help="YAML files, or builtin:NAME.yaml")],
     settings: Settings = None,
     allow_env: AllowEnv = None,
@@ -83,7 +84,7 @@ def check(
 
                 forecast_of(checked.target)
         except EdgeCompressError as error:
-            codes.append(report_failure(error, debug=False))
+            codes.append(report_failure(error, debug=bool(context.obj)))
             found.append({"path": path, "error": str(error)})
         else:
             found.append({"path": path, "recipe": checked.model_dump(mode="json")})
@@ -195,6 +196,6 @@ def init(
     """Writes a commented starter recipe for a model of your own."""
     from edgecompress.recipe.starter import write_starter_recipe
 
-    check_place(output)
+    check_place(output, model, data)
     write_starter_recipe(model, data, output, force=force)
     show_json({"path": str(output)}) if as_json else show(f"{output}: written. Next: edgecompress check {output}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -48,6 +49,10 @@ def report(
     as_json: AsJson = False,
 ) -> None:
     """Writes report.md and report.html again from report.json, with what boards and meters measured if given."""
+    if meter is None and (host is not None or meter_offset):
+        raise typer.BadParameter("--host and --meter-offset speak of --meter, which is absent.")
+    if not math.isfinite(meter_offset):
+        raise typer.BadParameter(f"--meter-offset must be a finite number of seconds. Received: {meter_offset}.")
     from edgecompress.report import Report, write_report
 
     if device or meter:
@@ -73,7 +78,7 @@ def bundle(
 ) -> None:
     """Packs what a board needs into one .zip: models, golden vectors, operators, benchmark, predict.py, a card."""
     if output is not None:
-        check_place(output)
+        check_place(output, suffix=".zip")
     from edgecompress.bundle import run_bundle, write_bundle
 
     files = run_bundle(run, samples=samples, allow_code=allow_code)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from edgecompress.search.ablation import Ablation
     from edgecompress.search.findings import Findings
+    from edgecompress.search.run import Searched
 
 
 def search(
@@ -54,7 +55,7 @@ def search(
 ) -> None:
     """Tries recipes of the space that `search:` spans: Pareto front, chosen recipe, its run. Continues a search that died.
 
-    Exit code 3: no recipe keeps all limits, or the chosen one misses a goal on the test split.
+    Exit code 3: no recipe keeps all limits, or the chosen one misses a goal on the test split; 4: a device failed.
     """
     checked = checked_recipe(recipe, settings, allow_env)
     from edgecompress.search.run import SearchOptions, search_recipe
@@ -67,13 +68,21 @@ def search(
         show(front_table(searched.findings), f"Recipe: {searched.folder / 'chosen.yaml'}", f"Page: {searched.folder / 'search.html'}")
     if worker:
         return
+    _raise_for(searched)
+
+
+def _raise_for(searched: Searched) -> None:
+    """What decides the exit code: a failed device wins over missed limits."""
+    from edgecompress.cli.outcome import raise_for_devices, raise_for_outcome
+    from edgecompress.report.words import missed_text
+
+    if searched.run is not None:
+        raise_for_devices(searched.run.report.benchmark)
     choice = searched.findings.choice
     if choice is not None and not choice.is_feasible:
-        missed = ", ".join(f"{name} by {miss:.1%}" for name, miss in choice.misses.items() if miss > 0)
+        missed = missed_text(choice.misses, searched.findings.limits, choice.drop)
         raise GoalMissed(f"No trial keeps all limits. The nearest, trial {choice.number}, misses {missed}.")
     if searched.run is not None:
-        from edgecompress.cli.outcome import raise_for_outcome
-
         raise_for_outcome(searched.run.report)
 
 

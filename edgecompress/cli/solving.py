@@ -58,7 +58,8 @@ def solve(
 
     Writes solve.html, chosen.yaml and the run of it. The same command goes on after a kill, or with a larger budget.
 
-    Exit code 3: no step keeps all limits (it says which binds, and the nearest), or the chosen one misses a goal on the test split.
+    Exit code 3: no step keeps all limits (it says which binds, and the nearest), or the chosen one misses a goal on the test split;
+    4: a device failed.
     """
     from edgecompress.recipe.goal_words import parse_goals
     from edgecompress.recipe.overrides import parse_overrides
@@ -90,14 +91,16 @@ def _show(solved: Solved) -> None:
 
 
 def _raise_for(solved: Solved) -> None:
-    """What decides the exit code."""
+    """What decides the exit code: a failed device wins over missed limits."""
+    from edgecompress.cli.outcome import raise_for_devices, raise_for_outcome
+
+    if solved.run is not None:
+        raise_for_devices(solved.run.report.benchmark)
     if solved.solution.binding:
         from edgecompress.report.solve_page import findings
 
         raise GoalMissed(" ".join(findings(solved.solution.to_dict())))
     if solved.run is not None:
-        from edgecompress.cli.outcome import raise_for_outcome
-
         raise_for_outcome(solved.run.report)
 
 

@@ -27,6 +27,7 @@ from edgecompress.latency.table import Format, LatencyTable, Machine, Row, load_
 from edgecompress.latency.workload import workloads
 from edgecompress.lease import measuring
 from edgecompress.progress import Progress, visible_progress
+from edgecompress.recipe.suggestions import received
 from edgecompress.remote import Job, Outcome, ask_hosts
 
 PART = 32  # files in one process, and kept together
@@ -35,6 +36,7 @@ TIMEOUT_S = 600.0  # of one part
 TURN_LIMIT_S = 1800.0
 RESTLESS = 0.2  # spread from which on a row is measured again, in a call that has nothing else to do
 ARCHIVE = "pieces.zip"
+FORMATS: tuple[Format, ...] = ("float32", "int8", "dynamic")
 
 Measure = Callable[[Sequence[bytes], int], list[dict[str, Any]]]  # files and threads -> as `device.rounds.measure_rounds`
 
@@ -60,11 +62,12 @@ def learn_latency(
         The table.
 
     Raises:
-        DataError: `out` is no table, or one of another host or machine.
+        DataError: `out` is no table, or one of another host or machine; numbers of threads or formats that there are not.
         DeviceError: the host cannot be reached, or has no runtime.
         StorageError: `out` cannot be written.
     """
     path, progress = Path(out), Progress() if quiet else visible_progress()
+    _check(threads, formats)
     machine = _machine(host, ssh_config)
     table = _open(path, host, machine, list(threads), _with_float(formats))
     measure = _measure_here if host == LOCAL else _measure_there(host, ssh_config)
@@ -83,10 +86,17 @@ def learn_latency(
     return table
 
 
+def _check(threads: Sequence[int], formats: Sequence[str]) -> None:
+    """Raises DataError for what no table could hold: before anything is measured or written."""
+    if not threads or any(isinstance(count, bool) or not isinstance(count, int) or count < 1 for count in threads):
+        raise DataError(f"threads must be whole numbers from 1 on.{received(list(threads))}")
+    if not formats or not set(formats) <= set(FORMATS):
+        raise DataError(f"formats must be among {', '.join(FORMATS)}.{received(formats)}")
+
+
 def _with_float(formats: Sequence[Format]) -> list[Format]:
     """In a fixed order."""
-    known: tuple[Format, ...] = ("float32", "int8", "dynamic")
-    return [name for name in known if name in formats or (name == "float32" and "dynamic" in formats)]
+    return [name for name in FORMATS if name in formats or (name == "float32" and "dynamic" in formats)]
 
 
 def _open(path: Path, host: str, machine: Machine, threads: list[int], formats: list[Format]) -> LatencyTable:
@@ -134,6 +144,7 @@ def _add(table: LatencyTable, part: Sequence[Specimen], threads: int, measure: M
     for one, content, entry in zip(part, contents, measure(contents, threads), strict=True):
         row = _row(one, content, entry, threads)
         if one.key not in places:
+            places[one.key] = len(table.rows)  # another visit may be in the same part
             table.rows.append(row)
             continue
         old = table.rows[places[one.key]]

@@ -105,5 +105,6 @@ def predict_latency(model: str | Path, table: str | Path, *, threads: int = 1) -
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise ModelError(f"{path}: must be a .tflite file. Received: {error.strerror or error}.{near_path(path)}") from error
+        meant = "" if path.exists() else near_path(path)
+        raise ModelError(f"{path}: must be a .tflite file. Received: {error.strerror or error}.{meant}") from error
     return predict(content, load_table(table), threads=threads)

@@ -135,6 +135,8 @@ def _kind(data: Path | None) -> _Kind:
         return _Kind("cifar10", "the official Python batches", PIXELS)
     if next(data.glob("[!_.]*/*.wav"), None) is not None:
         return _Kind("speech_commands", "one folder of .wav files per word", SOUND, lines=("  group_by: speaker",))
+    if not any(entry.is_dir() for entry in data.iterdir()):
+        raise DataError(f"{data}: a folder of data must hold one folder per class. Received: a folder without any.")
     return _Kind("image_folder", "one folder per class", PIXELS)
 
 

@@ -19,8 +19,8 @@ from edgecompress.report.words import (
     difference_unit,
     metric_text,
     metric_title,
+    missed_text,
     ms_text,
-    percent_text,
     seconds_text,
     short_count_text,
 )
@@ -71,7 +71,7 @@ def findings(values: Mapping[str, Any]) -> list[str]:
     name = f"Step {step['number']} ({step['name']})"
     if not values["binding"]:
         return [f"{name} keeps all limits on the validation split."]
-    missed = ", ".join(f"{limit} by {percent_text(step['misses'][limit])}" for limit in values["binding"])
+    missed = missed_text(step["misses"], values["limits"], step["drop"])
     words = {"budget spent": "The budget is spent", "nothing left": "Nothing is left to try"}[values["status"]]
     sentences = [f"{words}: no step keeps all limits. {name} is nearest; it misses {missed}."]
     ways_out = [
@@ -110,7 +110,7 @@ def _row(step: Mapping[str, Any], values: Mapping[str, Any], others: Sequence[st
     number, name, metric = str(step["number"]), step["name"], values["metric"]
     if step["reason"]:
         return [number, name, Cell("left out", "quiet"), *[""] * (5 + len(others)), step["reason"], seconds_text(step["seconds"])]
-    missed = ", ".join(f"{limit} by {percent_text(miss)}" for limit, miss in step["misses"].items() if miss > 0)
+    missed = missed_text(step["misses"], values["limits"], step["drop"])
     mark: str | Cell = ""
     if step["number"] == values["chosen"]:
         mark = Cell("nearest", "bad") if missed else Cell("chosen", "good")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from edgecompress.report.schema import BenchmarkEntry
@@ -52,6 +53,20 @@ def _three_digits(number: int) -> tuple[str, str]:
     """A number from 1,000 on as three digits and the prefix that scales them."""
     size, prefix = next((number / factor, prefix) for factor, prefix in PREFIXES if number < 999.5 * factor or prefix == PREFIXES[-1][1])
     return f"{size:.2f}" if size < 9.995 else f"{size:.1f}" if size < 99.95 else f"{size:.0f}", prefix
+
+
+def missed_text(misses: Mapping[str, float], limits: Mapping[str, float], drop: float | None) -> str:
+    """Each limit that is missed, and by which part of it: "size_kb by 17.5 %"; by how much, where the limit is 0.
+
+    Args:
+        misses: limit -> by how much it is missed, as a fraction of it; weighed otherwise for metric_drop, see `search.goals`.
+        limits: limit -> its value.
+        drop: of the metric; None where it is not known, as before a training.
+    """
+    parts, limit = {name: percent_text(miss) for name, miss in misses.items() if miss > 0}, limits.get("metric_drop")
+    if "metric_drop" in parts and drop is not None and limit is not None:
+        parts["metric_drop"] = percent_text((drop - limit) / abs(limit)) if limit else f"{drop:.4g}"
+    return ", ".join(f"{name} by {text}" for name, text in parts.items())
 
 
 def bytes_text(number: int | None) -> str:

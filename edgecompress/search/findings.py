@@ -29,7 +29,7 @@ class Tried:
         reason: why it is not complete.
         point: what was drawn.
         values: objective -> value; of the last short recovery for one that was stopped; empty where there is none.
-        misses: limit -> by how much it is missed, as a fraction; at most 0 where it is met.
+        misses: limit -> how far it is missed, as `goals.violations` weighs it; at most 0 where it is met.
         on_front: complete, within all limits, and no other such trial is better in everything.
         seconds: of its last attempt; attempts: how many there were.
         worker: who ended it.

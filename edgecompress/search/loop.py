@@ -189,7 +189,7 @@ def failure(error: BaseException) -> Result:
 def candidate(recipe: Recipe, outcome: Outcome) -> Candidate:
     """An outcome as fronts compare it."""
     losses = tuple(-outcome.objective(name) if recipe.task.rises(name) else outcome.objective(name) for name in objective_names(recipe))
-    return Candidate(losses, sum(max(0.0, miss) for miss in violations(recipe.goal, outcome).values()))
+    return Candidate(losses, sum(max(0.0, miss) for miss in violations(recipe, outcome).values()))
 
 
 def ending(recipe: Recipe, result: Result) -> Ending:

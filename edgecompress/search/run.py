@@ -14,6 +14,7 @@ from edgecompress.quiet import noise_to
 from edgecompress.recipe import dump_recipe
 from edgecompress.recipe.schema import Recipe
 from edgecompress.recipe.space import make_space, search_of
+from edgecompress.report.words import missed_text
 from edgecompress.store import RunFolder, storage_errors, write_atomic
 from edgecompress.tracking import check_tracker, track_search
 
@@ -191,7 +192,7 @@ def _require_choice(recipe: Recipe, findings: Findings) -> None:
     rejected = [trial for trial in findings.tried if trial.kind == "rejected"]
     if rejected and len(rejected) == len(findings.tried):
         nearest = min(rejected, key=lambda trial: sum(trial.misses.values()))
-        missed = ", ".join(f"{name} by {miss:.1%}" for name, miss in nearest.misses.items())
+        missed = missed_text(nearest.misses, findings.limits, nearest.drop)
         raise GoalMissed(f"No trial keeps all limits, as predicted before training. The nearest, trial {nearest.number}, misses {missed}.")
     reasons = list(dict.fromkeys(trial.reason for trial in findings.tried if trial.reason))
     why = "; ".join(reasons[:3]) or "the time ended before one did"
@@ -203,13 +204,13 @@ def recipe_text(recipe: Recipe, findings: Findings, trial: Tried) -> str:
     found = make_space(recipe).recipe_at(trial.point)
     name = f"{recipe.name[:80]}_{trial.number:04d}"
     values = ", ".join(f"{key} {value:.6g}" for key, value in trial.values.items())
-    missed = [f"{key} by {miss:.1%}" for key, miss in trial.misses.items() if miss > 0]
+    missed = missed_text(trial.misses, findings.limits, trial.drop)
     origin = "" if trial.harvested_from is None else f" (harvested from trial {trial.harvested_from})"
     lines = [
         f"Trial {trial.number} of {len(findings.tried)}{origin}, "
         f"found by edgecompress search {recipe.name} on {datetime.now(UTC):%Y-%m-%d}.",
         f"On the validation split: {values}.",
-        *([f"No trial was within all limits; this one misses least: {', '.join(missed)}."] if missed else []),
+        *([f"No trial was within all limits; this one misses least: {missed}."] if missed else []),
     ]
     return "".join(f"# {line}\n" for line in lines) + dump_recipe(found.model_copy(update={"name": name}))
 

@@ -159,7 +159,7 @@ class Laboratory:
             reports.append(report)
             keys.append((index, report.technique, state.key))
         outcome, file = measure_outcome(self.space.recipe, surroundings, state, reports, self._timed, self.cache)
-        return outcome, Result("complete", outcome=outcome, misses=violations(self.space.recipe.goal, outcome), stages=keys, file=str(file))
+        return outcome, Result("complete", outcome=outcome, misses=violations(self.space.recipe, outcome), stages=keys, file=str(file))
 
     def surroundings(self, recipe: Recipe, progress: Progress) -> Surroundings:
         """What the stages of a recipe share."""

@@ -15,6 +15,7 @@ from edgecompress.quiet import noise_to
 from edgecompress.recipe import dump_recipe, load_recipe
 from edgecompress.recipe.schema import LatencyGoal, Recipe
 from edgecompress.report.json_file import json_value
+from edgecompress.report.words import metric_text, missed_text
 from edgecompress.solving.journal import FILE, Journal
 from edgecompress.solving.question import Question, start_text
 from edgecompress.solving.steps import Solution, Status, Step, instead, nearest, solution_of
@@ -143,8 +144,10 @@ def _drive(workshop: Workshop, recipe: Recipe, journal: Journal, options: SolveO
     path = climb(Means(workshop.parts, 0.0 if drop is None else drop, workshop.bits, workshop.sizes, hurried))
     design = next(path)
     while True:
-        if not workshop.is_known(design) and _is_spent(list(steps.values()), journal.seconds, trains=design.trains, options=options):
-            return list(steps.values()), "budget spent"
+        done = list(steps.values())
+        has_run = any(step.runs for step in done)  # the first ones train nothing, and without one there is no answer at all
+        if has_run and not workshop.is_known(design) and _is_spent(done, journal.seconds, trains=design.trains, options=options):
+            return done, "budget spent"
         step = workshop.run(design)
         if step.key not in steps:
             steps[step.key] = replace(step, number=len(steps))
@@ -173,20 +176,25 @@ def in_words(recipe: Recipe, step: Step) -> str:
 
 def figures(recipe: Recipe, step: Step) -> str:
     """What a step reached."""
-    values = [f"{recipe.task.metrics[0]} {step.metric:.4f}", f"{step.bytes:,} bytes"]
+    metric = recipe.task.metrics[0]
+    values = [f"{metric} {metric_text(metric, step.metric)}", f"{step.bytes:,} bytes"]
     values += [] if step.p50_ms is None else [f"p50 {step.p50_ms:.4g} ms"]
-    missed = ", ".join(f"{name} by {step.misses[name]:.1%}" for name in step.missed)
+    missed = missed_text(step.misses, _limits(recipe), step.drop)
     return f"{', '.join(values)}; {f'misses {missed}' if missed else 'keeps all limits'}"
 
 
 def _solution(recipe: Recipe, steps: list[Step], status: Status, baseline: float, floor: dict[str, float]) -> Solution:
-    limits = {name: float(limit.limit if isinstance(limit, LatencyGoal) else limit) for name, limit in recipe.goal if limit is not None}
     chosen = nearest(steps)
     metric = recipe.task.metrics[0]
     return Solution(
-        recipe.name, metric, recipe.task.rises(metric), limits, baseline, status, steps, None if chosen is None else chosen.number,
+        recipe.name, metric, recipe.task.rises(metric), _limits(recipe), baseline, status, steps, None if chosen is None else chosen.number,
         [] if chosen is None else chosen.missed, instead(steps, recipe.goal), floor,
     )  # fmt: skip
+
+
+def _limits(recipe: Recipe) -> dict[str, float]:
+    """Goal -> limit."""
+    return {name: float(limit.limit if isinstance(limit, LatencyGoal) else limit) for name, limit in recipe.goal if limit is not None}
 
 
 def _chosen_text(recipe: Recipe, solution: Solution) -> str:

@@ -28,7 +28,7 @@ class Step:
         p50_ms: on this machine, one thread; None where nothing is timed.
         measured: limit on a time or on process memory -> its value.
         predicted: those of them that a latency table gave.
-        misses: limit -> by how much it is missed, as a fraction of it; at most 0 where it is kept.
+        misses: limit -> how far it is missed, as `search.goals.violations` weighs it; at most 0 where it is kept.
         file: of the .tflite, in the folder of the solve.
         stages: (index, technique, key) of its stages in the cache.
     """

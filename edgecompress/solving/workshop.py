@@ -17,8 +17,9 @@ from edgecompress.latency.forecast import forecast_of
 from edgecompress.pipeline import run_baseline
 from edgecompress.progress import Bar, Progress
 from edgecompress.recipe import check_recipe
-from edgecompress.recipe.schema import Recipe
+from edgecompress.recipe.schema import Goal, Recipe
 from edgecompress.recipe.space import Space
+from edgecompress.recipe.stages import Factorize
 from edgecompress.report.schema import StageReport
 from edgecompress.search.goals import latency_goals, violations
 from edgecompress.search.outcome import Outcome
@@ -26,7 +27,7 @@ from edgecompress.search.prediction import MARGIN
 from edgecompress.search.stage_cache import StageCache
 from edgecompress.search.trial import Laboratory, trial_recipe
 from edgecompress.solving.clock import Clock
-from edgecompress.solving.design import Design, Parts, recipe_of
+from edgecompress.solving.design import Design, Parts, patterns_of_factors, recipe_of
 from edgecompress.solving.journal import Journal
 from edgecompress.solving.parts import find_parts, kernel_sizes, order_of_bits
 from edgecompress.solving.question import HARD, Question, machine_of
@@ -66,7 +67,8 @@ class Workshop:
         """Cuts all that can be from the untrained model: what even that misses, nothing else needs to try.
 
         Returns:
-            Limit -> its least value; in weights of 4 bits for the size, in int8 for all else. What is only predicted is left out.
+            Limit -> its least value; in weights of 4 bits for the size, in int8 for all else. What is only predicted is left out. Low
+            rank is looked at only where the others miss a limit.
 
         Raises:
             RecipeError: a limit below that.
@@ -79,27 +81,34 @@ class Workshop:
         parts = find_parts(made, outlook, recipe.export, recipe.task.metrics[0], 1.0, speed=self._wants_speed)
         untrained = recipe.model_copy(update={"model": recipe.model.model_copy(update={"train": None})})
         question = Question(untrained, self._question.epochs)
-        found: dict[str, float] = {}
         layers = tuple(kernel_sizes(made)) if parts.low_bits and recipe.goal.size_kb is not None else ()
-        for bits in [(), layers] if layers else [()]:
+        found, low_rank = self._floor(question, parts, layers), ""
+        if parts.low_rank and any(_contradicts(recipe.goal, name, least) for name, least in found.items()):
+            lower, low_rank = self._floor(question, parts, layers, rank_one=True), ", with or without low rank"
+            found = {name: min(least, lower[name]) for name, least in found.items() if name in lower}
+        for name, least in found.items():
+            if _contradicts(recipe.goal, name, least):
+                form = "4 bits" if name == "size_kb" else "int8"
+                words = f"at least {least:.4g}, what is left in {form} where all channels are cut that can be{low_rank}"
+                limit = _limit(recipe.goal, name)
+                raise RecipeError(f"goal.{name}: the limit contradicts the model; it must be {words}. Received: {limit:g}.")
+        return found
+
+    def _floor(self, question: Question, parts: Parts, layers: tuple[str, ...], *, rank_one: bool = False) -> dict[str, float]:
+        """Limit -> its value with everything cut, and every layer that can be in factors of rank 1 if that is asked for."""
+        found: dict[str, float] = {}
+        low = patterns_of_factors(layers) if rank_one else layers
+        for bits in [(), low] if low else [()]:
             design = Design(cut=1.0, four_bits=bits)
-            step = self._take(recipe_of(design, question, parts), design)
+            recipe = recipe_of(design, question, parts)
+            if rank_one:  # after the cut, which the climb has the other way round: factors may be too narrow for all of it
+                recipe = recipe.model_copy(update={"stages": [*recipe.stages, Factorize(method="svd", rank=1, timed_as=None)]})
+            step = self._take(recipe, design)
             for name in HARD if not bits else ("size_kb",):
                 value = step.value(name) if step.runs and getattr(recipe.goal, name) is not None else None
                 if value is not None and name not in step.predicted:
                     found[name] = min(value, found.get(name, value))
-        self._refuse(recipe, found)
         return found
-
-    def _refuse(self, recipe: Recipe, floor: dict[str, float]) -> None:
-        """Raises RecipeError for a limit that is missed for certain."""
-        for name, least in floor.items():
-            limit = getattr(recipe.goal, name)
-            number = float(getattr(limit, "limit", limit))
-            if least > (1 + MARGIN) * number:
-                form = "4 bits" if name == "size_kb" else "int8"
-                words = f"at least {least:.4g}, what is left in {form} where all channels are cut that can be"
-                raise RecipeError(f"goal.{name}: the limit contradicts the model; it must be {words}. Received: {number:g}.")
 
     @property
     def _wants_speed(self) -> bool:
@@ -162,7 +171,7 @@ class Workshop:
         known = self._journal.step(self._key(recipe))
         if known is None or not known.runs:
             return known
-        step = replace(known, misses=violations(recipe.goal, _outcome(known), known.measured))
+        step = replace(known, misses=violations(recipe, _outcome(recipe, known), known.measured))
         return None if step.predicted and step.met else step
 
     def _take(self, recipe: Recipe, design: Design) -> Step:
@@ -191,10 +200,10 @@ class Workshop:
         if not math.isfinite(outcome.drop):
             raise ModelError(f"{recipe.task.metrics[0]} of the file is no number")
         times = self._clock.read(Path(result.file))
-        misses = violations(recipe.goal, outcome, times.measured)
+        misses = violations(recipe, outcome, times.measured)
         if times.predicted and not any(miss > 0 for miss in misses.values()):  # what would end the climb must be true
             times = self._clock.read(Path(result.file), for_real=True)
-            misses = violations(recipe.goal, outcome, times.measured)
+            misses = violations(recipe, outcome, times.measured)
         return {
             "bytes": outcome.bytes, "metric": outcome.metrics[recipe.task.metrics[0]], "drop": outcome.drop, "macs": outcome.macs,
             "arena_bytes": outcome.arena_bytes, "p50_ms": times.p50_ms, "measured": times.measured, "predicted": list(times.predicted),
@@ -202,9 +211,20 @@ class Workshop:
         }  # fmt: skip
 
 
-def _outcome(step: Step) -> Outcome:
+def _limit(goal: Goal, name: str) -> float:
+    limit = getattr(goal, name)
+    return float(getattr(limit, "limit", limit))
+
+
+def _contradicts(goal: Goal, name: str, least: float) -> bool:
+    """Whether a limit is missed for certain."""
+    return least > (1 + MARGIN) * _limit(goal, name)
+
+
+def _outcome(recipe: Recipe, step: Step) -> Outcome:
     """The figures of a step that runs, as a trial has them."""
-    return Outcome({}, step.drop, step.bytes or 0, step.macs, step.arena_bytes)
+    metrics = {} if step.metric is None else {recipe.task.metrics[0]: step.metric}
+    return Outcome(metrics, step.drop, step.bytes or 0, step.macs, step.arena_bytes)
 
 
 class Bars(Progress):

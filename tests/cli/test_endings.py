@@ -5,14 +5,16 @@ import subprocess
 import sys
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 import edgecompress
 from edgecompress import errors
-from edgecompress.cli import main
+from edgecompress.cli import main, searches, solving
 from edgecompress.cli.app import COMMANDS
 from edgecompress.report.schema import BenchmarkEntry, GoalResult
+from edgecompress.solving.steps import Solution, Step
 
 ROOT = Path(__file__).parents[2]
 
@@ -86,12 +88,49 @@ def test_debug_shows_the_traceback_wherever_it_stands(recipe, finished, capsys, 
     assert error.endswith("words\n")
 
 
+def test_debug_shows_the_traceback_of_a_recipe_that_is_checked(recipe, tmp_path, capsys):
+    (tmp_path / "bad.yaml").write_text("name: x\nname: y\n")
+    assert main(["check", recipe, str(tmp_path / "bad.yaml"), "--debug"]) == 2
+    assert "Traceback (most recent call last)" in capsys.readouterr().err
+    assert main(["check", recipe, str(tmp_path / "bad.yaml")]) == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_failed_device_wins_over_limits_that_no_recipe_keeps():
+    report = SimpleNamespace(benchmark=[entry("cannot be reached")], goals=[missed()])
+    step = Step(0, "int8", "k", False, 1.0, bytes=70_000, metric=0.9, drop=0.0, misses={"size_kb": 0.17})
+    solution = Solution("s", "accuracy", True, {"size_kb": 60.0}, 0.9, "nothing left", [step], 0, ["size_kb"], {}, {})
+    trial = SimpleNamespace(number=0, is_feasible=False, misses={"size_kb": 0.17}, drop=0.0)
+    found = SimpleNamespace(choice=trial, limits={"size_kb": 60.0})
+    for run, expected in ((SimpleNamespace(report=report), errors.DeviceError), (None, errors.GoalMissed)):
+        with pytest.raises(expected):
+            solving._raise_for(SimpleNamespace(solution=solution, run=run))
+        with pytest.raises(expected):
+            searches._raise_for(SimpleNamespace(findings=found, run=run))
+
+
 def test_misspelt_commands_and_missing_arguments_are_bad_input(capsys):
     assert main(["chek"]) == 2
     assert "Did you mean 'check'" in capsys.readouterr().err
     assert main(["run"]) == 2
     assert main(["run", "--no-such-option", "x"]) == 2
     assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["report", "RUN", "--host", "pi4"], "--host and --meter-offset speak of --meter"),
+        (["report", "RUN", "--meter-offset", "nan"], "--host and --meter-offset speak of --meter"),
+        (["report", "RUN", "--meter", "m.csv", "--meter-offset", "nan"], "must be a finite number of seconds"),
+        (["benchmark", "m.tflite", "--host", "local", "--host", "a b"], "a host must be local, or a destination of ssh"),
+        (["benchmark", "m.tflite", "--host", "-oProxyCommand=x"], "a host must be local, or a destination of ssh"),
+        (["doctor", "--host", ""], "a host must be local, or a destination of ssh"),
+    ],
+)
+def test_options_that_say_nothing_or_name_nothing_are_bad_input(arguments, words, capsys):
+    assert main(arguments) == 2
+    assert words in " ".join(capsys.readouterr().err.replace("│", " ").split())
 
 
 @pytest.mark.parametrize("arguments", [["--version"], ["check", "--debug", "--help"], ["-h"]])
@@ -154,3 +193,10 @@ def test_a_reader_that_leaves_is_no_error():
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         process.stdout.close()
         assert process.stderr.read() == ""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell of Unix closes the output")
+def test_an_output_that_is_closed_is_no_error():
+    command = f"exec '{sys.executable}' -m edgecompress schema >&-"
+    ended = subprocess.run(["sh", "-c", command], stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")

@@ -160,7 +160,8 @@ def test_command_says_how_good_the_table_is(monkeypatch, instant, tmp_path, caps
         (["--formats", "int7"], 2, "formats must be of float32, int8, dynamic"),
         (["--threads", "0"], 2, "threads must be whole numbers"),
         (["-o", "/no/such/folder/t.json"], 2, "a folder of the path does not exist"),
-        (["--host=-oProxyCommand=x"], 4, "must be"),
+        (["--host=-oProxyCommand=x"], 2, "a host must be local, or a destination of ssh"),
+        (["--host", "a b"], 2, "a host must be local, or a destination of ssh"),
     ],
 )
 def test_bad_options_are_refused(options, code, pattern, tmp_path, monkeypatch, capsys):
@@ -168,6 +169,32 @@ def test_bad_options_are_refused(options, code, pattern, tmp_path, monkeypatch, 
     assert main(["learn-latency", "--quiet", *options]) == code
     assert pattern in " ".join(capsys.readouterr().err.replace("│", " ").split())
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"formats": ["foo"]}, r"formats must be among float32, int8, dynamic\. Received: \['foo'\]\."),
+        ({"formats": "int8"}, "formats must be among float32, int8, dynamic"),
+        ({"formats": []}, "formats must be among float32, int8, dynamic"),
+        ({"threads": [1, 0]}, r"threads must be whole numbers from 1 on\. Received: \[1, 0\]\."),
+        ({"threads": []}, "threads must be whole numbers"),
+    ],
+)
+def test_what_no_table_can_hold_is_refused_before_anything_is_written(few, instant, tmp_path, options, words):
+    with pytest.raises(DataError, match=words):
+        ec.learn_latency(tmp_path / "t.json", quiet=True, **options)
+    assert instant.calls == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_two_visits_in_one_part_are_one_row(few, instant, tmp_path, monkeypatch):
+    monkeypatch.setattr(learn, "VISITS", 3)
+    monkeypatch.setattr(learn, "PART", 50)  # of 20 files: the second visit of all stands beside the first
+    ec.learn_latency(tmp_path / "t.json", quiet=True)
+    table = load_table(tmp_path / "t.json")
+    assert len(table.rows) == 20
+    assert {row.visits for row in table.rows} == {3}
 
 
 def test_small_files_are_timed_while_no_search_trains(few, instant, tmp_path, monkeypatch):

@@ -116,3 +116,9 @@ def test_paths_are_taken_and_named_in_errors(law_table, tmp_path):
         predict_latency(tmp_path / "modle.tflite", law_table)
     with pytest.raises(ModelError):
         predict(b"no model", load_table(law_table))
+
+
+def test_a_folder_is_not_meant_to_be_itself(tmp_path, law_table):
+    (tmp_path / "run").mkdir()
+    with pytest.raises(ModelError, match=r"run: must be a \.tflite file\. Received: Is a directory\.$"):
+        predict_latency(tmp_path / "run", law_table)

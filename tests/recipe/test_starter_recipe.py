@@ -25,7 +25,7 @@ def test_data_is_recognised_by_its_kind(tmp_path):
     model, arrays, folder = tmp_path / "m.h5", tmp_path / "d.npz", tmp_path / "photos"
     model.write_bytes(HDF5)
     arrays.touch()
-    folder.mkdir()
+    (folder / "cats").mkdir(parents=True)
     for name in ("cifar/data_batch_1", "words/yes/a.wav", "tables/train.csv", "table.csv", "it's mine.py"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
@@ -39,6 +39,13 @@ def test_data_is_recognised_by_its_kind(tmp_path):
         assert check_recipe(recipe) == []
     recipe = load_recipe("r", text=starter_recipe(model, tmp_path / "it's mine.py", tmp_path / "r.yaml"))
     assert (recipe.data.source, recipe.data.path) == ("python", f"{tmp_path}/it's mine.py:samples")
+
+
+def test_a_folder_without_classes_is_no_data(tmp_path):
+    (tmp_path / "m.h5").write_bytes(HDF5)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match=r"empty: a folder of data must hold one folder per class\. Received: a folder without any\."):
+        starter_recipe(tmp_path / "m.h5", tmp_path / "empty", tmp_path / "r.yaml")
 
 
 def test_a_saved_model_folder_is_a_model(tmp_path):

@@ -15,7 +15,9 @@ import yaml
 
 import edgecompress as ec
 from edgecompress.cli import main
-from edgecompress.solving.steps import solution_of
+from edgecompress.recipe import make_recipe
+from edgecompress.solving.run import figures
+from edgecompress.solving.steps import Step, solution_of
 
 LIMITS = ["--goal", "metric_drop=0.03", "--goal", "size_kb=5"]
 
@@ -146,6 +148,25 @@ def test_limit_that_binds_is_named_with_the_nearest_step_and_a_larger_budget_goe
     assert sum(step["trained"] for step in second["steps"]) == 1
     trained = next(step for step in second["steps"] if step["trained"])
     assert trained["drop"] < first["instead"]["metric_drop"]  # a recovery that teaches nothing would be none
+
+
+def test_budget_that_ends_before_the_first_step_leaves_one(tiny, tmp_path, capsys, probe_in_this_process):
+    out = tmp_path / "out"
+    command = ["solve", str(tiny), *LIMITS, "--set", "model.train.epochs=1", "--out", str(out), "--quiet", "--no-run", "--minutes", "0"]
+    assert main(command) == 3
+    assert "The budget is spent: no step keeps all limits. Step 0 (float32) is nearest" in " ".join(capsys.readouterr().err.split())
+    first = json.loads((out / "solve.json").read_text())
+    assert (first["status"], [step["name"] for step in first["steps"]]) == ("budget spent", ["float32"])
+    assert (out / "chosen.yaml").exists()
+
+
+def test_small_metrics_are_not_shown_as_nothing():
+    recipe = make_recipe({
+        "name": "r", "data": {"source": "npz", "path": "d.npz"}, "model": {"source": "file", "path": "m.h5"},
+        "task": {"loss": "mean_squared_error", "metrics": ["mean_squared_error"]}, "goal": {"metric_drop": 1e-6},
+    })  # fmt: skip
+    step = Step(0, "int8", "k", False, 1.0, bytes=4000, metric=3.14159e-5, drop=2e-6, misses={"metric_drop": 1.0})
+    assert figures(recipe, step) == "mean_squared_error 3.142e-05, 4,000 bytes; misses metric_drop by 100.0 %"
 
 
 def test_model_file_with_its_data(solved, digits, tmp_path, capsys, probe_in_this_process):

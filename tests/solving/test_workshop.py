@@ -1,9 +1,14 @@
 """What a solve knows of earlier calls holds where they were made."""
 
 import platform
+from contextlib import nullcontext
 
+import numpy as np
 import pytest
 
+from edgecompress.backend import keras
+from edgecompress.errors import RecipeError
+from edgecompress.models import save_model
 from edgecompress.progress import Progress
 from edgecompress.solving.clock import Clock
 from edgecompress.solving.journal import Journal
@@ -29,3 +34,23 @@ def test_steps_and_endings_with_times_of_one_machine_are_not_taken_on_another(ti
     monkeypatch.setattr(platform, "node", lambda: "another")
     there = workshop._key(question.recipe), question.limit_part()
     assert [one == other for one, other in zip(here, there, strict=True)] == [holds_elsewhere] * 2
+
+
+@pytest.fixture
+def wide(tmp_path):
+    """A single wide layer, which cannot be cut, with samples: 51,200 weights."""
+    keras.utils.set_random_seed(0)
+    save_model(keras.Sequential([keras.Input((256,)), keras.layers.Dense(200)]), tmp_path / "wide.h5")
+    generator = np.random.default_rng(0)
+    np.savez(tmp_path / "d.npz", x=generator.normal(size=(800, 256)).astype(np.float32), y=np.arange(800) % 200)
+    return tmp_path / "wide.h5"
+
+
+@pytest.mark.parametrize(("size_kb", "words"), [(22.0, ""), (1.0, "at least .* channels are cut that can be, with or without low rank")])
+def test_limit_that_low_rank_keeps_is_not_refused(wide, tmp_path, probe_in_this_process, size_kb, words):
+    overrides = {"data.preprocess.scale": 1, "task.from_logits": True, "benchmark": None}
+    question = ask(str(wide), {"metric_drop": 0.02, "size_kb": size_kb}, data=tmp_path / "d.npz", overrides=overrides)
+    journal, clock = Journal(tmp_path / "journal.json", question), Clock(question.recipe, Progress())
+    workshop = Workshop(question, tmp_path, journal, clock, Progress(), allow_code=False)
+    with pytest.raises(RecipeError, match=words) if words else nullcontext():
+        assert workshop.check_limits()["size_kb"] < 22  # 4 bits alone leave 25.6 kB of weights

@@ -6,7 +6,7 @@ from edgecompress.recipe.stages.config import Layers, Skip, StageConfig
 
 
 class MergeLinear(StageConfig):
-    """Merges layers that are linear together into one: exact, and the inverse of `factorize`.
+    """Merges layers that are linear together into one: exact, and the inverse of `factorize` (but for `cp`).
 
     BatchNormalization goes into the layer before it. Of two layers with nothing between, one is made where it has no more
     parameters and no more MACs.

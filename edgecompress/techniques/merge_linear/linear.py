@@ -11,6 +11,7 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 
 TRANSPOSED = frozenset({"Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose"})
+APART = TRANSPOSED | {"DepthwiseConv2D"}  # of two of a class no one is made: their kernels are not [..., in, out]
 TRIVIAL = (1, 1, 1)  # kernel size, stride and dilation along an axis that is passed through
 
 
@@ -101,7 +102,9 @@ def _product(first: Array, second: Array) -> Array:
 
 
 def _why_not(first: Linear, second: Linear) -> str | None:
-    """Why two convolutions are no single one; None if they are."""
+    """Why two convolutions of one kind are no single one; None if they are."""
+    if first.kind in APART:
+        return f"two layers of the class {first.kind} are not merged"
     if first.config.get("groups", 1) > 1 or second.config.get("groups", 1) > 1:
         return "grouped convolutions are not merged"
     if any(one != TRIVIAL and two != TRIVIAL for one, two in zip(first.axes(), second.axes(), strict=True)):

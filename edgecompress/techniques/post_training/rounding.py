@@ -145,6 +145,8 @@ def least_cost(first: Array, second: Array, kernel: Array, steps: Array, evidenc
 def search_scales(kernel: Array, most: int, evidence: Evidence) -> tuple[Array, Array]:
     """Integers and steps for few bits: of 26 scales for each output the one whose integers, after `coordinate_descent`, cost least.
 
+    Weights of exactly 0 stay 0: they may be a mask that was promised.
+
     Args:
         kernel: float64 [groups, taps, outputs].
         most: largest integer, 7 for 4 bits.
@@ -158,7 +160,7 @@ def search_scales(kernel: Array, most: int, evidence: Evidence) -> tuple[Array, 
     integers, least = nearest(kernel, steps, most), np.full(steps.shape, np.inf)
     for part in _SEARCHED:
         tried = largest * part / most
-        found = coordinate_descent(nearest(kernel, tried, most), kernel, tried, most, evidence)
+        found = coordinate_descent(nearest(kernel, tried, most), kernel, tried, most, evidence, pinned=kernel == 0)
         cost = evidence.cost(found * tried - kernel)
         better = cost < least
         integers, steps, least = np.where(better, found, integers), np.where(better, tried, steps), np.minimum(cost, least)

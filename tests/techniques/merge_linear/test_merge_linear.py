@@ -121,6 +121,12 @@ def test_what_was_factorized_at_full_rank_becomes_one_layer_again(make_context, 
     assert {key: one[key] for key in kept} == {key: other[key] for key in kept}
 
 
+def test_the_chain_of_a_cp_factorization_is_left_as_it_is(make_context):
+    model = stack((8, 8, 8), layers.Conv2D(8, 3, padding="same", name="conv"))
+    chained = factorize.apply(model, Factorize(method="cp", rank=4, timed_as=None), make_context()).model
+    assert names(merged(chained, make_context).model) == ["conv_in", "conv_column", "conv_row", "conv"]
+
+
 def test_factors_that_save_stay_as_they_are(make_context):
     model = stack((32,), layers.Dense(32, name="dense"))
     low = factorize.apply(model, Factorize(rank=4, timed_as=None), make_context())
@@ -151,9 +157,17 @@ PADDED = {"padding": "same"}
         (layers.Conv2D(2, (3, 1), **PADDED, use_bias=False, name="a"), layers.Conv2D(2, (1, 3), name="b"), "they pad differently"),
         (layers.Conv2D(2, 1, name="a"), layers.Conv2D(2, 3, **PADDED, name="b"), "the bias of a is not in the padding of b"),
         (layers.Conv2D(2, 1, groups=2, name="a"), layers.Conv2D(2, 1, name="b"), "grouped convolutions are not merged"),
+        (
+            layers.DepthwiseConv2D((3, 1), use_bias=False, name="a"), layers.DepthwiseConv2D((1, 3), name="b"),
+            "two layers of the class DepthwiseConv2D are not merged",
+        ),
+        (
+            layers.Conv2DTranspose(2, 1, use_bias=False, name="a"), layers.Conv2DTranspose(2, 3, strides=2, name="b"),
+            "two layers of the class Conv2DTranspose are not merged",
+        ),
         (layers.DepthwiseConv2D(3, name="a"), layers.Conv2D(2, 1, name="b"), "DepthwiseConv2D and Conv2D make no single layer"),
     ],
-)
+)  # fmt: skip
 def test_convolutions_that_are_no_single_one_say_why(make_context, first, second, reason):
     assert reasons(merged(stack((8, 8, 2), first, second), make_context))["b"] == f"not one with a: {reason}"
 

@@ -15,6 +15,7 @@ from edgecompress.recipe.schema import Export
 from edgecompress.recipe.stages import CorrectBias, RoundWeights
 from edgecompress.techniques.post_training import correct_bias, round_weights
 from edgecompress.techniques.post_training.folding import fold_normalization
+from edgecompress.techniques.post_training.round_weights import round_kernel
 from edgecompress.techniques.post_training.rounding import Evidence, adaround, coordinate_descent, nearest, search_scales
 from edgecompress.tflite import KerasKernel, find_kernels, parse
 
@@ -94,6 +95,18 @@ def test_channel_of_zeros_stays():
     steps = np.abs(kernel).max(axis=1, keepdims=True) / 7
     assert (adaround(kernel, steps, 7, evidence, iterations=10)[:, :, 0] == 0).all()
     assert (search_scales(kernel, 7, evidence)[0][:, :, 0] == 0).all()
+
+
+@pytest.mark.parametrize("method", ["adaround", "coordinate_descent"])
+@pytest.mark.parametrize("bits", [8, 4, 2])
+def test_weights_of_zero_stay_whatever_would_cost_less(method, bits):
+    _, kernel, _, evidence = problem(taps=32, outputs=16, rank=8)
+    kernel[np.random.default_rng(0).random(kernel.shape) < 0.6] = 0
+    layer = layers.Dense(16)
+    layer.build((None, 32))
+    layer.set_weights([kernel[0], np.zeros(16)])
+    on_grid = round_kernel(layer, evidence, RoundWeights(method=method, iterations=20), bits)
+    assert (on_grid[kernel[0] == 0] == 0).all()
 
 
 def network(seed=0):

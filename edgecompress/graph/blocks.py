@@ -36,7 +36,7 @@ def find_blocks(model: Any) -> list[Block]:
     """The residual branches of a model, and its layers with a kernel that keep the shape; in the model's order.
 
     A branch is what only feeds one side of an addition of two; with it goes the addition. Of a layer with a kernel, the
-    normalization, activation and dropout behind it go too. Layers that are called several times stay.
+    normalization, activation and dropout behind it go too. Layers that are called several times stay, and a layer that the model ends with.
 
     Args:
         model: a Functional or Sequential model; nested models are looked at as single layers.
@@ -86,6 +86,8 @@ def _chain(node: Any, readers: Mapping[int, Sequence[Any]]) -> Block | None:
     while len(after := readers.get(id(given), [])) == 1 and after[0] is not None and type(after[0].layer).__name__ in FOLLOWERS:
         given = after[0].outputs
         layers.append(after[0].layer.name)
+    if after == [None]:
+        return None  # the last layer makes the outputs what the task takes them for, such as probabilities
     return Block(node.layer.name, tuple(layers), given, taken)
 
 

@@ -92,6 +92,16 @@ def test_shared_layers_and_outputs_stay():
     assert [layer.name for layer in smaller.layers][1:] == ["shared", "relu"]
 
 
+def test_the_layer_that_ends_a_model_is_no_block_with_or_without_an_activation_of_its_own():
+    inputs = keras.Input((10,))
+    hidden = L.Dense(10, activation="relu", name="hidden")(inputs)
+    for ending in ([L.Dense(10, activation="softmax", name="out")], [L.Dense(10, name="out"), L.Activation("softmax", name="softmax")]):
+        x = hidden
+        for layer in ending:
+            x = layer(x)
+        assert [block.layers for block in find_blocks(keras.Model(inputs, x))] == [("hidden",)]
+
+
 def test_additions_that_only_broadcast_or_double_have_no_branch():
     inputs = keras.Input((4, 4, 2))
     pooled = L.GlobalAveragePooling2D(keepdims=True)(inputs)

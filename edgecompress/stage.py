@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from edgecompress.errors import ModelError
 from edgecompress.keeps import Keep
 from edgecompress.progress import Progress
-from edgecompress.store import CURVES
+from edgecompress.store import CURVES, WORK_FOLDER
 
 if TYPE_CHECKING:
     from edgecompress.backend import keras
@@ -105,11 +105,17 @@ class Context:
     sensitivities: Path | None = None  # a folder of measured sensitivities that several lines share; None: they stay in the stage's own
     share: Share | None = None  # a training with strategy multi_worker, on all workers; None: there are none
     logs: Path | None = None  # where the curves of this training go; None: beside `folder`'s other files
+    parts: Path | None = None  # where models that are trained beside the stage's own are kept for all of its trainings; None: in `folder`
 
     @property
     def curves(self) -> Path:
         """Folder of the curves that TensorBoard reads."""
         return self.folder / CURVES if self.logs is None else self.logs
+
+    @property
+    def parts_folder(self) -> Path:
+        """Folder of the models that are trained beside the stage's own, such as teachers; a finished stage has no need of it."""
+        return self.folder / WORK_FOLDER if self.parts is None else self.parts
 
     @property
     def outlook(self) -> Outlook:

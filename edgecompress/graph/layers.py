@@ -10,6 +10,7 @@ from edgecompress.errors import ModelError
 from edgecompress.graph.macs import Shape, layer_macs
 
 FLOAT32_BYTES = 4
+WRAPPERS = ("QuantizeWrapper", "PruneLowMagnitude", "ClusterWeights", "LowBitWeights")  # the last one is ours, the others TF-MOT's
 
 
 @dataclass(frozen=True)
@@ -121,12 +122,12 @@ def _describe(layer: Any, nodes: Sequence[Any], prefix: str, num_calls: int) -> 
 
 
 def wrapped_layer(layer: Any) -> Any:
-    """The layer inside a TF-MOT wrapper; any other layer itself."""
+    """The layer inside a wrapper that it is trained in, of TF-MOT or `techniques.low_bits`; any other layer itself."""
     return layer.layer if _is_wrapper(layer) else layer
 
 
 def layer_variables(layer: Any) -> list[Any]:
-    """The variables of a layer that belong to the network, not to TF-MOT's masks or quantizers."""
+    """The variables of a layer that belong to the network, not to its wrapper's masks, quantizers or scales."""
     if type(layer).__name__ == "QuantizeLayer":
         return []
     if not _is_wrapper(layer):
@@ -137,7 +138,7 @@ def layer_variables(layer: Any) -> list[Any]:
 
 
 def _is_wrapper(layer: Any) -> bool:
-    return any(kind.__name__ in ("QuantizeWrapper", "PruneLowMagnitude", "ClusterWeights") for kind in type(layer).__mro__)
+    return any(kind.__name__ in WRAPPERS for kind in type(layer).__mro__)
 
 
 def _shapes(shapes: Any) -> tuple[Shape, ...]:

@@ -13,6 +13,7 @@ METRIC_RISES: dict[str, bool] = {
     "binary_crossentropy": False, "sparse_categorical_crossentropy": False,
 }  # fmt: skip
 RESERVED = ("loss", "per_class", "size", "latency", "macs", "arena")  # what stands beside metrics in logs, reports and searches
+RESERVED_START = "loss_"  # of what stands there for each part of a loss with teachers
 METRICS_OF_KIND = {
     "classification": ["accuracy", "top_5_accuracy", "sparse_categorical_crossentropy"],
     "multi_label": ["accuracy", "auc", "binary_crossentropy"],
@@ -98,6 +99,8 @@ class Task(Section):
             raise ValueError(f"own_metrics must have names of small letters, digits and _, at most 40.{received(odd[0])}")
         if taken := [name for name in self.own_metrics if name in METRIC_RISES or name in RESERVED]:
             raise ValueError(f"own_metrics must have names of their own. Received: {', '.join(taken)}")
+        if parts := [name for name in self.own_metrics if name.startswith(RESERVED_START)]:
+            raise ValueError(f"own_metrics must have names that do not begin with {RESERVED_START}. Received: {', '.join(parts)}")
         allowed = [*METRICS_OF_KIND[self.kind], *self.own_metrics]
         if bad := [metric for metric in self.metrics if metric not in allowed]:
             raise ValueError(f"metrics of a {self.kind} task must be among {', '.join(sorted(allowed))}. Received: {', '.join(bad)}")

@@ -1,6 +1,7 @@
 """What happens between the batches and epochs of a training."""
 
 import math
+import re
 from typing import Any
 
 import numpy as np
@@ -86,7 +87,7 @@ class History(keras.callbacks.Callback):
         self.epochs: list[dict[str, float]] = []
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        row = {"epoch": epoch + 1} | {name.replace("val_", "validation_"): float(value) for name, value in logs.items()}
+        row = {"epoch": epoch + 1} | {re.sub("^val_", "validation_", name): float(value) for name, value in logs.items()}
         row.pop("lr", None)
         self.epochs.append(row | {"learning_rate": float(keras.backend.get_value(self.model.optimizer.learning_rate))})
 

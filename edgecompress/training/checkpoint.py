@@ -7,6 +7,7 @@ early stopping are all there is to keep.
 import io
 import json
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,21 +40,32 @@ class Checkpoint(keras.callbacks.Callback):
         write_atomic(self._path, content.getbuffer())
 
     def restore(self, model: keras.Model) -> int:
-        """Puts a stored state into `model`, its optimizer and the other callbacks; returns the epoch to start with (0: none stored)."""
+        """Puts a stored state into `model`, its optimizer and the other callbacks; returns the epoch to start with.
+
+        0: none is stored, or that of a model with other variables.
+        """
         model.optimizer.build(model.trainable_variables)  # in any case: a first step that made its variables would be traced twice
         try:
             with np.load(self._path, allow_pickle=False) as file:
                 stored = dict(file)
         except (OSError, EOFError, ValueError, zipfile.BadZipFile):
             return 0
+        wanted = {f"weight_{i}": value for i, value in enumerate(model.weights)}
+        wanted |= {f"optimizer_{i}": value for i, value in enumerate(model.optimizer.variables)}
+        if not _holds(stored, wanted):
+            return 0
         state = json.loads(stored["state"].tobytes())
-        for i, variable in enumerate(model.weights):
-            variable.assign(stored[f"weight_{i}"])
-        for i, variable in enumerate(model.optimizer.variables):
-            variable.assign(stored[f"optimizer_{i}"])
+        for name, variable in wanted.items():
+            variable.assign(stored[name])
         self._history.epochs = state["history"]
         if self._early_stop is not None:
             self._early_stop.best_value, self._early_stop.best_epoch = state["best_value"], state["best_epoch"]
             if self._early_stop.best_value is not None:
                 self._early_stop.best_weights = [stored[f"best_{i}"] for i in range(len(model.weights))]
         return int(state["epoch"]) + 1
+
+
+def _holds(stored: Mapping[str, np.ndarray], wanted: Mapping[str, Any]) -> bool:
+    """Whether the stored arrays are those of these variables, by number and shapes."""
+    found = {name: array.shape for name, array in stored.items() if name.startswith(("weight_", "optimizer_"))}
+    return found == {name: tuple(variable.shape) for name, variable in wanted.items()}

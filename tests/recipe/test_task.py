@@ -15,6 +15,10 @@ REFUSED = [
     ),
     ("own_metrics: {auc: {function: m.py:f, rises: true}}", r"task: own_metrics must have names of their own\. Received: auc\."),
     ("metrics: [size], own_metrics: {size: {function: m.py:f, rises: true}}", r"task: own_metrics must have .* own\. Received: size\."),
+    (
+        "metrics: [loss_kd], own_metrics: {loss_kd: {function: m.py:f, rises: true}}",
+        r"task: own_metrics must have names that do not begin with loss_\. Received: loss_kd\.",
+    ),
     ("metrics: [Mine], own_metrics: {Mine: {function: m.py:f, rises: true}}", r"task: own_metrics must have names of small .* 'Mine'\."),
     ("metrics: [mine], own_metrics: {mine: m.py:f}", r"task\.own_metrics\.mine: mine must be a mapping\. Received: 'm\.py:f'\."),
     ("metrics: [mine], own_metrics: {mine: {function: m.py:f}}", r"task\.own_metrics\.mine\.rises: rises must be given: .*"),

@@ -10,7 +10,8 @@ from edgecompress.errors import RecipeError, TrainingError
 from edgecompress.models.copying import copy_model
 from edgecompress.recipe.stages import Train
 from edgecompress.training import fit
-from edgecompress.training.callbacks import EarlyStop
+from edgecompress.training.callbacks import EarlyStop, History
+from edgecompress.training.checkpoint import Checkpoint
 
 
 @pytest.mark.parametrize("train", [Train(epochs=4, schedule="cosine"), Train(epochs=4, optimizer="sgd", early_stop=3)])
@@ -43,6 +44,35 @@ def test_paths_that_a_resumed_training_leaves_out_are_those_of_an_undisturbed_on
 def test_damaged_checkpoint_starts_over(small_model, make_context, tmp_path):
     (tmp_path / "training.npz").write_bytes(b"PK half a zip")
     assert len(fit(copy_model(small_model), Train(epochs=1), make_context(folder=tmp_path))) == 1
+
+
+@pytest.mark.parametrize("units", [[6, 2], [8, 4, 2]])
+def test_checkpoint_of_another_model_starts_over(units, tmp_path):
+    def model(units):
+        made = keras.Sequential([keras.Input((4,)), *(keras.layers.Dense(number) for number in units)])
+        made.compile("adam", "mse")
+        return made
+
+    written, other = model([8, 2]), model(units)
+    checkpoint = Checkpoint(tmp_path / "training.npz", History(), None, 5)
+    checkpoint.set_model(written)
+    written.optimizer.build(written.trainable_variables)
+    checkpoint.on_epoch_end(0)
+    before = other.get_weights()
+    assert checkpoint.restore(other) == 0
+    assert all((one == two).all() for one, two in zip(before, other.get_weights(), strict=True))
+    assert checkpoint.restore(written) == 1
+
+
+def test_only_keras_own_validation_values_are_renamed(small_model):
+    history = History()
+    small_model = copy_model(small_model)
+    small_model.compile("adam", "mse")
+    history.set_model(small_model)
+    history.on_epoch_end(0, {"loss": 1.0, "interval_error": 0.5, "val_loss": 2.0, "val_interval_error": 0.6})
+    assert set(history.epochs[0]) == {
+        "epoch", "loss", "interval_error", "validation_loss", "validation_interval_error", "learning_rate",
+    }  # fmt: skip
 
 
 def test_nan_loss_stops_with_stage_epoch_and_step(small_model, make_context):

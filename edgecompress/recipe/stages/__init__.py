@@ -64,9 +64,9 @@ class Technique:
 
 TECHNIQUES: dict[str, Technique] = {
     "train": Technique(TrainStage, "edgecompress.techniques.train", 1),
-    "prune_channels": Technique(PruneChannels, "edgecompress.techniques.prune_channels", 2),
-    "prune_layers": Technique(PruneLayers, "edgecompress.techniques.prune_layers", 1),
-    "prune_neurons": Technique(PruneNeurons, "edgecompress.techniques.prune_neurons", 2),
+    "prune_channels": Technique(PruneChannels, "edgecompress.techniques.prune_channels", 3),
+    "prune_layers": Technique(PruneLayers, "edgecompress.techniques.prune_layers", 2),
+    "prune_neurons": Technique(PruneNeurons, "edgecompress.techniques.prune_neurons", 3),
     "prune_weights": Technique(
         PruneWeights, "edgecompress.techniques.prune_weights", 2, releases=("cluster_weights",), shares_training=False
     ),
@@ -78,14 +78,14 @@ TECHNIQUES: dict[str, Technique] = {
     "replace_convolutions": Technique(
         ReplaceConvolutions, "edgecompress.techniques.replace_convolutions", 1, releases=("prune_weights", "cluster_weights")
     ),
-    "merge_linear": Technique(MergeLinear, "edgecompress.techniques.merge_linear", 1, releases=("prune_weights", "cluster_weights")),
+    "merge_linear": Technique(MergeLinear, "edgecompress.techniques.merge_linear", 2, releases=("prune_weights", "cluster_weights")),
     "remove_dead": Technique(RemoveDead, "edgecompress.techniques.remove_dead", 1),
     "equalize": Technique(Equalize, "edgecompress.techniques.post_training.equalize", 1, releases=("cluster_weights",)),
     "round_weights": Technique(
-        RoundWeights, "edgecompress.techniques.post_training.round_weights", 1, followers=("correct_bias",), releases=("cluster_weights",)
+        RoundWeights, "edgecompress.techniques.post_training.round_weights", 2, followers=("correct_bias",), releases=("cluster_weights",)
     ),
     "correct_bias": Technique(CorrectBias, "edgecompress.techniques.post_training.correct_bias", 1),
-    "quantize_aware": Technique(QuantizeAware, "edgecompress.techniques.quantize_aware", 2, followers=("train",), shares_training=False),
+    "quantize_aware": Technique(QuantizeAware, "edgecompress.techniques.quantize_aware", 3, followers=("train",), shares_training=False),
 }
 
 Stage = Annotated[

@@ -9,7 +9,7 @@ import numpy as np
 from edgecompress.backend import keras
 from edgecompress.models import load_model, save_model
 from edgecompress.stage import Context
-from edgecompress.store import WORK_FOLDER, storage_errors, write_atomic
+from edgecompress.store import storage_errors, write_atomic
 
 Trained = tuple[keras.Model, list[dict[str, float]]]  # a model and its epochs
 
@@ -24,8 +24,8 @@ def part_of(context: Context, name: str, number: int) -> Context:
     """
     seed = int(np.random.SeedSequence([context.seed, *name.encode(), number]).generate_state(1)[0])
     words = f"{name}{number + 1}"
-    folder, logs = context.folder / WORK_FOLDER / words, context.curves / words
-    return replace(context, stage=f"{context.stage} {words}", seed=seed, folder=folder, keeps=(), logs=logs)
+    folder, logs = context.parts_folder / words, context.curves / words
+    return replace(context, stage=f"{context.stage} {words}", seed=seed, folder=folder, keeps=(), logs=logs, parts=None)
 
 
 def train_once(part: Context, train: Callable[[], Trained]) -> Trained:

@@ -70,8 +70,9 @@ class Taught(keras.Model):
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """The compiled loss and metrics of the student; what only training measures is left out."""
-        mine = {self._total.name, *(metric.name for metric in self._addends.values())}
-        return {name: value for name, value in super().test_step(data).items() if name not in mine}
+        super().test_step(data)
+        mine = {id(metric) for metric in (self._total, *self._addends.values())}  # not by name: a metric of the user's may be called total
+        return {metric.name: metric.result() for metric in self.metrics if id(metric) not in mine}
 
 
 def _labelled(batch: Batch, outputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor | None]:

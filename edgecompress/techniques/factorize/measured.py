@@ -44,7 +44,10 @@ def measure_ranks(
         [unit(name, at) for name, at in tried.items()], model, lambda changed: context.evaluate(changed)[metric],
         metric=metric, rises=context.task.rises(metric), file=context.folder / "sensitivity.json", shared=context.sensitivities,
         progress=context.progress,
-        depends_on=[config.method, config.data_aware, context.seed, context.data.fingerprint, len(context.data.calibration)],
+        depends_on=[
+            config.method, config.data_aware, context.seed, context.data.fingerprint, len(context.data.calibration),
+            context.task.model_dump(mode="json"),
+        ],
     )  # fmt: skip
     losses = losses_by_name(found)
     choices = {}

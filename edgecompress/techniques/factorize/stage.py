@@ -27,6 +27,7 @@ from edgecompress.techniques.factorize.cp import NotFound
 from edgecompress.techniques.factorize.data_aware import fit_last, measure_moments, measure_output_error
 from edgecompress.techniques.factorize.decisions import Decision, decide
 from edgecompress.techniques.factorize.measured import measure_ranks
+from edgecompress.techniques.remembered import remembered_latency
 from edgecompress.training import fit
 
 MEASURED_LATER = "its rank is chosen by the validation metric, which is measured when the recipe runs"
@@ -126,7 +127,10 @@ def _foreseen(decision: Decision, config: Factorize) -> Decision:
 
 def _timed(decision: Decision, model: keras.Model, format: Literal["float32", "int8"], context: Context) -> Decision:
     """The decision after the layer and its chain were timed against each other."""
-    latency = time_part(model, decision.candidate.name, _part(decision, model), format, context)
+    name = decision.candidate.name
+    latency = remembered_latency(
+        context, f"{name} at rank {decision.rank}", lambda: time_part(model, name, _part(decision, model), format, context)
+    )
     if isinstance(latency, str):
         return replace(decision, why_not=latency)
     return replace(decision, latency=latency, why_not=None if latency.is_faster else "its latency would not fall")

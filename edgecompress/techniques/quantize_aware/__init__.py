@@ -8,10 +8,11 @@ TF-MOT's collaborative schemes are not used: they lose zeros (tensorflow/model-o
 to the kernels instead.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from edgecompress.backend import keras
 from edgecompress.errors import ModelError
+from edgecompress.graph.layers import wrapped_layer
 from edgecompress.graph.selection import select_layers
 from edgecompress.keeps import find_variable
 from edgecompress.recipe.stages import QuantizeAware
@@ -35,7 +36,8 @@ def apply(model: keras.Model, config: QuantizeAware, context: Context) -> StageR
     keeps = [rewritten.move(keep) for keep in context.keeps]
     present = [keep for keep in keeps if find_variable(quantized, keep.layer, keep.weight) is not None]
     released = tuple(f"{keep.layer}: {keep.describe()}, the layer was rewritten" for keep in keeps if keep not in present)
-    epochs = fit(quantized, config.train, context, keeps=present)
+    train = config.train.model_copy(update={"freeze": _frozen(model, config.train.freeze, rewritten, quantized)})
+    epochs = fit(quantized, train, context, keeps=present)
     return StageResult(quantized, records, tuple(present), released, epochs)
 
 
@@ -45,6 +47,15 @@ def plan(model: keras.Model, config: QuantizeAware) -> tuple[keras.Model, list[L
         return low_bits.plan(model, config)
     rewritten, _, records = _prepare(model, config)
     return rewritten.model, records
+
+
+def _frozen(model: keras.Model, patterns: Sequence[str], rewritten: Rewritten, quantized: keras.Model) -> list[str]:
+    """Names of the layers that stand for those of `model` that the patterns match: a Conv1D is a Conv2D by now."""
+    if not patterns:
+        return []
+    chosen = set(select_layers([(layer.name, type(layer).__name__) for layer in model.layers], patterns, field="freeze"))
+    there = {wrapped_layer(layer).name for layer in quantized.layers}
+    return [name for name, origin in rewritten.origins.items() if origin in chosen and name in there]
 
 
 def _quantize(model: keras.Model, annotations: Mapping[str, Annotation], samples: Samples) -> keras.Model:

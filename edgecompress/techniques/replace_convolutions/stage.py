@@ -18,6 +18,7 @@ from edgecompress.models.replacing import Part, Weights, alone, chain, replace_l
 from edgecompress.recipe.stages import ReplaceConvolutions
 from edgecompress.stage import Context, LayerRecord, StageResult
 from edgecompress.techniques.chosen_layers import choose_layers, free_name
+from edgecompress.techniques.remembered import remembered_latency
 from edgecompress.techniques.replace_convolutions.blocks import BLOCKS, weight_shapes
 from edgecompress.techniques.replace_convolutions.fitting import fit_fire, fit_separable
 from edgecompress.training import fit, match
@@ -150,9 +151,10 @@ def _counted(layer: keras.layers.Layer, input_shape: tuple[int, ...], model: ker
 
 def _judged(replacement: Replacement, model: keras.Model, config: ReplaceConvolutions, context: Context) -> Replacement:
     """The replacement after the layer and its block were timed against each other."""
-    if config.timed_as is None or replacement.why_not is not None:
+    name, timed_as = replacement.name, config.timed_as
+    if timed_as is None or replacement.why_not is not None:
         return replacement
-    latency = time_part(model, replacement.name, _block(replacement, model, config), config.timed_as, context)
+    latency = remembered_latency(context, name, lambda: time_part(model, name, _block(replacement, model, config), timed_as, context))
     if isinstance(latency, str):
         return replace(replacement, why_not=latency)
     return replace(replacement, latency=latency, why_not=None if latency.is_faster else "its latency would not fall")

@@ -54,7 +54,7 @@ def measure_channels(
     return measure(
         [unit(name) for name in names], model, lambda cut: context.evaluate(cut)[metric], metric=metric, rises=context.task.rises(metric),
         file=context.folder / "sensitivity.json", shared=context.sensitivities, progress=context.progress,
-        depends_on=[criterion, reestimate, seed, data.fingerprint, len(data.calibration)],
+        depends_on=[criterion, reestimate, seed, data.fingerprint, len(data.calibration), context.task.model_dump(mode="json")],
     )  # fmt: skip
 
 

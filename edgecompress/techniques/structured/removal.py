@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from math import ceil
 
 import numpy as np
@@ -15,6 +16,7 @@ from edgecompress.models.copying import copy_model
 from edgecompress.recipe.stages.prune_channels import Removal
 from edgecompress.sensitivity import Sensitivity, losses_by_name
 from edgecompress.stage import Context, LayerRecord, StageResult
+from edgecompress.techniques.remembered import remembered
 from edgecompress.techniques.structured.budget import MEASURED, Limit, Measure, choose, limit_of, measure_of, unreachable
 from edgecompress.techniques.structured.curves import measure_channels, scores_of_losses
 from edgecompress.techniques.structured.field import Belongs, Field, channel_records, choose_field, multiple_of
@@ -63,6 +65,10 @@ class Course:
             raise ModelError(unreachable(self.limit, measure(ranking.longest), self.config))
         return ranking.longest if choice is None else choice
 
+    def keeps_limit(self, model: keras.Model, graph: ChannelGraph, choice: Choice) -> bool:
+        """Whether no more than the limit is left of `model` after a choice."""
+        return self._measure(self.limit.kind, model, graph)(choice) <= self.limit.target
+
     def _ranking(self, model: keras.Model, graph: ChannelGraph, round_to: int) -> Ranking:
         """The groups of the field, scored; what the criterion cannot score stays."""
         criterion = self.config.criterion
@@ -93,29 +99,43 @@ def remove(model: keras.Model, config: Removal, context: Context, belongs: Belon
     """
     graph = channel_graph(model)
     field = choose_field(model, graph, config, belongs)
-    limit = limit_of(config, measure_of(config.kind, model, graph, field.num_free(graph), context.rehearsal)({}))
+    decisions = _within(context, "decisions")
+    measure = measure_of(config.kind, model, graph, field.num_free(graph), context.rehearsal)
+    limit = limit_of(config, remembered(decisions, "before", lambda: float(measure({}))))
     if limit.before <= limit.target:
+        _forget_trainings(context)
         records = channel_records(model, field.sizes, graph, WITHIN_BUDGET)
         return StageResult(copy_model(model), field.left_alone + records, context.keeps)
-    smaller, keeps, rows, notes = model, context.keeps, list[dict[str, float]](), tuple[str, ...]()
+    smaller, keeps, rows, notes = model, context.keeps, list[dict[str, float]](), list[str]()
     if config.sparse is not None:
         smaller, rows = train_sparse(model, graph, field.sizes, config.sparse, _within(context, "sparse"), keeps)
     curves = _sensitivity(smaller, config, field, context)
     course = Course(config, field, limit, context, curves)
     for step in range(1, config.steps + 1):
-        is_last = step == config.steps
-        choice = course.choice(smaller, graph, step / config.steps, config.round_to, must_reach=is_last)
-        if is_last:
-            choice, notes = _not_slower(model, smaller, graph, choice, course)
+        choice, notes = remembered(decisions, f"step {step}", partial(_decided, model, smaller, graph, step, course))
         smaller, keeps = _cut(smaller, graph, choice, keeps)
         graph = channel_graph(smaller)
         if config.reestimate:
             reestimate_batch_norm(smaller, context.data.calibration, batch_size=context.data.batch_size)
         if config.train is not None:
-            rows += fit(smaller, config.train, _within(context, f"step_{step}"), keeps=keeps)
+            surroundings = replace(_within(context, f"step_{step}"), parts=context.parts_folder)  # teachers are the same in all steps
+            rows += fit(smaller, config.train, surroundings, keeps=keeps)
     _forget_trainings(context)
     records = channel_records(model, field.sizes, graph, WORTH_MORE)
-    return StageResult(smaller, field.left_alone + records, keeps, training=_numbered(rows), notes=notes, sensitivity=curves)
+    return StageResult(smaller, field.left_alone + records, keeps, training=_numbered(rows), notes=tuple(notes), sensitivity=curves)
+
+
+def _decided(given: keras.Model, model: keras.Model, graph: ChannelGraph, step: int, course: Course) -> tuple[Choice, tuple[str, ...]]:
+    """The channels of `model` that go in a step, in plain numbers, and what the reader of the report should know.
+
+    Raises:
+        ModelError: the limit cannot be met.
+    """
+    num_steps, notes = course.config.steps, tuple[str, ...]()
+    choice = course.choice(model, graph, step / num_steps, course.config.round_to, must_reach=step == num_steps)
+    if step == num_steps:
+        choice, notes = _not_slower(given, model, graph, choice, course)
+    return {name: [int(channel) for channel in channels] for name, channels in choice.items()}, notes
 
 
 def _sensitivity(model: keras.Model, config: Removal, field: Field, context: Context) -> Sensitivity | None:
@@ -156,7 +176,7 @@ def _cut(model: keras.Model, graph: ChannelGraph, choice: Choice, keeps: Sequenc
 def _not_slower(
     given: keras.Model, model: keras.Model, graph: ChannelGraph, choice: Choice, course: Course
 ) -> tuple[Choice, tuple[str, ...]]:
-    """The last choice, rounded where the file of the cut model is slower than that of the model that the stage was given.
+    """The last choice, rounded where the file of the cut model is slower than that of the model that the stage was given, and this helps.
 
     Returns:
         The choice, and what its reader should know.
@@ -171,8 +191,12 @@ def _not_slower(
     if course.config.round_to >= HARDWARE_MULTIPLE:
         return choice, (f"{slower}.",)
     rounded = course.choice(model, graph, 1, HARDWARE_MULTIPLE, must_reach=False)
-    _, after = rehearsal.race(given, _cut(model, graph, rounded, ())[0])
-    return rounded, (f"{slower}. Its channels were rounded to multiples of {HARDWARE_MULTIPLE}, which gave {after:.4g} ms.",)
+    if not course.keeps_limit(model, graph, rounded):
+        return choice, (f"{slower}. With its channels rounded to multiples of {HARDWARE_MULTIPLE} it would miss the budget.",)
+    _, of_rounded = rehearsal.race(given, _cut(model, graph, rounded, ())[0])
+    if of_rounded >= after:
+        return choice, (f"{slower}. Rounding its channels to multiples of {HARDWARE_MULTIPLE} would give {of_rounded:.4g} ms.",)
+    return rounded, (f"{slower}. Its channels were rounded to multiples of {HARDWARE_MULTIPLE}, which gave {of_rounded:.4g} ms.",)
 
 
 def _within(context: Context, name: str) -> Context:

@@ -58,6 +58,16 @@ def test_addends_are_logged_and_add_up_to_the_loss(student, small_model, digits)
     assert set(logs) == {"loss", "accuracy", *addends, "val_loss", "val_accuracy"}
 
 
+def test_metric_may_be_called_as_a_part_of_the_training_is(student, small_model, digits):
+    distiller = ec.Distiller(student, small_model)
+    metric = keras.metrics.SparseCategoricalAccuracy(name="total")
+    distiller.compile(keras.optimizers.Adam(1e-3), keras.losses.SparseCategoricalCrossentropy(from_logits=True), [metric])
+    history = distiller.fit(digits.train.dataset(64), validation_data=digits.validation.dataset(64), epochs=1, verbose=0).history
+    assert set(history) == {"loss", "total", "loss_kd", "loss_labels", "val_loss", "val_total"}
+    right = student.predict(digits.validation.arrays()[0], verbose=0).argmax(axis=1) == digits.validation.arrays()[1]
+    assert history["val_total"][0] == pytest.approx(right.mean())
+
+
 def test_teacher_is_unchanged_and_no_part_of_the_distiller(student, small_model, digits):
     x, y = (array[:128] for array in digits.train.arrays())
     before = small_model.get_weights()

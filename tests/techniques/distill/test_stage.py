@@ -15,8 +15,8 @@ from edgecompress.recipe.distillation import Distillation
 from edgecompress.recipe.schema import BuilderModel, FileModel
 from edgecompress.recipe.stages.distill import Scaled
 from edgecompress.recipe.training import Training
-from edgecompress.techniques import distill, prune_weights, quantize_aware
-from edgecompress.techniques.distill import parts
+from edgecompress.techniques import distill, prune_channels, prune_weights, quantize_aware
+from edgecompress.techniques.distill import parts, teachers
 
 ONE_EPOCH = Training(epochs=1)
 
@@ -92,11 +92,11 @@ def test_student_from_a_file_starts_from_its_weights(baseline, make_context, tmp
 
 def test_trained_teacher_and_file_teach_together(baseline, make_context, tmp_path):
     save_model(baseline, tmp_path / "teacher.h5")
-    teachers = [
+    several = [
         "baseline", {"source": "file", "path": str(tmp_path / "teacher.h5")},
         {"source": "builder", "name": "mlp", "width": 8, "train": {"epochs": 1}},
     ]  # fmt: skip
-    result = make(baseline, make_context(baseline=baseline), student=Scaled(scale=0.5), teacher=teachers)
+    result = make(baseline, make_context(baseline=baseline), student=Scaled(scale=0.5), teacher=several)
     assert [record.name for record in result.layers if record.type == "teacher"] == [
         "baseline",
         str(tmp_path / "teacher.h5"),
@@ -187,6 +187,17 @@ def test_teachers_help_in_the_training_of_other_stages(baseline, make_context, m
         assert {round(float((find_variable(result.model, keep.layer, keep.weight).numpy() == 0).mean()), 1) for keep in result.keeps} == {
             0.6
         }
+
+
+def test_a_teacher_is_trained_once_for_all_steps_of_a_stage(baseline, make_context, monkeypatch):
+    trained, fit = [], teachers.fit
+    monkeypatch.setattr(teachers, "fit", lambda model, *rest: trained.append(model) or fit(model, *rest))
+    teacher = {"source": "builder", "name": "mlp", "width": 8, "train": {"epochs": 1}}
+    lesson = ec.Train(epochs=1, distill=Distillation.model_validate({"teacher": teacher}))
+    config = ec.PruneChannels(macs=0.5, criterion="l1", steps=2, train=lesson)
+    result = prune_channels.apply(baseline, config, make_context(baseline=baseline))
+    assert len(result.training) == 2
+    assert len(trained) == 1
 
 
 def test_scaled_student_that_does_not_fit_together_is_an_error(make_context):

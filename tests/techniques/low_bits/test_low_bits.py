@@ -8,15 +8,18 @@ from edgecompress.device.runtime import TfliteModel
 from edgecompress.errors import ModelError, RecipeError
 from edgecompress.export import convert
 from edgecompress.graph.kernel_weights import KERNEL_WEIGHTS, model_kernels
+from edgecompress.graph.layers import describe_layers
 from edgecompress.keeps import Keep
 from edgecompress.kernels_in_file import measure_keeps
-from edgecompress.models.copying import copy_model
+from edgecompress.models.copying import copy_model, with_layers_wrapped
 from edgecompress.progress import Progress
 from edgecompress.recipe.schema import Export
 from edgecompress.recipe.stages import QuantizeAware, Train
 from edgecompress.techniques import quantize_aware
-from edgecompress.techniques.low_bits.wrapper import channel_rows, from_channel_rows, reduced_axes
+from edgecompress.techniques.low_bits.stage import WEIGHTS
+from edgecompress.techniques.low_bits.wrapper import LowBitWeights, channel_rows, from_channel_rows, reduced_axes
 from edgecompress.tflite import Rewritten, parse
+from edgecompress.training.course import frozen
 from edgecompress.weight_grids import recover_scales, to_levels
 
 LEVELS = {4: 15, 2: 3, "ternary": 3, "binary": 2}
@@ -145,6 +148,20 @@ def test_zeros_stay_zero_but_where_weights_are_binary(model, make_context):
     assert not held.released
     broken = quantize_aware.apply(model, QuantizeAware(bits="binary", **config), make_context(keeps=[keep]))
     assert broken.released == ("hidden: sparsity 0.5000, a binary weight is never zero",)
+
+
+def test_layers_are_frozen_by_their_class_and_counted_without_their_scales(model):
+    def wrap(layer):
+        return LowBitWeights(layer, WEIGHTS[type(layer).__name__], 4) if type(layer).__name__ in WEIGHTS else layer
+
+    trainee = with_layers_wrapped(model, wrap)
+    with frozen(trainee, ["type:Conv2D"]):
+        names = {variable.name.split("/")[0] for variable in trainee.trainable_variables}
+    assert names == {variable.name.split("/")[0] for variable in model.trainable_variables} - {"conv"}
+    assert any(variable.name.startswith("conv/") for variable in trainee.trainable_variables)
+    assert [(layer.name, layer.type, layer.parameters) for layer in describe_layers(trainee)] == [
+        (layer.name, layer.type, layer.parameters) for layer in describe_layers(model)
+    ]
 
 
 def test_same_seed_same_bits(model, make_context):

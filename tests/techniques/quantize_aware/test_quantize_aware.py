@@ -44,6 +44,18 @@ def test_model_without_any_known_layer_is_an_error(make_context):
         quantize_aware.apply(model, QuantizeAware(train=ONE_EPOCH), make_context())
 
 
+def test_layers_are_frozen_by_the_class_that_they_have_in_the_model_given(make_context):
+    """In its place stands a Conv2D."""
+    inputs = keras.Input((8, 8, 1))
+    x = keras.layers.Conv1D(4, 3, activation="relu", name="conv")(keras.layers.Reshape((8, 8))(inputs))
+    model = keras.Model(inputs, keras.layers.Dense(10, name="logits")(keras.layers.Flatten(name="flatten")(x)))
+    config = QuantizeAware(train=Train(epochs=1, freeze=["type:Conv1D"]))
+    result = quantize_aware.apply(model, config, make_context())
+    for name, is_same in (("conv", True), ("logits", False)):
+        kernel = find_variable(result.model, name, "kernel").numpy()
+        assert (kernel.reshape(model.get_layer(name).kernel.shape) == model.get_layer(name).kernel.numpy()).all() == is_same
+
+
 def test_skip_pattern_without_match_is_an_error(small_model):
     with pytest.raises(RecipeError, match="skip must match at least one layer"):
         quantize_aware.plan(small_model, QuantizeAware(skip=["no_such"], train=ONE_EPOCH))

@@ -155,12 +155,20 @@ def advise(harms: Sequence[LayerHarm], output_snr_db: float, recipe: Recipe) -> 
     if output_snr_db >= GOOD_SNR_DB:
         return (f"nothing: the output has {output_snr_db:.1f} dB, which 8 bits seldom pass",)
     stages: set[str] = {stage.technique for stage in recipe.stages}
-    advice = [words for harm in harms if harm.share >= LEAST_SHARE and harm.parity is not None for words in _cures(harm, stages)]
+    outstanding = [harm for harm in harms if harm.share >= LEAST_SHARE]
+    advice = [words for harm in outstanding if harm.parity is not None for words in _cures(harm, stages)]
     if not advice:
-        advice = ["no layer stands out: all of them round alike"]
+        advice = [_without_cure(outstanding[0]) if outstanding else "no layer stands out: all of them round alike"]
     if "quantize_aware" not in stages and recipe.export.format == "int8":
         advice.append("- quantize_aware: {train: {epochs: 2, distill: true}} as the last stage: training makes up for rounding everywhere")
     return tuple(dict.fromkeys(advice))
+
+
+def _without_cure(harm: LayerHarm) -> str:
+    """Of a layer that only rounds."""
+    if harm.parity is None:
+        return f"the rounding of the samples themselves makes {harm.share:.0%} of the output's noise: int16x8 rounds them less"
+    return f"export.layers: {harm.name} makes {harm.share:.0%} of the output's noise by its rounding: leave it in float32"
 
 
 def _cures(harm: LayerHarm, stages: set[str]) -> list[str]:

@@ -185,7 +185,7 @@ def _take(rung: Rung, start: Export, state: State, first_index: int, before: lis
 
 
 def _worst(step: Step, means: Means) -> list[str]:
-    """The layers with a kernel that make half of the output's noise, at most four.
+    """The layers with a kernel that make half of the output's noise, at most four; fewer than half where others make more.
 
     Raises:
         ModelError: none of them makes any.
@@ -195,9 +195,11 @@ def _worst(step: Step, means: Means) -> list[str]:
     total = 0.0
     for harm in means.worst(step.state, step.conversion):
         names = [name for name in (harm.parity.layers if harm.parity else ()) if name in kernels]
+        if not names:  # an input, an addition: nothing there to leave in float, and no part of what leaving can win
+            continue
         if total >= HALF or len(chosen) >= MOST_FLOAT or not harm.share:
             break
-        chosen += names
+        chosen += names[: MOST_FLOAT - len(chosen)]
         total += harm.share
     if not chosen:
         raise ModelError("no layer with a kernel stands out: none is worth leaving in float")

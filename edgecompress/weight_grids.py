@@ -10,6 +10,7 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 
 GRID_TOLERANCE = 1e-3  # of a step: float32 and a folded BatchNormalization move a weight by less, chance seldom by so little
+SCALE_OF_ZEROS = 2.0**-10  # at most, for a row of zeros: a file's bias is rounded in steps of it, so 1 would take the bias away
 _NUM_CLIPS = 24  # scales that are tried for a row
 _NUM_FITS = 4  # rounds of alternating least squares; none makes the error larger
 
@@ -30,12 +31,15 @@ def quantize_rows(rows: Array, bits: int) -> tuple[Array, Array, Array]:
         bits: 8, 4 or 2.
 
     Returns:
-        integers int8 [channels, weights], scales float32 [channels], and whether each row lay on a grid, bool [channels].
+        integers int8 [channels, weights], scales float32 [channels], and whether each row lay on a grid, bool [channels]. A row of zeros
+        has the least scale of the others.
     """
     rows = np.asarray(rows, np.float64)
     grid = recover_scales(rows, bits)
     exact = grid > 0
     scales = np.where(exact, grid, max_scales(rows, bits) if bits >= 8 else least_error_scales(rows, bits))
+    is_zero = ~rows.any(axis=1)
+    scales[is_zero] = scales[~is_zero].min(initial=SCALE_OF_ZEROS)
     return to_levels(rows, scales, bits).astype(np.int8), scales.astype(np.float32), exact
 
 

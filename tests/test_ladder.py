@@ -1,5 +1,6 @@
 """`export: {format: auto}`: the cheapest rung that loses little enough; each ends as a recipe that does the same."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -10,7 +11,7 @@ from edgecompress.cli import main
 from edgecompress.errors import ConversionError, ModelError
 from edgecompress.evaluation.layer_harm import LayerHarm
 from edgecompress.evaluation.parity import LayerParity
-from edgecompress.ladder import RUNGS, Means, climb, rungs_for
+from edgecompress.ladder import RUNGS, Means, _worst, climb, rungs_for
 from edgecompress.recipe.schema import Export
 
 RECIPE = """\
@@ -54,6 +55,13 @@ def climbing(small_model):
         return climb(Export(**export), limit, SimpleNamespace(model=small_model), 1, means), done
 
     return do
+
+
+def test_worst_layers_are_those_with_a_kernel_whatever_else_makes_noise(small_model):
+    harms = [replace(harm("", 0.55), parity=None), harm("add", 0.2), harm("conv2", 0.15), harm("logits", 0.1)]
+    means = SimpleNamespace(worst=lambda state, conversion: harms)
+    step = SimpleNamespace(state=SimpleNamespace(model=small_model), conversion=None)
+    assert _worst(step, means) == ["conv2", "logits"]
 
 
 def test_first_rung_that_loses_little_enough_is_taken(climbing):

@@ -49,7 +49,16 @@ def test_rows_of_zeros_stay_zeros():
     integers, scales, exact = quantize_rows(np.zeros((2, 3)), 4)
     assert not integers.any()
     assert (scales > 0).all()
+    assert (scales < 0.01).all()  # a bias is rounded in steps of the scale
     assert exact.all()
+
+
+@pytest.mark.parametrize("bits", [2, 4, 8])
+def test_row_of_zeros_has_the_least_scale_of_the_others(bits):
+    rows = np.random.default_rng(0).normal(size=(4, 50)) * 1e-4
+    rows[2] = 0
+    _, scales, _ = quantize_rows(rows, bits)
+    assert scales[2] == scales[[0, 1, 3]].min()
 
 
 @pytest.mark.parametrize("bits", [2, 4])

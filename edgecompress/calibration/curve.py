@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -29,7 +29,7 @@ class CalibrationCurve:
     """Output error by number of calibration samples.
 
     Attributes:
-        numbers: of samples, rising.
+        numbers: of samples, rising; without those whose first samples are the same number everywhere, which no range can be set from.
         snr_db: of the file's output against the Keras model's, on samples that calibrate nothing.
         enough: the least number from which on the ratio stays within half a decibel of that of all samples, or above.
     """
@@ -59,18 +59,29 @@ def calibration_curve(
     """
     total = num_samples(samples)
     order = np.random.default_rng(seed).permutation(total)
-    numbers = [number for number in NUMBERS if number < total] + [total]
+    numbers = [number for number in NUMBERS if number < total and _vary(_first(samples, order, number))] + [total]
     expected = np.concatenate([outputs for outputs, _ in keras_outputs(model, held_out, batch_size=batch_size)])
     ratios: list[float] = []
     with TemporaryDirectory(prefix="edgecompress-") as folder, progress.task("trying numbers of samples", total=len(numbers)) as bar:
         path = Path(folder, "model.tflite")
         for number in numbers:
-            some: Samples = each(lambda values, rows=order[:number]: values[rows], samples)
+            some = _first(samples, order, number)
             path.write_bytes(convert(model, export, calibration=some, progress=Progress()).content)
             received = np.concatenate([outputs for outputs, _ in tflite_outputs(path, held_out)])
             ratios.append(snr_db(expected, expected - received))
             bar.advance()
     return CalibrationCurve(tuple(numbers), tuple(ratios), enough(numbers, ratios))
+
+
+def _first(samples: Samples, order: np.ndarray, number: int) -> Samples:
+    some: Samples = each(lambda values: values[order[:number]], samples)
+    return some
+
+
+def _vary(samples: Samples) -> bool:
+    """Whether a range can be set from every input."""
+    parts = samples.values() if isinstance(samples, Mapping) else [samples]
+    return all(part.min() < part.max() for part in parts)
 
 
 def enough(numbers: Sequence[int], ratios: Sequence[float]) -> int:

@@ -64,13 +64,15 @@ def _study(recipe: Recipe, store: RunFolder, progress: Progress, allow_code: boo
     from edgecompress import pipeline
     from edgecompress.calibration.checks import check_calibration_data, check_statistics
     from edgecompress.calibration.curve import calibration_curve
+    from edgecompress.export.chosen_layers import fitting
     from edgecompress.export.compatibility import CALIBRATED
 
     surroundings, state = pipeline.measured_baseline(recipe, store, progress, allow_code=allow_code)
     data = surroundings.data
     samples = data.calibration.arrays()[0]
     findings = (*check_calibration_data(data), *check_statistics(state.model, samples))
-    export = surroundings.recipe.export if surroundings.recipe.export.format in CALIBRATED else Export(format="int8")
+    wanted = surroundings.recipe.export
+    export = fitting(wanted, state.model) if wanted.format in CALIBRATED else Export(format="int8")
     curve = calibration_curve(
         state.model, export, samples, data.validation, seed=recipe.seed, batch_size=data.batch_size, progress=progress
     )  # fmt: skip

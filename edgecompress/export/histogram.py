@@ -37,7 +37,7 @@ class Histogram:
 
     def _grow(self, reach: float) -> None:
         """Doubles the limit until it holds `reach`: pairs of bins become one."""
-        if self._limit == 0:
+        if self._limit == 0 and reach > 0:
             self.counts, self.sums = np.roll(self.counts, NUM_BINS // 2), np.roll(self.sums, NUM_BINS // 2)  # zeros, now in the middle
             self._limit = reach
         while reach > self._limit:

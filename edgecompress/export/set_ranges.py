@@ -73,8 +73,7 @@ def measure(content: bytes, samples: Samples, tensors: Sequence[int]) -> Mapping
         model = TfliteModel(twin.content, threads=THREADS, kernels="builtin", keep_tensors=True)
         for row in range(num_samples(samples)):
             arrays = ordered(each(lambda values, row=row: values[row : row + 1], samples), names)
-            model.set_inputs([array.astype(spec.dtype) for array, spec in zip(arrays, model.inputs, strict=True)])
-            model.run()
+            model.invoke([array.astype(spec.dtype) for array, spec in zip(arrays, model.inputs, strict=True)])
             for index, histogram in histograms.items():
                 values = model.get_tensor(twin.tensors[index])
                 if not np.isfinite(values).all():

@@ -2,10 +2,14 @@
 
 import json
 
+import numpy as np
 import pytest
 
-from edgecompress.calibration.curve import enough
+from edgecompress.backend import keras
+from edgecompress.calibration.curve import calibration_curve, enough
 from edgecompress.cli import main
+from edgecompress.progress import Progress
+from edgecompress.recipe.schema import Export
 
 
 @pytest.mark.parametrize(
@@ -19,6 +23,17 @@ from edgecompress.cli import main
 )
 def test_enough_is_where_the_curve_stays(ratios, expected):
     assert enough([1, 2, 5, 10], ratios) == expected
+
+
+def test_numbers_whose_samples_are_all_alike_are_left_out(digits):
+    model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(10)])
+    samples = digits.calibration.arrays()[0][:12].copy()
+    order = np.random.default_rng(3).permutation(12)
+    samples[order[:2]] = 0.0  # the two that come first
+    curve = calibration_curve(
+        model, Export(format="int8"), samples, digits.validation, seed=3, batch_size=64, progress=Progress()
+    )  # fmt: skip
+    assert curve.numbers == (5, 10, 12)
 
 
 def test_command_tries_numbers_of_samples(tmp_path, capsys):

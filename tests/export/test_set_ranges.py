@@ -10,9 +10,10 @@ from edgecompress.backend import keras
 from edgecompress.device.runtime import TfliteModel
 from edgecompress.errors import ConversionError
 from edgecompress.evaluation.parity import snr_db
-from edgecompress.export import ranges
+from edgecompress.export import convert, ranges
 from edgecompress.export.histogram import Histogram
 from edgecompress.export.set_ranges import measure
+from edgecompress.progress import Progress
 from edgecompress.recipe.schema import Export
 from edgecompress.tflite import parse
 from edgecompress.tflite.requantize.scales import Scale
@@ -42,6 +43,23 @@ def test_percentile_is_that_of_numpy():
     values = np.random.default_rng(0).normal(size=20_000)
     low, high = ranges.percentile(histogram_of(*np.split(values, 10)), 99.0)
     np.testing.assert_allclose((low, high), np.percentile(values, [1.0, 99.0]), atol=0.005)
+
+
+def test_percentile_does_not_depend_on_blank_samples_at_the_start():
+    values = np.random.default_rng(0).normal(size=2_000)
+    blank = np.zeros(20)
+    low, high = ranges.percentile(histogram_of(blank, blank, blank, values), 99.0)
+    np.testing.assert_allclose((low, high), ranges.percentile(histogram_of(values, blank, blank, blank), 99.0), atol=0.01)
+    assert low < -2
+
+
+def test_state_of_a_network_is_not_carried_from_sample_to_sample():
+    model = keras.Sequential([keras.Input((5, 3)), keras.layers.LSTM(4), keras.layers.Dense(2)])
+    samples = np.random.default_rng(0).normal(size=(8, 5, 3)).astype(np.float32)
+    content = convert(model, Export(format="int8"), calibration=samples, progress=Progress()).content
+    (output,) = parse(content).subgraphs[0].operators[-2].outputs  # of the Dense, before it is made real
+    once, often = (measure(content, np.repeat(samples[:1], number, axis=0), [output])[output] for number in (1, 20))
+    assert (once.low, once.high) == (often.low, often.high)
 
 
 @pytest.mark.parametrize("seed", [0, 1])

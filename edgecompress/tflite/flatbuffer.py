@@ -44,6 +44,7 @@ class Flatbuffer:
         if fields_at not in self._fields_at:
             list_bytes, table_bytes = self.unpack(_PAIR, fields_at)
             self.check(position, table_bytes)
+            self.spend(list_bytes)  # lists may overlap, and are kept
             self._fields_at[fields_at] = self.unpack(struct.Struct(f"<{max(list_bytes - 4, 0) // 2}H"), fields_at + 4)
         return Table(self, position, self._fields_at[fields_at])
 

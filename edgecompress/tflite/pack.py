@@ -56,7 +56,8 @@ def _alignments(model: Any) -> dict[int, int]:
 
 
 def _is_custom(model: Any, operator: Any) -> bool:
-    return bool(model.operatorCodes[operator.opcodeIndex].builtinCode == schema.BuiltinOperator.CUSTOM)
+    code = model.operatorCodes[operator.opcodeIndex]
+    return bool(max(code.builtinCode, code.deprecatedBuiltinCode) == schema.BuiltinOperator.CUSTOM)  # older files have the second alone
 
 
 def _tensors_of(operator: Any) -> list[int]:

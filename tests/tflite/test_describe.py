@@ -9,6 +9,8 @@ import pytest
 from edgecompress.errors import ModelError
 from edgecompress.report.artifact_schema import Artifact
 from edgecompress.tflite import describe
+from edgecompress.tflite.pack import pack
+from edgecompress.tflite.unpack import unpack
 
 
 def test_a_small_file_is_described_by_hand(dense_file):
@@ -33,6 +35,16 @@ def test_a_shared_buffer_counts_once(by_hand, dense_model):
     model = copy.deepcopy(dense_model)
     model.subgraphs[0].tensors.append(by_hand.tensor("again", [3, 4], "INT8", buffer=1))
     assert describe(by_hand.pack(model))["bytes_by_type"]["int8"] == 12
+
+
+def test_equal_buffers_that_are_stored_once_count_once(by_hand, dense_model):
+    model = copy.deepcopy(dense_model)
+    model.buffers.append(copy.deepcopy(model.buffers[1]))
+    model.subgraphs[0].tensors.append(by_hand.tensor("again", [3, 4], "INT8", buffer=len(model.buffers) - 1))
+    content = pack(unpack(by_hand.pack(model)))
+    found = describe(content)["bytes_by_type"]
+    assert found["int8"] == 12
+    assert found == describe(pack(unpack(by_hand.pack(dense_model))))["bytes_by_type"] | {"other": found["other"]}
 
 
 def test_the_newest_version_of_an_operator_is_shown(by_hand, dense_model):

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from edgecompress.errors import ModelError
 from edgecompress.tflite import KerasKernel, describe, find_kernels, list_operators, parse, read_constant, refuses
+from edgecompress.tflite.flatbuffer import Flatbuffer
 from edgecompress.tflite.operators import float_operators
 from edgecompress.tflite.weights import weighted_operators
 
@@ -150,6 +151,17 @@ def test_many_mutated_files_give_a_result_or_a_model_error(data_folder):
 def test_any_bytes_with_the_right_identifier_give_a_result_or_a_model_error(tail):
     with contextlib.suppress(ModelError):
         read_everything(b"\x08\0\0\0TFL3" + tail)
+
+
+def test_overlapping_lists_of_fields_do_not_fill_the_memory():
+    """Each list has 32,765 fields and begins a field after the one before."""
+    places = range(100_000, 101_600, 4)
+    lists = b"\xfe\xff" * 50_000
+    to_list = b"".join(struct.pack("<i", place - 2 * index) for index, place in enumerate(places))
+    file = Flatbuffer(lists + to_list + bytes(70_000))
+    with pytest.raises(ModelError, match="the same tables many times over"):
+        [file.table(place) for place in places]
+    assert len(file._fields_at) < 20
 
 
 def test_every_truncation_is_a_model_error_that_says_so(dense_file):

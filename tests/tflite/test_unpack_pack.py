@@ -59,11 +59,15 @@ def test_data_lie_where_their_kernels_can_read_them(by_hand, dtype, values, alig
         assert data_place(content, values.tobytes()) % alignment == 0
 
 
-def test_data_of_custom_operators_keep_the_full_alignment(by_hand):
+@pytest.mark.parametrize("is_old", [False, True])
+def test_data_of_custom_operators_keep_the_full_alignment(by_hand, is_old):
     values = np.arange(1, 8, dtype=np.int8)
+    code = by_hand.code("CUSTOM", custom="Mine")
+    if is_old:  # before the field of more than 127 operators
+        code.builtinCode, code.deprecatedBuiltinCode = 0, schema.BuiltinOperator.CUSTOM
     for extra in range(4):
         tensors = [by_hand.tensor("t" * extra, [7], "INT8", buffer=1), by_hand.tensor("u", [1], "INT8")]
-        model = by_hand.file([by_hand.code("CUSTOM", custom="Mine")], tensors, [by_hand.operator(0, [0], [1])], buffers=[values])
+        model = by_hand.file([code], tensors, [by_hand.operator(0, [0], [1])], buffers=[values])
         assert data_place(pack(model), values.tobytes()) % 16 == 0
 
 

@@ -40,7 +40,7 @@ class Kernel:
         channels: [columns] the channel of `data` that a column reads; depthwise: [outputs].
         outside: bool [taps], those that ever lie on the padding.
         step, result_step: how data and result are stored; None: float.
-        multipliers: float64 [outputs] or [1], from accumulator to result; 1 in float.
+        multipliers: float64 [outputs] or [1], from accumulator to result; 1 in float, the kernel's scales where only it is integers.
         limits: of the result, in stored numbers.
         is_depthwise, is_hybrid: the latter has integer weights and float data, which are quantized anew for each input.
     """
@@ -262,8 +262,10 @@ def _steps(
     if parameters is not None and parameters.details is not None:
         return None
     if data.type == _FLOAT and result.type == _FLOAT:
-        is_plain = kernel.type == _FLOAT or (kernel.type == schema.TensorType.INT8 and not any(zero_points) and len(scales))
-        return (None, None, 0, np.ones(1)) if is_plain else None
+        if kernel.type == _FLOAT:
+            return None, None, 0, np.ones(1)
+        is_known = kernel.type == schema.TensorType.INT8 and not any(zero_points) and len(scales) in (1, num_outputs)
+        return (None, None, 0, scales) if is_known else None
     step, result_step = read_step(data), read_step(result)
     if step is None or result_step is None or kernel.type not in (schema.TensorType.INT8, schema.TensorType.UINT8):
         return None

@@ -5,6 +5,7 @@ import pytest
 
 from edgecompress.tflite import parse
 from edgecompress.tflite.shrink import Settings, apply_passes, choose_passes
+from edgecompress.tflite.shrink.census import count_channels
 from edgecompress.tflite.weights import read_constant, weighted_operators
 
 
@@ -190,6 +191,14 @@ def float_net(make_net, bias):
     kernel = np.float32([[0.5, -1], [0, 0], [2, 1]]).reshape(3, 1, 1, 2)
     x = net.conv(net.input, kernel, bias, activation="relu")
     return net.finish(net.conv(x, np.float32([[1, 2, 3], [4, 5, 6]]).reshape(2, 1, 1, 3), [0.25, 0.5]))
+
+
+def test_equal_integers_of_a_dynamic_kernel_are_equal_channels_only_with_equal_scales(make_net):
+    net = make_net([1, 2], "FLOAT32", None)
+    kernel = np.array([[127, 5], [127, 5], [127, 5]])
+    x = net.dense(net.input, kernel, scales=[0.1, 0.2, 0.1])
+    found = count_channels(net.finish(net.dense(x, np.float32([[1, 2, 3]]))))
+    assert (found.total, found.constant, found.equal) == (4, 0, 1)
 
 
 def test_float_channels_that_are_zero_go(make_net):

@@ -14,6 +14,7 @@ from edgecompress.tflite.shrink.graph import Graph, integers
 from edgecompress.tflite.shrink.kernels import Kernel
 
 MAX_CHANNELS = 1 << 16  # of a tensor that is followed; damaged files claim billions
+MAX_PLACES = 2**22  # channels of all tensors together: a small file may claim any number, and each costs memory
 
 # Stored values in, None where one is not constant; stored value out, None where it is not constant or kernels may differ.
 Compute = Callable[[Sequence[float | None]], float | None]
@@ -62,13 +63,20 @@ class Channels:
         self.blocked: dict[int, str] = {}
         self._constants: dict[int, float] = {}
         self._keys: dict[Hashable, int] = {}
+        self._num_numbers = 0
         self.num_places = 0
         for index, tensor in enumerate(graph.tensors):
             size = (integers(tensor.shape) or [0])[-1]
             is_open = integers(tensor.shapeSignature)[-1:] == [-1]
-            if 0 < size <= MAX_CHANNELS and not is_open and not tensor.isVariable and tensor.sparsity is None and not graph.has_data(index):
+            if (
+                0 < size <= min(MAX_CHANNELS, MAX_PLACES - self.num_places)
+                and not is_open
+                and not tensor.isVariable
+                and tensor.sparsity is None
+                and not graph.has_data(index)
+            ):
                 self.first[index], self.sizes[index] = self.num_places, size
-                self.numbers[index] = np.array([self.number(("unknown", index, channel)) for channel in range(size)])
+                self.numbers[index] = self._new_numbers(size)
                 self.num_places += size
 
     def places(self, tensor: int) -> np.ndarray:
@@ -77,7 +85,14 @@ class Channels:
 
     def number(self, key: Hashable) -> int:
         """The value number of whatever the key describes."""
-        return self._keys.setdefault(key, len(self._keys))
+        if key not in self._keys:
+            self._keys[key] = int(self._new_numbers(1)[0])
+        return self._keys[key]
+
+    def _new_numbers(self, size: int) -> np.ndarray:
+        """Of values of which nothing is known."""
+        self._num_numbers += size
+        return np.arange(self._num_numbers - size, self._num_numbers)
 
     def constant(self, value: float) -> int:
         """The value number of a stored constant."""

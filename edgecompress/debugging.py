@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,11 +17,13 @@ from edgecompress.evaluation.layer_harm import LayerHarm, file_harms
 from edgecompress.evaluation.layer_walk import record, walk
 from edgecompress.evaluation.parity import snr_db
 from edgecompress.export import Conversion, convert
+from edgecompress.export.chosen_layers import choosable_layers
 from edgecompress.graph.layers import wrapped_layer
 from edgecompress.models import load_model
 from edgecompress.progress import Progress
 from edgecompress.recipe import load_recipe
 from edgecompress.recipe.schema import Recipe
+from edgecompress.recipe.weight_types import MIXABLE
 from edgecompress.report import Report
 from edgecompress.report.schema import StageReport
 from edgecompress.samples import Samples, num_samples
@@ -110,8 +112,9 @@ def debug_run(folder: Path, *, most_samples: int = 32, allow_code: bool = False,
     known = {layer: conversion.tensors[layer] for harm in harms if harm.parity and (layer := harm.parity.layers[-1]) in conversion.tensors}
     trained, from_float = _against_float(folder, report, model, replace(conversion, tensors=known), samples, allow_code)
     return Debugged(
-        recipe.name, recipe.export.format, num_samples(samples), output, tuple(harms), trained, from_float, advise(harms, output, recipe)
-    )
+        recipe.name, recipe.export.format, num_samples(samples), output, tuple(harms), trained, from_float,
+        advise(harms, output, recipe, choosable_layers(model)),
+    )  # fmt: skip
 
 
 def _stage_model(folder: Path, stage: StageReport, allow_code: bool) -> keras.Model:
@@ -144,13 +147,14 @@ def _against_float(
     return ratios((layer, output) for layer, output, _ in walk(model, samples, {})), ratios(in_file.items())
 
 
-def advise(harms: Sequence[LayerHarm], output_snr_db: float, recipe: Recipe) -> tuple[str, ...]:
+def advise(harms: Sequence[LayerHarm], output_snr_db: float, recipe: Recipe, choosable: Collection[str]) -> tuple[str, ...]:
     """What to change in a recipe, for layers that make a tenth of the output's noise or more.
 
     Args:
         harms: the most harmful first.
         output_snr_db: of the file.
         recipe: what it has already is not said again.
+        choosable: names of the layers that `export.layers` can leave in float32, where the recipe may have it.
     """
     if output_snr_db >= GOOD_SNR_DB:
         return (f"nothing: the output has {output_snr_db:.1f} dB, which 8 bits seldom pass",)
@@ -158,17 +162,27 @@ def advise(harms: Sequence[LayerHarm], output_snr_db: float, recipe: Recipe) -> 
     outstanding = [harm for harm in harms if harm.share >= LEAST_SHARE]
     advice = [words for harm in outstanding if harm.parity is not None for words in _cures(harm, stages)]
     if not advice:
-        advice = [_without_cure(outstanding[0]) if outstanding else "no layer stands out: all of them round alike"]
+        choosable = choosable if _may_choose_layers(recipe) else ()
+        advice = [_without_cure(harm, choosable) for harm in outstanding] or ["no layer stands out: all of them round alike"]
     if "quantize_aware" not in stages and recipe.export.format == "int8":
         advice.append("- quantize_aware: {train: {epochs: 2, distill: true}} as the last stage: training makes up for rounding everywhere")
     return tuple(dict.fromkeys(advice))
 
 
-def _without_cure(harm: LayerHarm) -> str:
+def _may_choose_layers(recipe: Recipe) -> bool:
+    """Whether the recipe is right with `export.layers`."""
+    export = recipe.export
+    is_alone = not (export.only or export.edgetpu or export.also)
+    return is_alone and export.format in MIXABLE and all(stage.technique != "quantize_aware" for stage in recipe.stages)
+
+
+def _without_cure(harm: LayerHarm, choosable: Collection[str]) -> str:
     """Of a layer that only rounds."""
     if harm.parity is None:
         return f"the rounding of the samples themselves makes {harm.share:.0%} of the output's noise: int16x8 rounds them less"
-    return f"export.layers: {harm.name} makes {harm.share:.0%} of the output's noise by its rounding: leave it in float32"
+    words = f"{harm.name} makes {harm.share:.0%} of the output's noise by its rounding"
+    names = [name for name in harm.parity.layers if name in choosable]
+    return f"export.layers: {words}: leave {' and '.join(names)} in float32" if names else f"{words}: int16x8 rounds it less"
 
 
 def _cures(harm: LayerHarm, stages: set[str]) -> list[str]:

@@ -25,7 +25,7 @@ from typing import Any
 from edgecompress.errors import EdgeCompressError, ModelError
 from edgecompress.evaluation.layer_harm import LayerHarm
 from edgecompress.export import Conversion
-from edgecompress.graph.kernel_weights import model_kernels
+from edgecompress.export.chosen_layers import choosable_layers
 from edgecompress.recipe.schema import Export, Recipe
 from edgecompress.recipe.stages import CorrectBias, Equalize, QuantizeAware, RoundWeights, StageConfig
 from edgecompress.report.artifact_schema import LadderRung
@@ -190,11 +190,11 @@ def _worst(step: Step, means: Means) -> list[str]:
     Raises:
         ModelError: none of them makes any.
     """
-    kernels = {kernel.layer for kernel in model_kernels(step.state.model)}
+    choosable = choosable_layers(step.state.model)
     chosen: list[str] = []
     total = 0.0
     for harm in means.worst(step.state, step.conversion):
-        names = [name for name in (harm.parity.layers if harm.parity else ()) if name in kernels]
+        names = [name for name in (harm.parity.layers if harm.parity else ()) if name in choosable]
         if not names:  # an input, an addition: nothing there to leave in float, and no part of what leaving can win
             continue
         if total >= HALF or len(chosen) >= MOST_FLOAT or not harm.share:

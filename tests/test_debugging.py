@@ -38,24 +38,32 @@ def recipe(stages="[]"):
     ],
 )
 def test_each_kind_of_error_has_its_cure(changes, words):
-    advice = advise([harm(**changes), harm(share=0.01)], 20.0, recipe())
+    advice = advise([harm(**changes), harm(share=0.01)], 20.0, recipe(), {"conv"})
     assert advice[0].startswith(words)
     assert "quantize_aware" in advice[-1]
 
 
 def test_what_the_recipe_has_is_not_advised_again():
     stages = "[{correct_bias: {}}, {quantize_aware: {train: {epochs: 1}}}]"
-    assert "correct_bias" not in " ".join(advise([harm(shift=0.6)], 20.0, recipe(stages)))
-    assert advise([harm(shift=0.6)], 45.0, recipe()) == ("nothing: the output has 45.0 dB, which 8 bits seldom pass",)
+    assert "correct_bias" not in " ".join(advise([harm(shift=0.6)], 20.0, recipe(stages), {"conv"}))
+    assert advise([harm(shift=0.6)], 45.0, recipe(), {"conv"}) == ("nothing: the output has 45.0 dB, which 8 bits seldom pass",)
 
 
 def test_layer_without_a_cure_is_named_and_layers_that_round_alike_are_not():
-    stages = "[{quantize_aware: {train: {epochs: 1}}}]"
-    (one,) = advise([harm(share=0.9), harm(share=0.05)], 20.0, recipe(stages))
-    assert one == "export.layers: conv + relu makes 90% of the output's noise by its rounding: leave it in float32"
-    (samples,) = advise([harm(share=0.9, parity=None)], 20.0, recipe(stages))
-    assert samples.startswith("the rounding of the samples themselves makes 90%")
-    assert advise([harm(share=0.05)] * 20, 20.0, recipe(stages)) == ("no layer stands out: all of them round alike",)
+    one, samples, _ = advise([harm(share=0.6), harm(share=0.3, parity=None), harm(share=0.05)], 20.0, recipe(), {"conv"})
+    assert one == "export.layers: conv + relu makes 60% of the output's noise by its rounding: leave conv in float32"
+    assert samples.startswith("the rounding of the samples themselves makes 30%")
+    assert advise([harm(share=0.05)] * 20, 20.0, recipe(), {"conv"})[0] == "no layer stands out: all of them round alike"
+
+
+@pytest.mark.parametrize(
+    ("stages", "choosable"),
+    [("[]", set()), ("[{quantize_aware: {train: {epochs: 1}}}]", {"conv"})],
+    ids=["no kernel", "quantize_aware"],
+)
+def test_float32_is_advised_only_where_the_recipe_may_ask_for_it(stages, choosable):
+    advice = advise([harm(share=0.9)], 20.0, recipe(stages), choosable)
+    assert advice[0] == "conv + relu makes 90% of the output's noise by its rounding: int16x8 rounds it less"
 
 
 def test_run_is_compared_layer_by_layer(run, capsys):

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 import edgecompress as ec
+from edgecompress.backend import keras
 from edgecompress.cli import main
 from edgecompress.errors import ConversionError, ModelError
 from edgecompress.evaluation.layer_harm import LayerHarm
@@ -62,6 +63,19 @@ def test_worst_layers_are_those_with_a_kernel_whatever_else_makes_noise(small_mo
     means = SimpleNamespace(worst=lambda state, conversion: harms)
     step = SimpleNamespace(state=SimpleNamespace(model=small_model), conversion=None)
     assert _worst(step, means) == ["conv2", "logits"]
+
+
+def test_worst_layers_are_four_at_most_though_some_share_a_tensor():
+    model = keras.Sequential([keras.Input((3,)), *(keras.layers.Dense(3, name=f"dense{number}") for number in range(6))])
+    together = replace(harm("", 0.1), parity=replace(harm("", 0.1).parity, layers=("dense3", "dense4", "dense5")))
+    means = SimpleNamespace(worst=lambda state, conversion: [harm("dense0", 0.1), harm("dense1", 0.1), together, harm("dense2", 0.1)])
+    assert _worst(SimpleNamespace(state=SimpleNamespace(model=model), conversion=None), means) == ["dense0", "dense1", "dense3", "dense4"]
+
+
+def test_layers_whose_kernel_the_file_does_not_keep_apart_are_not_left_in_float():
+    model = keras.Sequential([keras.Input((5,)), keras.layers.Embedding(9, 4, name="words"), keras.layers.Dense(2, name="last")])
+    means = SimpleNamespace(worst=lambda state, conversion: [harm("words", 0.8), harm("last", 0.2)])
+    assert _worst(SimpleNamespace(state=SimpleNamespace(model=model), conversion=None), means) == ["last"]
 
 
 def test_first_rung_that_loses_little_enough_is_taken(climbing):

@@ -45,6 +45,11 @@ def choose_kernels(model: keras.Model, patterns: Sequence[str]) -> list[KerasKer
     return [kernel for _, kernel in kernels if kernel.layer in chosen]
 
 
+def choosable_layers(model: keras.Model) -> set[str]:
+    """Names of the layers whose weights a file keeps as a kernel, so that `export.only` and `export.layers` can choose them."""
+    return {kernel.layer for kernel in model_kernels(model) if kernel.weight.kind_in_file is not None}
+
+
 def fitting(export: Export, model: keras.Model) -> Export:
     """The export for another model than the recipe's last: without the patterns of `only` and `layers` that match nothing there."""
 

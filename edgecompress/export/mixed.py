@@ -132,7 +132,8 @@ def _quantize_blocks(values: np.ndarray, bits: int, block: int) -> IntegerKernel
     blocks = values.reshape(-1, block)
     _, scales, _ = quantize_rows(blocks, bits)
     of_units, half = scales.reshape(len(values), -1), np.finfo(np.float16)
-    if scales.max() > half.max or of_units.max(axis=1).min() < half.smallest_normal:
+    largest = of_units.max(axis=1)[values.any(axis=1)]  # units of zeros are right with any scale
+    if scales.max() > half.max or (largest < half.smallest_normal).any():
         return None
     scales = block_scales(scales)
     integers = to_levels(np.asarray(blocks, np.float64), scales.astype(np.float64), bits).astype(np.int8)

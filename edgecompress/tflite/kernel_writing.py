@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -44,6 +44,8 @@ _ACTIVATIONS = {
     schema.ActivationFunctionType.RELU6: "RELU6", schema.ActivationFunctionType.TANH: "TANH",
 }  # fmt: skip
 _DEQUANTIZE_VERSIONS = {8: 5, 4: 6, 2: 7}
+# Steps of a bias at most. XNNPACK computes with 16 times the sums of a 4-bit kernel, so 2^27 is too much: seen in ai-edge-litert 2.3.0.
+LARGEST_BIAS = 2**24
 _TYPES = {8: schema.TensorType.INT8, 4: schema.TensorType.INT4, 2: schema.TensorType.INT2}
 
 
@@ -96,6 +98,8 @@ def write_kernels(content: bytes, kernels: Mapping[int, IntegerKernel], computes
     for found in weighted_operators(tflite):
         users.setdefault(found.kernel_index, []).append((found.name, writer.graph.operators[places[id(found.operator)]]))
     for index, kernel in kernels.items():
+        if computes == "integer":
+            kernel = writer.with_room_for_bias(kernel, users[index])
         writer.store(index, kernel)
         if computes == "float":
             writer.decode(index, kernel.bits, [operator for _, operator in users[index]])
@@ -198,18 +202,39 @@ class GraphWriter:
         self.model.operatorCodes.append(code)
         return len(self.model.operatorCodes) - 1
 
+    def with_room_for_bias(self, kernel: IntegerKernel, users: Sequence[tuple[str, Any]]) -> IntegerKernel:
+        """The kernel with wider scales where a channel's bias would have too many steps: beside it, its weights are next to nothing."""
+        scales = kernel.scales.astype(np.float64)
+        for name, operator in users:
+            place, values = self._bias(operator, name)
+            if place is not None:
+                scales = np.maximum(scales, np.abs(values) / (self._input_scale(operator, name) * LARGEST_BIAS))
+        along = [-1 if axis == kernel.axis else 1 for axis in range(kernel.values.ndim)]
+        integers = np.round(kernel.values * (kernel.scales / scales).reshape(along)).astype(np.int8)
+        return replace(kernel, values=integers, scales=scales.astype(np.float32))
+
+    def _input_scale(self, operator: Any, name: str) -> float:
+        """Of the activations."""
+        return float(self.graph.tensors[operator.inputs[2 if name in SHAPE_FIRST else 0]].quantization.scale[0])
+
+    def _bias(self, operator: Any, name: str) -> tuple[int | None, np.ndarray]:
+        """Its position among the inputs, and real values [channels]; None where there is none."""
+        place = 3 if name in SHAPE_FIRST else 2
+        if len(operator.inputs) <= place or operator.inputs[place] < 0:
+            return None, np.empty(0)
+        bias = self.graph.tensors[operator.inputs[place]]
+        data = self.model.buffers[bias.buffer].data
+        if data is None or bias.type != schema.TensorType.INT32:
+            raise ModelError(f"the bias of tensor {bias.name!r} must be a constant of int32 to be rescaled. Received: type {bias.type}.")
+        return place, np.asarray(data, np.uint8).view("<i4") * np.asarray(bias.quantization.scale, np.float64)
+
     def rescale_bias(self, operator: Any, name: str, kernel: IntegerKernel) -> None:
         """The int32 bias in steps of input scale times kernel scale, as the runtime adds it to the accumulator."""
-        place = 3 if name in SHAPE_FIRST else 2
-        activations = self.graph.tensors[operator.inputs[2 if name in SHAPE_FIRST else 0]]
-        if len(operator.inputs) <= place or operator.inputs[place] < 0:
+        place, values = self._bias(operator, name)
+        if place is None:
             return
         old = self.graph.tensors[operator.inputs[place]]
-        data = self.model.buffers[old.buffer].data
-        if data is None or old.type != schema.TensorType.INT32:
-            raise ModelError(f"the bias of tensor {old.name!r} must be a constant of int32 to be rescaled. Received: type {old.type}.")
-        values = np.asarray(data, np.uint8).view("<i4") * np.asarray(old.quantization.scale, np.float64)
-        scales = float(activations.quantization.scale[0]) * kernel.scales.astype(np.float64)
+        scales = self._input_scale(operator, name) * kernel.scales.astype(np.float64)
         bias = new_table("Tensor")  # the old one may be another operator's too
         bias.shape, bias.type, bias.name = old.shape, old.type, old.name
         bias.buffer = self.add_buffer(np.clip(np.round(values / scales), -(2**31), 2**31 - 1).astype("<i4"))

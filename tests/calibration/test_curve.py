@@ -7,6 +7,7 @@ import pytest
 
 from edgecompress.backend import keras
 from edgecompress.calibration.curve import calibration_curve, enough
+from edgecompress.calibration.study import check_calibration
 from edgecompress.cli import main
 from edgecompress.progress import Progress
 from edgecompress.recipe.schema import Export
@@ -34,6 +35,18 @@ def test_numbers_whose_samples_are_all_alike_are_left_out(digits):
         model, Export(format="int8"), samples, digits.validation, seed=3, batch_size=64, progress=Progress()
     )  # fmt: skip
     assert curve.numbers == (5, 10, 12)
+
+
+def test_layers_that_a_stage_makes_may_have_another_type(tmp_path):
+    text = """\
+name: made
+data: {source: digits, calibration: 4, preprocess: {scale: 1/16}}
+model: {source: builder, name: mlp, train: {epochs: 1}}
+stages: [{factorize: {rank: 8, layers: [dense2]}}]
+export: {format: int8, layers: {dense2_in: int4}}
+"""
+    (tmp_path / "recipe.yaml").write_text(text)
+    assert check_calibration(tmp_path / "recipe.yaml", out=tmp_path / "run").curve.numbers == (1, 2, 4)
 
 
 def test_command_tries_numbers_of_samples(tmp_path, capsys):

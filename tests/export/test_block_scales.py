@@ -158,6 +158,15 @@ def test_scales_that_float16_cannot_hold_are_left_per_unit(convert_as):
     assert found.reason == "not in blocks of 32: its weights are too large or too small for scales in float16"
 
 
+def test_a_unit_of_zeros_is_no_hindrance_beside_a_block_of_tiny_weights(convert_as):
+    model = keras.Sequential([keras.Input((64,)), keras.layers.Dense(8, name="pruned")])
+    kernel = np.random.default_rng(0).normal(size=(64, 8)).astype(np.float32)
+    kernel[:, 3], kernel[:32, 5] = 0, kernel[:32, 5] * 1e-5
+    model.layers[0].set_weights([kernel, np.ones(8)])
+    (found,) = convert_as(model, samples=SAMPLES[:, :64], format="int4", block=32).weights
+    assert (found.block, found.reason) == (32, "")
+
+
 def test_an_older_runtime_is_refused(dense, convert_as):
     with pytest.raises(ConversionError, match=r"too old for FULLY_CONNECTED version 12 \(since 2\.23\.0\)"):
         convert_as(dense, samples=SAMPLES, format="int4", block=32, runtime="ai-edge-litert==2.0.2")

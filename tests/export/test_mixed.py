@@ -150,6 +150,21 @@ def test_a_layer_called_twice_has_one_kernel(convert_as, digit_arrays):
         assert decibels(expected, TfliteModel(content).predict(digit_arrays[2])) > 25
 
 
+@pytest.mark.parametrize("tiny", [1e-3, 3e-6, 1e-10, 1e-30])
+@pytest.mark.parametrize("weight_type", ["int4", "int2"])
+def test_channels_of_next_to_nothing_keep_their_bias(convert_as, weight_type, tiny):
+    """One of zeros, and one of tiny weights: in steps of such a scale a bias has more bits than the runtime's sums."""
+    model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(4, name="dense")])
+    kernel = np.random.default_rng(0).normal(size=(8, 4)).astype(np.float32)
+    kernel[:, 1], kernel[:, 2] = 0, kernel[:, 2] * tiny
+    model.layers[0].set_weights([kernel, np.float32([0.3, 0.3, 0.3, 0.4])])
+    samples = np.random.default_rng(1).uniform(0, 1, (100, 8)).astype(np.float32)
+    content = convert_as(model, samples=samples, format="int8", io="float32", layers={"dense": weight_type}).content
+    for family in FAMILIES:
+        biases = TfliteModel(content, kernels=family).predict(samples)[:, 1:3]
+        np.testing.assert_allclose(biases, 0.3, atol=0.02)  # a step of the output
+
+
 @pytest.mark.parametrize(
     ("export", "words"),
     [

@@ -136,12 +136,12 @@ def _replace(graph: Graph, operator: Any, position: int, values: np.ndarray, row
 
 
 def _cut_shape(graph: Graph, operator: Any, keep: Keep) -> None:
-    """The shape that a RESHAPE asks for."""
-    kept = keep[integers(operator.outputs)[0]]
-    shape = graph.constant(integers(operator.inputs)[1])
-    if kept.all() or shape is None or not shape.size:
+    """The shape that a RESHAPE asks for, in its second input, its options or both."""
+    kept, inputs = keep[integers(operator.outputs)[0]], integers(operator.inputs)
+    if kept.all():
         return
-    if shape[-1] != -1:
+    shape = graph.constant(inputs[1]) if len(inputs) > 1 else None
+    if shape is not None and shape.size and shape[-1] != -1:
         _replace(graph, operator, 1, np.append(shape[:-1], kept.sum()).astype(shape.dtype), None)
     options = options_of(operator, "ReshapeOptions")
     if options.newShape is not None and len(options.newShape) and options.newShape[-1] != -1:

@@ -193,10 +193,10 @@ def _reshape(channels: Channels, operator: Any, name: str) -> list[int] | None:
     period = lcm(size, new_size)
     if period > MAX_PERIOD or (name != "RESHAPE" and size != new_size):
         return None
-    if name == "RESHAPE" and len(inputs) > 1 and (shape := graph.constant(inputs[1])) is not None and shape.ndim == 1:
+    if name == "RESHAPE":
+        if not _asks_for_a_shape(graph, operator):
+            return None
         channels.shapes.append(operator)
-    elif name == "RESHAPE" and len(inputs) > 1:
-        return None
     steps = np.arange(period)
     channels.couple(source, steps % size, result, steps % new_size)
     read = channels.numbers[source][steps % size].reshape(-1, new_size)  # one row for each time round the new channels
@@ -205,6 +205,15 @@ def _reshape(channels: Channels, operator: Any, name: str) -> list[int] | None:
         return [source]
     channels.combine(operator, result, [*read, np.arange(new_size)], lambda values: values[0] if len(set(values[:-1])) == 1 else None)
     return [source]
+
+
+def _asks_for_a_shape(graph: Graph, operator: Any) -> bool:
+    """Whether a RESHAPE has its shape as a constant, or in its options alone, as older converters write it."""
+    inputs = integers(operator.inputs)
+    if len(inputs) == 1:
+        return bool(integers(options_of(operator, "ReshapeOptions").newShape))
+    shape = graph.constant(inputs[1])
+    return shape is not None and shape.ndim == 1
 
 
 _FUNCTIONS = """ABS CEIL COS DEQUANTIZE ELU EXP FLOOR GELU HARD_SWISH LEAKY_RELU LOG LOGISTIC NEG QUANTIZE RELU RELU6 RELU_N1_TO_1 ROUND

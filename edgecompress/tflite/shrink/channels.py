@@ -47,7 +47,7 @@ class Channels:
         couples: pairs of arrays of places; what stands at the same position goes together.
         kernels: the operators that can drop and absorb channels.
         followers: constants that are cut with a tensor.
-        shapes: operators whose second input is the shape of their result, as a constant.
+        shapes: operators that ask for the shape of their result, in a constant or their options.
         blocked: tensor -> for whose sake its channels stay, in words.
     """
 
@@ -126,11 +126,13 @@ class Channels:
             parts: value numbers [channels] of its inputs.
             compute: what it does to constants; None: that is not followed.
         """
-        numbers = []
-        for column in zip(*(part.tolist() for part in parts), strict=True):
+        columns, places = np.unique(np.stack(parts, axis=1), axis=0, return_inverse=True)  # no key for each: a damaged file has millions
+        numbers = self._new_numbers(len(columns))
+        for place, column in enumerate(columns):
             value = compute([self.value(number) for number in column]) if compute is not None else None
-            numbers.append(self.number((id(operator), *column)) if value is None else self.constant(value))
-        self.numbers[result] = np.array(numbers)
+            if value is not None:
+                numbers[place] = self.constant(value)
+        self.numbers[result] = numbers[places.reshape(-1)]
 
     def classes(self) -> np.ndarray:
         """Which places go together: int [num_places], the least place of each class."""

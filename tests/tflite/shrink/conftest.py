@@ -132,12 +132,12 @@ class Net:
         axes = self.constant(np.array([1, 2], np.int32), "INT32")
         return self.operator("MEAN", [x, axes], [self.same_step(x, [1, self.shape(x)[3]])], options)
 
-    def reshape(self, x, shape):
-        target = self.constant(np.array(shape, np.int32), "INT32")
+    def reshape(self, x, shape, *, in_options_only=False):
+        target = [] if in_options_only else [self.constant(np.array(shape, np.int32), "INT32")]
         options = schema.ReshapeOptionsT()
         options.newShape = list(shape)
         shape = [size if size != -1 else int(np.prod(self.shape(x)) // -np.prod(shape)) for size in shape]
-        return self.operator("RESHAPE", [x, target], [self.same_step(x, shape)], options)
+        return self.operator("RESHAPE", [x, *target], [self.same_step(x, shape)], options)
 
     def pad(self, x, margins):
         values = np.array([[0, 0], *margins, [0, 0]], np.int32)

@@ -116,6 +116,18 @@ def test_concatenation_reshape_and_dense_follow(make_net, same_outputs):
     assert same_outputs(before, after)
 
 
+def test_a_reshape_whose_shape_is_in_its_options_alone_follows(make_net, same_outputs):
+    """As older converters write it."""
+    net = make_net([1, 4, 4, 2])
+    kernel = np.arange(1, 7).reshape(3, 1, 1, 2)
+    kernel[0] = 0
+    x = net.reshape(net.conv(net.input, kernel, np.zeros(3)), [1, 48], in_options_only=True)
+    before = net.finish(net.dense(x, np.arange(96).reshape(2, 48) - 48, [7, 8]))
+    after, _ = shrunk(before)
+    assert shapes(after) == [(2, 1, 1, 2), (2, 32)]
+    assert same_outputs(before, after)
+
+
 def test_equal_channels_become_one_with_the_sum_of_the_weights(make_net, same_outputs):
     net = make_net([1, 4, 4, 2])
     kernel = np.array([[1, 2], [3, 4], [1, 2]]).reshape(3, 1, 1, 2)
@@ -213,6 +225,19 @@ def test_tensors_that_only_claim_many_channels_take_little_memory(make_net):
     tracemalloc.stop()
     assert found.total == 1
     assert peak < 200e6  # five arrays of all places; 65,536 Python objects for each tensor would be gigabytes
+
+
+def test_operators_on_many_channels_take_little_memory(make_net):
+    net = make_net([1, 65_536], "FLOAT32", None)
+    x = net.input
+    for _ in range(16):
+        x = net.operator("RELU", [x], [net.tensor([1, 65_536], "FLOAT32")])
+    content = net.finish(x)
+    tracemalloc.start()
+    count_channels(content)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 60e6  # an object for each channel of each result took 170 MB
 
 
 def test_float_channels_that_are_zero_go(make_net):

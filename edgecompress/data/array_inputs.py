@@ -7,7 +7,7 @@ import hashlib
 import numpy as np
 
 from edgecompress.backend import tf
-from edgecompress.data.preprocess import preprocess_batch
+from edgecompress.data.preprocess import changes_nothing, preprocess_batch
 from edgecompress.data.source import RawShape
 from edgecompress.errors import DataError
 from edgecompress.recipe.schema import Preprocess
@@ -45,6 +45,12 @@ class ArrayInputs:
     def batch(self, rows: tf.Tensor, preprocess: Preprocess) -> tf.Tensor:
         """Preprocessed samples, float32 [b, ...], for `rows`, int64 [b]."""
         return preprocess_batch(tf.gather(self._values, rows), preprocess)
+
+    def as_they_are(self, preprocess: Preprocess) -> np.ndarray | None:
+        """All samples, not copied, where they are what `batch` would give; else None. To be read only."""
+        if self._values.dtype != tf.float32 or not changes_nothing(preprocess, self.sample_shape):
+            return None
+        return np.asarray(memoryview(self._values))
 
     def digest(self, row: int) -> bytes:
         """Hash of one sample."""

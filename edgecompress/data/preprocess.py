@@ -34,10 +34,29 @@ def preprocess_batch(inputs: tf.Tensor, settings: Preprocess) -> tf.Tensor:
         inputs = _convert_channels(inputs, settings.channels)
     if settings.resize is not None:
         inputs = tf.image.resize(inputs, settings.resize, method="bilinear")
-    std = np.asarray(settings.std)
-    factor, offset = np.float32(settings.scale / std), np.float32(np.asarray(settings.mean) / std)
     inputs = tf.cast(inputs, tf.float32)
-    return inputs if np.all(factor == 1) and np.all(offset == 0) else inputs * factor - offset
+    if _keeps_values(settings):
+        return inputs
+    factor, offset = _factor_and_offset(settings)
+    return inputs * factor - offset
+
+
+def changes_nothing(settings: Preprocess, sample_shape: tuple[int | None, ...]) -> bool:
+    """Whether preprocessing gives float32 samples of this shape as they are."""
+    is_plain = settings.mfcc is None and settings.resize is None and settings.channels == "keep"
+    return is_plain and _keeps_values(settings) and output_shape(sample_shape, settings) == sample_shape
+
+
+def _keeps_values(settings: Preprocess) -> bool:
+    """Whether `scale`, `mean` and `std` leave every value as it is."""
+    factor, offset = _factor_and_offset(settings)
+    return bool(np.all(factor == 1) and np.all(offset == 0))
+
+
+def _factor_and_offset(settings: Preprocess) -> tuple[np.ndarray, np.ndarray]:
+    """`(value * scale - mean) / std` as `value * factor - offset`: float32, one per channel or one for all."""
+    std = np.asarray(settings.std)
+    return np.asarray(settings.scale / std, np.float32), np.asarray(np.asarray(settings.mean) / std, np.float32)
 
 
 def _convert_channels(images: tf.Tensor, channels: str) -> tf.Tensor:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from edgecompress.backend import tf
+from edgecompress.data.array_inputs import ArrayInputs
 from edgecompress.data.augment import augment_batch, is_active
 from edgecompress.data.joined_inputs import JoinedInputs
 from edgecompress.data.preprocess import output_shape
@@ -106,6 +107,21 @@ class Split:
         if order is None and augment_seed is None:
             self._natural[batch_size] = batches
         return batches
+
+    def in_place(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """The whole split as (inputs float32 [n, ...], targets), not copied and to be read only: what `dataset` would copy batch by batch.
+
+        Returns: None where that is not to be had: samples that are on disk, preprocessed, or not neighbours in memory in this order.
+        """
+        first, num_samples = int(self._part_rows[0]) if len(self) else 0, len(self)
+        is_range = np.array_equal(self._part_rows, np.arange(first, first + num_samples))
+        if not isinstance(self._inputs, ArrayInputs) or not isinstance(self._preprocess, Preprocess) or self._companions or not is_range:
+            return None
+        values = self._inputs.as_they_are(self._preprocess)
+        if values is None:
+            return None
+        inputs = values[first : first + num_samples]
+        return inputs, inputs if self._targets is None else np.asarray(memoryview(self._targets))
 
     def epochs(self, batch_size: int, *, seed: int, first_epoch: int, augment: bool) -> tf.data.Dataset:
         """A dataset that gives the next epoch each time it is iterated: what `Model.fit` needs for a whole training.

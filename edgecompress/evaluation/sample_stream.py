@@ -1,4 +1,4 @@
-"""Samples of a split, taken in pieces of any size while the split itself is read in large batches."""
+"""Samples of a split, taken in pieces of any size: from where they lie in memory, or while the split is read in large batches."""
 
 from __future__ import annotations
 
@@ -16,16 +16,20 @@ class SampleStream:
     """Samples in the natural order of a split. Several inputs of a sample come as one row, their values behind each other.
 
     Args:
-        split: never held as a whole.
+        split: never copied as a whole.
         read_size: samples that are read at a time.
         names: of a sample's inputs, in the order wanted.
     """
 
     def __init__(self, split: Split, read_size: int, names: Sequence[str]) -> None:
         self._split, self._names = split, names
-        self._batches = split.dataset(read_size).as_numpy_iterator()
-        self._inputs = self._targets = np.empty(0)
         self.num_left = len(split)
+        in_place = split.in_place()
+        if in_place is not None:
+            self._inputs, self._targets = in_place
+        else:
+            self._inputs = self._targets = np.empty(0)
+            self._batches = split.dataset(read_size).as_numpy_iterator()
 
     def take(self, num_samples: int) -> Batch | None:
         """The next `num_samples`, fewer where what was read ends; None after the last."""

@@ -84,6 +84,30 @@ def test_input_as_target_gives_each_input_twice_even_augmented(arrays):
     assert split.labels is None
 
 
+@pytest.mark.parametrize("target", ["label", "input"])
+def test_samples_that_are_taken_as_they_are_are_given_in_place(arrays, target):
+    inputs = ArrayInputs(arrays[0][..., np.newaxis].astype(np.float32), "x")
+    split = Split(inputs, arrays[1], ROWS, preprocess=Preprocess(), target=target)
+    found, targets = split.in_place()
+    assert_equal([(found, targets)], [split.arrays()])
+    assert targets.dtype == split.arrays()[1].dtype
+    assert np.shares_memory(found, Split(inputs, arrays[1], ROWS, preprocess=Preprocess()).in_place()[0])  # not copied
+    assert not found.flags.writeable
+
+
+def test_other_samples_are_not_given_in_place(arrays):
+    x, y = arrays[0].astype(np.float32), arrays[1]
+    plain = Split(ArrayInputs(x[..., np.newaxis], "x"), y, ROWS, preprocess=Preprocess())
+    assert plain.in_place() is not None
+    for rows in (ROWS[::-1], ROWS[::2], np.array([3, 3])):
+        assert Split(ArrayInputs(x[..., np.newaxis], "x"), y, rows, preprocess=Preprocess()).in_place() is None
+    for settings in ({"scale": 1 / 255}, {"mean": [0.5]}, {"std": [2.0]}, {"channels": "rgb"}, {"resize": [6, 5]}):
+        assert Split(ArrayInputs(x[..., np.newaxis], "x"), y, ROWS, preprocess=Preprocess(**settings)).in_place() is None
+    assert Split(ArrayInputs(x, "x"), y, ROWS, preprocess=Preprocess()).in_place() is None  # a channel axis is added
+    assert Split(ArrayInputs(arrays[0], "x"), y, ROWS, preprocess=Preprocess()).in_place() is None  # bytes
+    assert plain.beside(weight=np.ones(NUM_SAMPLES)).in_place() is None
+
+
 def test_element_spec_leaves_only_the_batch_open(split):
     for dataset in (split.dataset(23), split.epochs(8, seed=0, first_epoch=0, augment=True)):
         assert dataset.element_spec == (tf.TensorSpec([None, 6, 5, 1], tf.float32), tf.TensorSpec([None], tf.int64))

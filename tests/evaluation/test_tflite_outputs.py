@@ -150,7 +150,8 @@ def test_only_a_little_is_read_ahead(make_split, networks, monkeypatch, force):
     monkeypatch.setattr(tflite_outputs, "LARGEST_READ", 64)
     streams = []
     monkeypatch.setattr(tflite_outputs, "SampleStream", lambda *arguments: streams.append(SampleStream(*arguments)) or streams[0])
-    outputs = tflite_outputs.tflite_outputs(networks["int8"], make_split(np.zeros((2000, 8, 8, 1), np.float32)), threads=2)
+    # Bytes: float32 samples would be taken from where they lie, without a read.
+    outputs = tflite_outputs.tflite_outputs(networks["int8"], make_split(np.zeros((2000, 8, 8, 1), np.uint8)), threads=2)
     for num_done in itertools.accumulate(len(batch) for batch, _ in outputs):
         num_taken = 2000 - streams[0].num_left
         assert num_taken - num_done <= 5 * 64  # two pieces per thread wait, and one is being handed out

@@ -78,7 +78,7 @@ class Debugged:
         }  # fmt: skip
 
 
-def debug_run(folder: Path, *, most_samples: int = 32, allow_code: bool = False, progress: Progress | None = None) -> Debugged:
+def debug_run(folder: str | Path, *, most_samples: int = 32, allow_code: bool = False, progress: Progress | None = None) -> Debugged:
     """Compares the last Keras model of a run with its file, layer by layer, on samples of the validation split.
 
     The file is converted again, with the names that the run's own has lost; both compute the same.
@@ -93,7 +93,8 @@ def debug_run(folder: Path, *, most_samples: int = 32, allow_code: bool = False,
         DataError: no finished run is there, or its data have changed.
         ModelError: the layers cannot be compared.
     """
-    progress, report = progress or Progress(), Report.load(folder)
+    progress, folder = progress or Progress(), Path(folder)
+    report = Report.load(folder)
     recipe = load_recipe(folder / "recipe.lock.yaml")
     with progress.task("loading data and model"):
         data = load_data(recipe.data, recipe.task, seed=recipe.seed, allow_code=allow_code)

@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
-from edgecompress.benchmarking import RUN_FILES, TIMEOUT_S, benchmark_path, check_path
+from edgecompress.benchmarking import RUN_FILES, TIMEOUT_S, benchmark_path, check_path, own_turn, steps_on
 from edgecompress.bundle import model_bundle, run_bundle
 from edgecompress.bundle.pack import BOARD_FILES, PROGRAM, program
 from edgecompress.destination import LOCAL, check_destination
@@ -18,8 +18,8 @@ from edgecompress.device.benchmark import LONGEST_TIMEOUT_S, MOST_MINUTES
 from edgecompress.device.bundle import measure_bundle, read_bundle
 from edgecompress.device.doctor import describe_machine, find_problems
 from edgecompress.device.machine import thread_counts
+from edgecompress.device_results import merge, merge_into
 from edgecompress.errors import DataError, DeviceError
-from edgecompress.merging import merge, merge_into
 from edgecompress.remote import Job, Outcome, ask_hosts
 from edgecompress.report import write_report
 from edgecompress.report.schema import BenchmarkEntry, Report
@@ -55,9 +55,7 @@ def benchmark_hosts(
         "operators": operators,
     }  # fmt: skip
     with progress.task(f"benchmark on {', '.join(hosts)}") as bar:
-        outcomes = ask_hosts(
-            hosts, Job(values, files, PROGRAM), ssh_config=ssh_config, on_progress=lambda host, words: bar.describe(f"{host}: {words}")
-        )
+        outcomes = ask_hosts(hosts, Job(values, files, PROGRAM), ssh_config=ssh_config, on_progress=steps_on(bar))
     return [entry for outcome in outcomes for entry in _entries(outcome)]
 
 
@@ -146,13 +144,13 @@ def measure_here(files: Mapping[str, bytes], settings: Mapping[str, Any], progre
     Raises:
         DeviceError: there is nothing to measure with.
     """
-    with TemporaryDirectory(prefix="edgecompress-") as folder, progress.task("benchmark") as bar:
+    with own_turn(progress), TemporaryDirectory(prefix="edgecompress-") as folder, progress.task("benchmark") as bar:
         for name, content in files.items():
             (Path(folder) / name).write_bytes(content)
         try:
             bundle = read_bundle(folder)
             models = {name: file for name, file in bundle.models.items() if name in RUN_FILES or len(bundle.models) == 1}
-            found = measure_bundle(replace(bundle, models=models), **settings, on_progress=lambda done, total, doing: bar.describe(doing))
+            found = measure_bundle(replace(bundle, models=models), **settings, on_progress=steps_on(bar))
         except DeviceFault as fault:
             raise DeviceError(fault.reason) from fault
     return [BenchmarkEntry.model_validate({**row, "host": LOCAL}) for row in found["benchmark"]]

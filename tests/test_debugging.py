@@ -102,7 +102,7 @@ def test_quantize_aware_layers_are_compared_with_the_float_ones(tmp_path):
         "stages": [{"quantize_aware": {"train": {"epochs": 1}}}],
     }
     folder = ec.run("builtin:quickstart.yaml", overrides=settings, out=tmp_path / "run", quiet=True).folder
-    found = debug_run(folder)
+    found = debug_run(str(folder))
     assert {"dense1", "logits"} <= set(found.trained)
     assert all(5 < found.trained[name] < 60 for name in ("dense1", "logits"))  # it moved with training, and is still the same network
     # the file is nearer to the model that it was made of than both are to the float model: so they are about as far from that

@@ -1,5 +1,7 @@
 """Limits against measured values."""
 
+import pytest
+
 from edgecompress.goals import judge_goals
 from edgecompress.recipe.schema import Goal
 from edgecompress.report.schema import BenchmarkEntry
@@ -55,3 +57,11 @@ def test_what_was_not_measured_is_not_met():
 
 def test_peak_memory_is_the_largest_of_the_final_file():
     assert judged(peak_rss_kb=9400.0) == {"peak_rss_kb": (9500.0, False)}
+
+
+@pytest.mark.parametrize("order", [("xnnpack", "builtin"), ("builtin", "xnnpack")])
+def test_latency_is_that_of_the_runtimes_default_kernels(order):
+    times = {"xnnpack": 1.0, "builtin": 3.0}
+    entries = [BenchmarkEntry(model="final", host="local", threads=1, p50_ms=times[name], requested_kernels=name) for name in order]
+    assert judge_goals(Goal(p50_ms={"limit": 2.0}), ARTIFACT, None, entries, None)[0].value == 1.0
+    assert judge_goals(Goal(p50_ms={"limit": 2.0}), ARTIFACT, None, entries[order.index("builtin") :][:1], None)[0].value == 3.0

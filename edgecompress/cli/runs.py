@@ -56,7 +56,7 @@ def report(
     from edgecompress.report import Report, write_report
 
     if device or meter:
-        from edgecompress.merging import merge_into, merge_meter, read_device_files
+        from edgecompress.device_results import merge_into, merge_meter, read_device_files
 
         if device:
             merge_into(run, read_device_files(device, run))

@@ -191,7 +191,7 @@ class Benchmark(Section):
 
 
 class LatencyGoal(Section):
-    """A limit on a time, on one host and number of threads that the benchmark measures."""
+    """A limit on a time, on one host and number of threads that the benchmark measures; with XNNPACK where it measures that."""
 
     limit: float = Field(gt=0, description="milliseconds")
     host: Host = Field(default="local", description="one of benchmark.hosts")

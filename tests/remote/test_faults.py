@@ -177,7 +177,7 @@ def during_the_benchmark(host, model, action):
     """Does something to the line while the host measures; the error of the job."""
     files, acted = model_bundle(model), threading.Event()
 
-    def act(_host, words):
+    def act(_done, _total, words, _host):
         if words.startswith("loading") and not acted.is_set():
             acted.set()
             threading.Thread(target=action).start()
@@ -212,10 +212,10 @@ def test_killed_python_on_the_host_leaves_nothing(make_host, model, fake_runtime
 
 def test_two_benchmarks_at_once_take_turns(make_host, model, fake_runtime):
     host = make_host(python=fake_runtime(invoke="time.sleep(0.01)"))
-    job, words, outcomes = Job({"job": "benchmark", "timeout_s": 60, "runs": 50}, model_bundle(model), PROGRAM), [], []
+    job, said, outcomes = Job({"job": "benchmark", "timeout_s": 60, "runs": 50}, model_bundle(model), PROGRAM), [], []
 
     def ask():
-        outcomes.extend(ask_hosts([host.name], job, ssh_config=host.config, on_progress=lambda host, said: words.append(said)))
+        outcomes.extend(ask_hosts([host.name], job, ssh_config=host.config, on_progress=lambda *step: said.append(step)))
 
     both = [threading.Thread(target=ask) for _ in range(2)]
     for thread in both:
@@ -223,7 +223,8 @@ def test_two_benchmarks_at_once_take_turns(make_host, model, fake_runtime):
     for thread in both:
         thread.join()
     assert [outcome.error for outcome in outcomes] == [None, None]
-    assert "waits for another benchmark there" in words
+    assert any(words.startswith("waits for another benchmark there: process ") for _, _, words, _ in said)
+    assert any(done == total > 10 for done, total, _, _ in said)  # so that a bar knows the time left
     assert host.is_clean()
 
 

@@ -116,10 +116,11 @@ def merge(report: Report, entries: Sequence[BenchmarkEntry]) -> Report:
     before = {entry.host for entry in report.benchmark if entry.p50_ms is not None}
     new = [entry for entry in entries if entry.host in measured or entry.host not in before]
     replaced = {entry.host for entry in new}
-    others = [entry for entry in report.benchmark if entry.host not in replaced]
     own = {_what(entry): entry for entry in report.benchmark if _machine(entry) in {_machine(one) for one in new if one.p50_ms is not None}}
-    kept = [entry for what, entry in own.items() if what not in {_what(one) for one in new}]
-    merged = [*others, *(_with_rest(entry, own.get(_what(entry))) for entry in new), *kept]
+    fresh = {_what(entry): _with_rest(entry, own.get(_what(entry))) for entry in new}
+    # Every figure keeps its place: the first of a host is the one that the report speaks of.
+    stays = [entry for entry in report.benchmark if entry.host not in replaced or _what(entry) in {*own, *fresh}]
+    merged = [fresh.pop(_what(entry), entry) for entry in stays] + list(fresh.values())
     drop = report.verdict.test.drop if report.verdict else None
     goal = Goal.model_validate(report.recipe.get("goal") or {})
     goals = judge_goals(goal, report.artifact.model_dump(), drop, merged, report.stages[-1].macs if report.stages else None)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from edgecompress.cli import main
-from edgecompress.merging import merge
+from edgecompress.device_results import merge
 from edgecompress.report import Report
 from edgecompress.report.schema import BenchmarkEntry
 from edgecompress.store import RunFolder
@@ -27,7 +27,7 @@ def entry(host, p50_ms=None, threads=1, **values):
 def test_new_figures_of_a_host_replace_the_old_and_leave_the_others(run):
     report = merge(Report.load(run), [entry("pi", 3.0), entry("coral", 5.0)])
     again = merge(report, [entry("pi", 2.0)])
-    assert [(one.host, one.p50_ms) for one in again.benchmark if one.host != "local"] == [("coral", 5.0), ("pi", 2.0)]
+    assert [(one.host, one.p50_ms) for one in again.benchmark if one.host != "local"] == [("pi", 2.0), ("coral", 5.0)]
     assert len([one for one in again.benchmark if one.host == "local"]) == 3
 
 
@@ -43,6 +43,14 @@ def test_narrower_benchmark_keeps_what_it_did_not_measure_again(run):
     assert [goal.met for goal in again.goals] == [True]
     failed = merge(again, [entry("pi", threads=1), entry("pi", 1.9, threads=2)])
     assert [one.sustained for one in failed.benchmark if one.host == "pi"] == [None, None]  # a failure has no figures
+
+
+def test_other_kernels_measured_later_decide_neither_goals_nor_the_first_figure(run):
+    report = Report.load(run)
+    report.recipe["goal"] = {"p50_ms": {"limit": 2.5, "host": "pi"}}
+    again = merge(merge(report, [entry("pi", 2.0, requested_kernels="xnnpack")]), [entry("pi", 9.0, requested_kernels="builtin")])
+    assert [one.p50_ms for one in again.benchmark if one.host == "pi"] == [2.0, 9.0]
+    assert [(goal.value, goal.met) for goal in again.goals] == [(2.0, True)]
 
 
 def test_figures_of_another_runtime_or_governor_are_not_kept_beside_new_ones(run):

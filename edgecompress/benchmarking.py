@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,9 +16,10 @@ from edgecompress.device import DeviceFault
 from edgecompress.device.benchmark import benchmark_models
 from edgecompress.device.child import run_job
 from edgecompress.device.operators import measure_operators
+from edgecompress.device.turn import holder, turn
 from edgecompress.errors import ModelError
 from edgecompress.inspection import has_tflite_content
-from edgecompress.progress import Progress, visible_progress
+from edgecompress.progress import Bar, Progress, visible_progress
 from edgecompress.recipe.suggestions import near_path
 from edgecompress.report.schema import BenchmarkEntry
 from edgecompress.samples import Samples, each, names_in_file, ordered
@@ -87,6 +91,46 @@ def write_golden(model: Path, inputs: Samples, path: Path) -> str | None:
     return None
 
 
+def steps_on(bar: Bar) -> Callable[..., None]:
+    """What a measurement calls with (steps done, steps in all, what is being done), so that a bar knows the time left.
+
+    Several hosts that measure at once give their name behind that, from several threads: the bar then counts the steps of all of them.
+    What comes after the timing, such as the operators, counts from 0 again.
+    """
+    lock, steps, position = Lock(), dict[str, tuple[int, int]](), 0
+
+    def show(done: int, total: int, doing: str, host: str = "") -> None:
+        nonlocal position
+        with lock:
+            if total:
+                steps[host] = (done, total)
+                now = sum(own for own, _ in steps.values())
+                bar.advance(now - position)  # before the total: rich forgets the speed of other steps where that changes
+                bar.total(sum(own for _, own in steps.values()))
+                position = now
+            bar.describe(f"{host}: {doing}" if host else doing)
+
+    return show
+
+
+@contextmanager
+def own_turn(progress: Progress) -> Iterator[None]:
+    """This machine for one benchmark, from entry to exit, as long as another one may take; says for whom it waits.
+
+    A search takes its lease (`lease.measuring`) first, then the turn; nothing that holds the turn asks for a lease, or for a turn again.
+    """
+    with ExitStack() as held:
+        with ExitStack() as waiting:
+
+            def say() -> None:
+                words = f"waiting for another benchmark on this machine: {holder()}"
+                progress.say(words)
+                waiting.enter_context(progress.task(words))  # a search shows tasks, not lines
+
+            held.enter_context(turn(limit_s=math.inf, on_wait=say))
+        yield
+
+
 def benchmark_files(
     models: Mapping[str, Path], *, threads: Sequence[int], runs: int, progress: Progress, golden: Mapping[str, Path] | None = None,
     kernels: Sequence[Kernels] = ("xnnpack",), timeout_s: float = TIMEOUT_S, minutes: float = 0.0,
@@ -101,19 +145,11 @@ def benchmark_files(
         kernels, timeout_s: as in `benchmark`.
         minutes: runs the first model so long without a pause after that.
     """
-    with progress.task("benchmark") as bar:
-        position = 0
-
-        def show(done: int, total: int, doing: str) -> None:
-            nonlocal position
-            bar.total(total)
-            bar.advance(done - position)
-            bar.describe(doing)
-            position = done
-
+    with own_turn(progress), progress.task("benchmark") as bar:
         rows = benchmark_models(
-            models, threads=threads, runs=runs, golden=golden, kernels=kernels, timeout_s=timeout_s, minutes=minutes, on_progress=show
-        )
+            models, threads=threads, runs=runs, golden=golden, kernels=kernels, timeout_s=timeout_s, minutes=minutes,
+            on_progress=steps_on(bar),
+        )  # fmt: skip
     return [BenchmarkEntry.model_validate(row) for row in rows]
 
 
@@ -129,15 +165,12 @@ def benchmark_operators(
         progress: gets a bar.
         timeout_s: for each.
     """
-    with TemporaryDirectory(prefix="edgecompress-") as folder, progress.task("operators") as bar:
+    with own_turn(progress), TemporaryDirectory(prefix="edgecompress-") as folder, progress.task("operators") as bar:
         pieces = {}
         for number, content in cut_operators(model.read_bytes()).items():
             pieces[number] = Path(folder) / f"{number}.tflite"
             pieces[number].write_bytes(content)
-        return measure_operators(
-            model, pieces, threads=threads, kernels=kernels, timeout_s=timeout_s,
-            on_progress=lambda done, total, doing: bar.describe(doing),
-        )  # fmt: skip
+        return measure_operators(model, pieces, threads=threads, kernels=kernels, timeout_s=timeout_s, on_progress=steps_on(bar))
 
 
 def benchmark_path(

@@ -38,6 +38,8 @@ _SILENCE_S = 75.0  # longer than the host's own patience: it is told first
 _TICK_S = 0.5
 _NOT_FOUND = 127
 
+Say = Callable[[int, int, str], None]  # steps done, steps in all, what is being done
+
 
 @dataclass(frozen=True)
 class Job:
@@ -64,7 +66,7 @@ class Outcome:
 
 
 def ask_hosts(
-    hosts: Sequence[str], job: Job, *, ssh_config: Path | None = None, on_progress: Callable[[str, str], None] | None = None,
+    hosts: Sequence[str], job: Job, *, ssh_config: Path | None = None, on_progress: Callable[[int, int, str, str], None] | None = None,
     silence_s: float = _SILENCE_S,
 ) -> list[Outcome]:  # fmt: skip
     """Has several hosts do one job at once; one that fails costs only itself.
@@ -73,7 +75,7 @@ def ask_hosts(
         hosts: Destinations of ssh.
         job: For all of them.
         ssh_config: Handed to `ssh -F`.
-        on_progress: Called with (host, what it does), from several threads.
+        on_progress: Called with (steps done, steps in all, what is being done, host), from several threads; 0 in all: nobody knows.
         silence_s: A host that says nothing for so long is given up.
 
     Returns:
@@ -82,7 +84,7 @@ def ask_hosts(
     stop = threading.Event()
 
     def ask(host: str) -> Outcome:
-        say = None if on_progress is None else (lambda words: on_progress(host, words))
+        say = None if on_progress is None else (lambda done, total, doing: on_progress(done, total, doing, host))
         try:
             return Outcome(host, _Connection(host, ssh_config, stop, silence_s).ask(job, say), None)
         except DeviceError as error:
@@ -104,7 +106,7 @@ class _Connection:
         self._host, self._stop, self._silence_s = host, stop, silence_s
         self._command = [SSH, *(["-F", str(ssh_config)] if ssh_config is not None else []), *_OPTIONS, "--", host, _COMMAND]
 
-    def ask(self, job: Job, say: Callable[[str], None] | None) -> dict[str, Any]:
+    def ask(self, job: Job, say: Say | None) -> dict[str, Any]:
         """Does the job there.
 
         Raises:
@@ -129,7 +131,7 @@ class _Connection:
             words.seek(0)
             raise DeviceError(_reason(code, words.read().decode(errors="replace")))
 
-    def _receive(self, process: subprocess.Popen[bytes], say: Callable[[str], None] | None) -> dict[str, Any] | None:
+    def _receive(self, process: subprocess.Popen[bytes], say: Say | None) -> dict[str, Any] | None:
         """Reads messages until the answer; None if the connection ended without one."""
         unread, silent_s = b"", 0.0  # counted while this process runs: it may be stopped and go on
         output: IO[bytes] = process.stdout  # type: ignore[assignment]  # it is a pipe
@@ -153,7 +155,7 @@ class _Connection:
         raise DeviceError("interrupted")
 
 
-def _understand(line: bytes, say: Callable[[str], None] | None) -> dict[str, Any] | None:
+def _understand(line: bytes, say: Say | None) -> dict[str, Any] | None:
     """The answer that a line holds, if it does; what a login script prints is passed over, before it in the same line too.
 
     Raises:
@@ -169,9 +171,10 @@ def _understand(line: bytes, say: Callable[[str], None] | None) -> dict[str, Any
     if "error" in message:
         raise DeviceError(str(message["error"]))
     if say is not None and "waiting" in message:
-        say("waits for another benchmark there")
+        say(0, 0, f"waits for another benchmark there: {message['waiting']}")
     if say is not None and "progress" in message:
-        say(str(message["progress"][2]))
+        done, total, doing = message["progress"]
+        say(int(done), int(total), str(doing))
     return message.get("answer")
 
 

@@ -1,16 +1,22 @@
 """Which paths a benchmark takes, before anything is measured."""
 
+import os
+import threading
+from contextlib import contextmanager
+
 import flatbuffers
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 from rich.console import Console
 
 import edgecompress as ec
-from edgecompress.benchmarking import benchmark_path, benchmark_table
+from edgecompress.benchmarking import benchmark_operators, benchmark_path, benchmark_table, steps_on
+from edgecompress.bundle import model_bundle
 from edgecompress.cli import main
+from edgecompress.device.turn import turn
 from edgecompress.errors import DataError, ModelError
-from edgecompress.host_benchmark import benchmark_places
-from edgecompress.progress import Progress
+from edgecompress.host_benchmark import benchmark_places, measure_here
+from edgecompress.progress import Bar, Progress
 from edgecompress.report.schema import BenchmarkEntry
 
 
@@ -97,3 +103,85 @@ def test_time_that_is_no_number_is_bad_input(tmp_path, times):
     (tmp_path / "model.tflite").write_bytes(TFLITE)
     with pytest.raises(DataError, match=r"must be from .*Received: nan\."):
         benchmark_places(tmp_path / "model.tflite", ["local"], threads=[1], runs=50, ssh_config=None, progress=Progress(), **times)
+
+
+class Drawn(Bar):
+    """A bar that remembers where it stands."""
+
+    def __init__(self):
+        self.at, self.all, self.words = 0, None, []
+
+    def advance(self, amount=1):
+        self.at += amount
+
+    def total(self, total):
+        self.all = total
+
+    def describe(self, detail):
+        self.words.append(detail)
+
+
+def test_bar_follows_the_steps_of_all_hosts_and_begins_again_with_what_comes_next():
+    bar = Drawn()
+    show = steps_on(bar)
+    show(0, 0, "waits", "pi4")
+    assert (bar.at, bar.all) == (0, None)
+    show(3, 10, "timing", "pi4")
+    show(1, 20, "loading", "pi5")
+    assert (bar.at, bar.all, bar.words[-1]) == (4, 30, "pi5: loading")
+    show(20, 20, "", "pi5")
+    show(1, 4, "timing operators", "pi5")
+    assert (bar.at, bar.all) == (4, 14)
+
+
+@pytest.fixture
+def places(tmp_path, monkeypatch):
+    """What measures on this machine, by name; `seen` has the names of those that measured."""
+    seen = []
+    path = tmp_path / "model.tflite"
+    path.write_bytes(TFLITE)
+
+    def measured(name, answer):
+        return lambda *_, **options: (options["on_progress"](2, 5, "timing"), seen.append(name), answer)[-1]
+
+    monkeypatch.setattr("edgecompress.benchmarking.benchmark_models", measured("files", []))
+    monkeypatch.setattr("edgecompress.benchmarking.measure_operators", measured("operators", {}))
+    monkeypatch.setattr("edgecompress.host_benchmark.measure_bundle", measured("bundle", {"benchmark": []}))
+    bundle = model_bundle(path)
+    return seen, {
+        "files": lambda progress: benchmark_path(path, threads=[1], runs=50, progress=progress),
+        "operators": lambda progress: benchmark_operators(path, threads=1, progress=progress),
+        "bundle": lambda progress: measure_here(bundle, {}, progress),
+    }
+
+
+class Told(Progress):
+    """Lines and tasks as they come."""
+
+    def __init__(self):
+        self.lines, self.tasks, self.bar, self.is_told = [], [], Drawn(), threading.Event()
+
+    @contextmanager
+    def task(self, name, total=None):
+        self.tasks.append(name)
+        self.is_told.set()
+        yield self.bar
+
+    def say(self, line):
+        self.lines.append(line)
+
+
+@pytest.mark.parametrize("place", ["files", "operators", "bundle"])
+def test_benchmark_waits_for_another_on_this_machine_and_says_for_whom(places, place):
+    seen, doors = places
+    progress = Told()
+    with turn(limit_s=600, on_wait=lambda: None):
+        second = threading.Thread(target=doors[place], args=[progress])
+        second.start()
+        assert progress.is_told.wait(10)
+        assert progress.tasks == progress.lines
+        assert progress.lines[0].startswith(f"waiting for another benchmark on this machine: process {os.getpid()} (")
+        assert not seen
+    second.join(10)
+    assert seen == [place]
+    assert (progress.bar.at, progress.bar.all) == (2, 5)

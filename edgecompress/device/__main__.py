@@ -17,6 +17,7 @@ from .machine import thread_counts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from contextlib import AbstractContextManager
 
 _BAD_INPUT = 2
 _DEVICE_FAILED = 4
@@ -67,26 +68,26 @@ def _measure_models(options: argparse.Namespace) -> int:
     from .benchmark import benchmark_models
 
     models, golden = _named_models(options.models, options.golden)
-    entries = benchmark_models(
-        models,
-        threads=options.threads,
-        runs=options.runs,
-        golden=golden,
-        kernels=options.kernels or ["xnnpack"],
-        timeout_s=options.timeout,
-        minutes=options.minutes,
-        on_progress=_show_progress,
-    )
+    with _own_turn():
+        entries = benchmark_models(
+            models,
+            threads=options.threads,
+            runs=options.runs,
+            golden=golden,
+            kernels=options.kernels or ["xnnpack"],
+            timeout_s=options.timeout,
+            minutes=options.minutes,
+            on_progress=_show_progress,
+        )
     return _report(entries, {"benchmark": entries}, options.json)
 
 
 def _measure_bundle(options: argparse.Namespace) -> int:
     """`bundle`: what lies in a folder."""
     from .bundle import RESULT_FILE, measure_bundle, read_bundle
-    from .turn import turn
 
     bundle = read_bundle(options.folder)
-    with turn(limit_s=_TURN_LIMIT_S, on_wait=lambda: print("waiting for another benchmark on this machine", file=sys.stderr)):
+    with _own_turn():
         measured = measure_bundle(
             bundle,
             threads=options.threads,
@@ -98,6 +99,16 @@ def _measure_bundle(options: argparse.Namespace) -> int:
             on_progress=_show_progress,
         )
     return _report(measured["benchmark"], measured, options.json or RESULT_FILE)
+
+
+def _own_turn() -> AbstractContextManager[None]:
+    """This machine for one benchmark; says for whom it waits."""
+    from .turn import holder, turn
+
+    def say() -> None:
+        print(f"waiting for another benchmark on this machine: {holder()}", file=sys.stderr)
+
+    return turn(limit_s=_TURN_LIMIT_S, on_wait=say)
 
 
 def _report(entries: list[dict[str, Any]], content: dict[str, Any], path: str | None) -> int:

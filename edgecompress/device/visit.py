@@ -89,10 +89,10 @@ def _install(_folder: str, _job: dict[str, Any], line: _Line) -> dict[str, Any]:
 
 def _benchmark(folder: str, job: dict[str, Any], line: _Line) -> dict[str, Any]:
     from .bundle import measure_bundle, read_bundle
-    from .turn import turn
+    from .turn import holder, turn
 
     bundle = read_bundle(folder)
-    with turn(limit_s=job.get("turn_limit_s", _TURN_LIMIT_S), on_wait=lambda: line.send({"waiting": True})):
+    with turn(limit_s=job.get("turn_limit_s", _TURN_LIMIT_S), on_wait=lambda: line.send({"waiting": holder()})):
         return measure_bundle(
             bundle, threads=thread_counts() if job.get("threads") == "all" else job.get("threads"),
             runs=job.get("runs"), kernels=job.get("kernels"), timeout_s=job["timeout_s"], minutes=job.get("minutes", 0.0),
@@ -103,11 +103,11 @@ def _benchmark(folder: str, job: dict[str, Any], line: _Line) -> dict[str, Any]:
 def _rounds(folder: str, job: dict[str, Any], line: _Line) -> dict[str, Any]:
     from .operators import unpack
     from .rounds import measure_rounds
-    from .turn import turn
+    from .turn import holder, turn
 
     pieces = unpack(os.path.join(folder, job["archive"]), folder)
     paths = [pieces[number] for number in sorted(pieces)]
-    with turn(limit_s=job.get("turn_limit_s", _TURN_LIMIT_S), on_wait=lambda: line.send({"waiting": True})):
+    with turn(limit_s=job.get("turn_limit_s", _TURN_LIMIT_S), on_wait=lambda: line.send({"waiting": holder()})):
         return {"timed": measure_rounds(paths, threads=job["threads"], rounds=job["rounds"], timeout_s=job["timeout_s"])}
 
 

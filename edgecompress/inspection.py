@@ -104,7 +104,7 @@ def _tflite_table(facts: dict[str, Any]) -> RenderableType:
     from rich.console import Group
     from rich.text import Text
 
-    title = f"{facts['path']}: {facts['bytes']:,} bytes, runs from TensorFlow Lite {facts['min_runtime_version']} on"
+    title = f"{facts['path']}: {facts['bytes']:,} bytes; oldest TensorFlow Lite that runs it: {facts['min_runtime_version']}"
     kinds = ((kind, _count(size), f"{100 * size / facts['bytes']:.1f} %") for kind, size in facts["bytes_by_kind"].items())
     operators = (
         (item["name"], str(item["version"]), _types(item["outputs"]), _count(item["weight_bytes"]), _count(item["moved_bytes"]),

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from edgecompress.backend import keras
 
 Floats = npt.NDArray[np.float64]
+Of = Literal["channels", "parameters", "bits"]
 KEY_CHARACTERS = 40  # of the sha256 in the name of a shared file; the whole key stands in it
 
 
@@ -58,12 +59,14 @@ class Sensitivity:
         rises: whether more of it is better.
         whole: its value for the model as it is.
         curves: one per unit.
+        of: what of a unit goes, so that a level of bits is the part of float32's 32 that is gone; None: not said.
     """
 
     metric: str
     rises: bool
     whole: float
     curves: tuple[Curve, ...]
+    of: Of | None = None
 
     def losses(self, curve: Curve) -> Floats:
         """What the metric loses at each level, in its own unit: at least 0, and never less at a higher level.
@@ -86,7 +89,7 @@ class Sensitivity:
 
 def measure(
     units: Sequence[Unit], model: keras.Model, evaluate: Callable[[keras.Model], float], *, metric: str, rises: bool,
-    file: Path, shared: Path | None = None, depends_on: Sequence[Any], progress: Progress,
+    file: Path, shared: Path | None = None, depends_on: Sequence[Any], progress: Progress, of: Of | None = None,
 ) -> Sensitivity:  # fmt: skip
     """Measures all units at all their levels, and keeps each result, so that a killed call goes on and a second one is done at once.
 
@@ -99,6 +102,7 @@ def measure(
         shared: a folder in which they are kept instead, side by side with others', for whoever measures the same again.
         depends_on: what else decides the results, such as the data's fingerprint.
         progress: gets a bar.
+        of: see `Sensitivity`.
 
     Raises:
         StorageError: the file cannot be written.
@@ -125,7 +129,7 @@ def measure(
             Curve(unit.name, unit.levels, tuple(value(unit.name, level, lambda u=unit, at=level: u.change(at)) for level in unit.levels))  # type: ignore[misc]
             for unit in units
         )
-    return Sensitivity(metric, rises, whole, curves)
+    return Sensitivity(metric, rises, whole, curves, of)
 
 
 def _digest(model: keras.Model) -> str:

@@ -47,6 +47,15 @@ def test_macs_without_a_formula_are_unknown_not_zero(saved):
     assert output.rstrip().splitlines()[-2].rstrip("│ ").endswith("unknown")
 
 
+def test_version_of_a_file_with_unknown_operators_reads_as_a_sentence():
+    facts = {
+        "kind": "tflite", "path": "m.tflite", "bytes": 10, "min_runtime_version": "unknown, at least 1.14.0 (FlexErf)", "bytes_by_kind": {},
+        "operators": [], "channels": {"total": 0}, "entropy_bytes": 0, "edgetpu": None, "arena_bytes": None,
+    }  # fmt: skip
+    words = "m.tflite: 10 bytes; oldest TensorFlow Lite that runs it: unknown, at least 1.14.0 (FlexErf)"
+    assert printed(inspection_table(facts)).startswith(words)
+
+
 def test_names_are_shown_as_they_are(saved):
     assert "model [b].h5:" in printed(inspection_table(inspect(saved(keras.layers.Dense(1, input_shape=(1,))))))
 

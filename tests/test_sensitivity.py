@@ -48,6 +48,15 @@ def test_each_level_is_measured_alone(model, tmp_path):
     assert calls == [model, 0.25, 0.5, 5.0]
 
 
+@pytest.mark.parametrize("of", [None, "bits"])
+def test_what_was_taken_away_is_carried(model, tmp_path, of):
+    unit = Unit("a", (0.75,), lambda level: level)
+    found = measure(
+        [unit], model, lambda _: 1.0, metric="accuracy", rises=True, file=tmp_path / "s.json", depends_on=[], progress=Progress(), of=of
+    )
+    assert found.to_dict()["of"] == of
+
+
 def test_a_killed_measurement_goes_on_and_a_finished_one_is_not_repeated(model, tmp_path):
     with pytest.raises(Killed):
         run(model, tmp_path / "s.json", [], stop_after=2)

@@ -18,9 +18,11 @@ def raise_for_outcome(report: Report) -> None:
         DeviceError: a model that a device could not run.
         GoalMissed: a limit of the recipe that was not met.
     """
+    from edgecompress.report.words import number_text
+
     raise_for_devices(report.benchmark)
     missed = [
-        f"{goal.name} {'not measured' if goal.value is None else f'{goal.value:.6g}'}, limit {goal.limit:g}"
+        f"{goal.name} {'not measured' if goal.value is None else number_text(goal.value)}, limit {number_text(goal.limit)}"
         for goal in report.goals
         if not goal.met
     ]

@@ -29,6 +29,7 @@ from edgecompress.lease import measuring
 from edgecompress.progress import Progress, visible_progress
 from edgecompress.recipe.suggestions import received
 from edgecompress.remote import Job, Outcome, ask_hosts
+from edgecompress.report.words import threads_text
 
 PART = 32  # files in one process, and kept together
 VISITS, ROUNDS = 3, 5  # of each file, and of blocks in a visit
@@ -74,7 +75,7 @@ def learn_latency(
     end = None if minutes is None else time.monotonic() + 60 * minutes
     for count in threads:
         todo = _todo(table, count)
-        with progress.task(f"timing small files, {count} threads", len(todo)) as bar:
+        with progress.task(f"timing small files, {threads_text(count)}", len(todo)) as bar:
             for start in range(0, len(todo), PART):
                 if end is not None and time.monotonic() >= end:
                     return table

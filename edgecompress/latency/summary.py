@@ -54,11 +54,13 @@ def summary_table(summary: dict[str, Any]) -> RenderableType:
     from rich.table import Table
     from rich.text import Text
 
+    from edgecompress.report.words import threads_text
+
     parts: list[RenderableType] = []
     for threads, found in summary["threads"].items():
         spread = "" if found["spread"] is None else f", median spread {found['spread']:.1%}"
         refused = f", {found['refused']} refused by the runtime" if found["refused"] else ""
-        parts.append(Text(f"{summary['host']}, {threads} threads: {found['rows']} files timed{refused}{spread}", style="bold"))
+        parts.append(Text(f"{summary['host']}, {threads_text(int(threads))}: {found['rows']} files timed{refused}{spread}", style="bold"))
         if not found["networks"]:
             parts.append(Text("Too few to predict from: go on with the same command."))
             continue

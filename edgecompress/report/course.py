@@ -52,7 +52,7 @@ def course_blocks(report: Report) -> Iterator[Block]:
     for stage in report.stages:
         if stage.sensitivity is not None:
             yield sensitivity_block(sensitivity_key(stage), f"Sensitivity before {stage_label(stage)}", stage.sensitivity)
-    if any(stage.keeps for stage in report.stages):
+    if report.stages[-1].keeps:
         yield _keeps_block(report)
     if report.layer_bytes or any(stage.layers for stage in report.stages):
         yield _layers_block(report)
@@ -114,7 +114,7 @@ def _stages_block(report: Report) -> Block:
 
 def _keeps_block(report: Report) -> Block:
     """What later stages had to hold, measured again at the end. Many that held are folded away, broken ones never."""
-    keeps = [(stage, keep) for stage in report.stages for keep in stage.keeps]
+    keeps = [(_maker(report, keep), keep) for keep in report.stages[-1].keeps]
     broken = [(stage, keep) for stage, keep in keeps if not keep.held]
     verdict = f"{len(keeps) - len(broken)} of {len(keeps)} held."
     sentences = ["What a stage achieved and later stages must not undo, measured again on the last Keras model and on the final .tflite."]
@@ -123,6 +123,16 @@ def _keeps_block(report: Report) -> Block:
     tables = [_keeps_table(broken, "Broken keeps")] if broken else []
     tables.append(_keeps_table(keeps, "All keeps", collapsed=len(keeps) > MOST_KEEPS_SHOWN))
     return Block("keeps", "Keeps", (*sentences, verdict), tables=tuple(tables))
+
+
+def _maker(report: Report, keep: KeepReport) -> StageReport:
+    """The stage since which a keep is in force: each reports all that are in force after it."""
+    maker = report.stages[-1]
+    for stage in reversed(report.stages):
+        if not any((one.layer, one.kind) == (keep.layer, keep.kind) for one in stage.keeps):
+            break
+        maker = stage
+    return maker
 
 
 def _num_channels_shrunk(report: Report) -> int:
@@ -137,7 +147,7 @@ def _keeps_table(keeps: Sequence[tuple[StageReport, KeepReport]], title: str, *,
         held = Cell("held", "good") if keep.held else Cell("broken", "bad")
         measured = (keep_measure(keep.kind, keep.on_model), keep_measure(keep.kind, keep.on_tflite))
         rows.append((keep.layer, stage_label(stage), keep.what, *measured, held))
-    return make_table(("Layer", "Made by", "Promise", ">In Keras", ">In the .tflite", ""), rows, title=title, collapsed=collapsed)
+    return make_table(("Layer", "Since", "Promise", ">In Keras", ">In the .tflite", ""), rows, title=title, collapsed=collapsed)
 
 
 def keep_measure(kind: str, measured: Any) -> str:

@@ -27,7 +27,7 @@ def debug_block(values: Mapping[str, Any], *, most: int | None = None) -> Block:
     """
     layers = values["layers"][:most]
     columns = (
-        "Layers", ">Share", ">SNR, dB", ">SNR from input", ">Trained, dB", ">Float to file, dB", ">Steps", ">Shift", ">Clipped",
+        "Layers", ">Share", ">SNR, dB", ">SNR from input, dB", ">Trained, dB", ">Float to file, dB", ">Steps", ">Shift", ">Clipped",
         ">Range used",
     )  # fmt: skip
     rows = [_row(layer, values["trained"], values["from_float"]) for layer in layers]

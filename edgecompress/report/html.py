@@ -14,8 +14,7 @@ from edgecompress.report.document import Block, Card
 from edgecompress.report.plots import plots
 from edgecompress.report.schema import Report
 from edgecompress.report.sections import blocks
-from edgecompress.report.summary import cards
-from edgecompress.report.words import date_text, seconds_text
+from edgecompress.report.summary import byline, cards
 
 UNITS = "ms|s|min|h|B|kB|MB|GB|k|M|G|points|threads?|samples"
 STAGE_PLOTS = ("stage_parameters", "stage_bytes", "stage_metric")
@@ -37,14 +36,8 @@ def _together(text: str) -> str:
 
 def render_html(report: Report) -> str:
     """The whole page."""
-    byline = [
-        date_text(report.started_at),
-        f"took {seconds_text(report.seconds)}",
-        f"seed {report.seed}",
-        f"version {report.edgecompress_version}",
-    ]
     return render_page(
-        "edgecompress report", report.name, byline, cards(report), blocks(report), plots(report), status=report.status,
+        "edgecompress report", report.name, byline(report, "version"), cards(report), blocks(report), plots(report), status=report.status,
         num_warnings=len(report.warnings),
     )  # fmt: skip
 

@@ -5,7 +5,16 @@ from __future__ import annotations
 from edgecompress.report.artifact_schema import LadderRung
 from edgecompress.report.document import Block, Cell, make_table
 from edgecompress.report.schema import Report
-from edgecompress.report.words import NOT_KNOWN, count_text, difference_text, metric_label, metric_text, ms_text, seconds_text
+from edgecompress.report.words import (
+    NOT_KNOWN,
+    count_text,
+    difference_text,
+    difference_unit,
+    metric_text,
+    metric_title,
+    ms_text,
+    seconds_text,
+)
 
 MEANING = "From the cheapest way to 8 bits to the costliest, until the loss on validation was small enough. Rungs share their stages."
 
@@ -14,7 +23,7 @@ def ladder_block(report: Report) -> Block:
     """One row per rung that was tried."""
     metric = report.verdict.metric if report.verdict is not None else ""
     rows = [_row(rung, metric) for rung in report.ladder]
-    columns = ("Rung", "", ">Bytes", f">{metric_label(metric).capitalize()}", ">Drop", ">p50", ">Time", "Stages", "Export")
+    columns = ("Rung", "", ">Bytes", f">{metric_title(metric)}", f">Drop{difference_unit(metric)}", ">p50", ">Time", "Stages", "Export")
     return Block("ladder", "Ways to 8 bits", (MEANING,), tables=(make_table(columns, rows, title="Rungs, judged on validation"),))
 
 

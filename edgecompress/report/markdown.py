@@ -8,20 +8,12 @@ from collections.abc import Iterator, Sequence
 from edgecompress.report.document import Block, Card, Table
 from edgecompress.report.schema import Report
 from edgecompress.report.sections import blocks
-from edgecompress.report.summary import cards
-from edgecompress.report.words import date_text, seconds_text
+from edgecompress.report.summary import byline, cards
 
 
 def render_markdown(report: Report) -> str:
     """The whole report in GitHub's dialect. Names that a stranger chose are escaped."""
-    facts = (
-        date_text(report.started_at),
-        f"took {seconds_text(report.seconds)}",
-        f"seed {report.seed}",
-        f"edgecompress {report.edgecompress_version}",
-        report.status,
-    )
-    return render_document(report.name, facts, cards(report), blocks(report))
+    return render_document(report.name, [*byline(report, "edgecompress"), report.status], cards(report), blocks(report))
 
 
 def render_document(name: str, byline: Sequence[str], headlines: Sequence[Card], sections: Sequence[Block]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from edgecompress.device.operators import describe_operators
 from edgecompress.report.document import Block, Table, make_table
 from edgecompress.report.schema import BenchmarkEntry, Report
-from edgecompress.report.words import NOT_KNOWN, count_text, ms_text, percent_text
+from edgecompress.report.words import NOT_KNOWN, count_text, ms_text, percent_text, threads_text
 
 MEANING = (
     "Each operator was cut out of the file and timed as a model of its own: its weights lie in the cache then, and an interpreter "
@@ -22,7 +22,7 @@ def operators_block(report: Report) -> Block:
 
 
 def _place(entry: BenchmarkEntry) -> str:
-    return f"{entry.host}, threads {entry.threads}"
+    return f"{entry.host}, {threads_text(entry.threads)}"
 
 
 def _times(entry: BenchmarkEntry) -> dict[int, float]:

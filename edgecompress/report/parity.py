@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edgecompress.report.document import Block, Cell, make_table
 from edgecompress.report.parity_schema import LayerParityReport, Parity
-from edgecompress.report.words import NOT_KNOWN, metric_label, metric_text, percent_text
+from edgecompress.report.words import NOT_KNOWN, metric_text, metric_title, percent_text
 
 MEANING = (
     "Each layer was computed by Keras from what the file had before it, so a low ratio is the layer's own. "
@@ -26,7 +26,7 @@ def _sentence(parity: Parity) -> str:
     values = f"{metric_text(parity.metric, parity.keras)} in Keras, {metric_text(parity.metric, parity.tflite)} in the file"
     alike = "" if parity.agreement is None else f"; both decide alike on {percent_text(parity.agreement)} of the samples"
     judged = "more than noise" if parity.differs else "no difference beyond noise"
-    return f"{metric_label(parity.metric).capitalize()} on the validation split: {values}{alike}: {judged}."
+    return f"{metric_title(parity.metric)} on the validation split: {values}{alike}: {judged}."
 
 
 def _finding(parity: Parity) -> str:

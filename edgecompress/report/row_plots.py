@@ -93,12 +93,16 @@ def latency(report: Report) -> Plot | None:
 
 def _latency_labels(report: Report, entries: Sequence[BenchmarkEntry]) -> list[str]:
     """Names that say no more than what differs."""
-    hosts, threads = {entry.host for entry in entries}, {entry.threads for entry in entries}
-    if len(hosts) == len(threads) == 1:
+    hosts, threads, kernels = ({getattr(entry, name) for entry in entries} for name in ("host", "threads", "requested_kernels"))
+    if len(hosts) == len(threads) == len(kernels) == 1:
         return [model_title(report, entry.model) for entry in entries]
-    if len(hosts) == 1:
+    if len(hosts) == len(kernels) == 1:
         return [f"{entry.model}, {threads_text(entry.threads)}" for entry in entries]
-    return [f"{entry.model}, {entry.host} x{entry.threads}" for entry in entries]
+    labels = []
+    for entry in entries:
+        host, ran_on = entry.host if len(hosts) > 1 else "", entry.requested_kernels if len(kernels) > 1 else ""
+        labels.append(" ".join(filter(None, (f"{entry.model},", host, ran_on, f"x{entry.threads}"))))
+    return labels
 
 
 def _paint_latency(axes: Axes, row: int, entry: BenchmarkEntry) -> None:

@@ -66,14 +66,14 @@ class KeepReport(Section):
 
     layer: str
     kind: str  # mask | centroids
-    what: str  # a few words, such as "60 % zeros" or "at most 16 values per output channel"
+    what: str  # a few words, such as "sparsity 0.6000" or "16 distinct values"
     on_model: Any = None  # measured: fraction of zeros, or largest number of distinct values
-    on_tflite: Any = None  # None: the tensor was not found in the file
+    on_tflite: Any = None  # None: not found in the file, or of a stage before the last, whose keeps stand there again
     held: bool
 
 
 class CurveReport(Section):
-    """The metric with one part of the model compressed alone, at each level: a fraction of its channels that is gone."""
+    """The metric with one part of the model compressed alone, at each level: the fraction of it that is gone."""
 
     name: str
     levels: list[float]
@@ -87,6 +87,7 @@ class SensitivityReport(Section):
     rises: bool
     whole: float
     curves: list[CurveReport]
+    of: str | None = None  # channels | parameters | bits: what is gone; None in reports of earlier versions
 
 
 class StageReport(Section):

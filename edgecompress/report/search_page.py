@@ -12,7 +12,16 @@ from edgecompress.report.canvas import Plot, plot_style
 from edgecompress.report.document import Block, Card, Cell, make_table
 from edgecompress.report.html import render_page
 from edgecompress.report.search_plot import is_harvested, search_plots
-from edgecompress.report.words import bytes_text, metric_text, metric_title, ms_text, percent_text, seconds_text, short_count_text
+from edgecompress.report.words import (
+    bytes_text,
+    metric_text,
+    metric_title,
+    ms_text,
+    number_text,
+    percent_text,
+    seconds_text,
+    short_count_text,
+)
 
 MOST_SHOWN = 500  # rows of the table of all trials
 ENDINGS = ("complete", "stopped", "rejected", "failed")
@@ -110,7 +119,7 @@ def _cards(values: Mapping[str, Any]) -> list[Card]:
 
 def _front_block(values: Mapping[str, Any], plots: tuple[str, ...]) -> Block:
     """Drawings and table of the front."""
-    limits = ", ".join(f"{name} {limit:g}" for name, limit in values["limits"].items())
+    limits = ", ".join(f"{name} {number_text(limit)}" for name, limit in values["limits"].items())
     sentences = (
         "Figures are of the .tflite on the validation split. Hover over a point to see its trial; dotted: a limit.",
         "Harvested points cost no training: they differ from a trial in the export, or in stages that need none.",

@@ -10,7 +10,7 @@ from typing import Any
 from matplotlib.axes import Axes
 
 from edgecompress.report.canvas import BASELINE, FINAL, INK, PLAIN, WIDE, Plot, draw
-from edgecompress.report.words import bytes_text, is_fraction_correct, metric_title, ms_text, short_count_text
+from edgecompress.report.words import bytes_text, is_fraction_correct, metric_title, ms_text, number_text, short_count_text
 
 HEIGHT = 270.0
 MARGINS = (52.0, 14.0, 34.0, 34.0)
@@ -59,7 +59,7 @@ def is_harvested(trial: Mapping[str, Any]) -> bool:
 
 def in_words(trial: Mapping[str, Any]) -> str:
     """The tooltip of a trial."""
-    values = ", ".join(f"{name} {value:.5g}" for name, value in trial["values"].items())
+    values = ", ".join(f"{name} {number_text(value)}" for name, value in trial["values"].items())
     point = ", ".join(f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in trial["point"].items())
     origin = f"harvested from trial {trial['harvested_from']}" if is_harvested(trial) else ""
     return "; ".join(part for part in (f"trial {trial['number']}", origin, values, trial["reason"], point) if part)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import yaml
 
@@ -19,6 +19,7 @@ from edgecompress.report.summary import comparison_block, goals_table, model_tit
 from edgecompress.report.words import (
     NOT_KNOWN,
     bytes_text,
+    closed,
     count_text,
     date_text,
     failure_text,
@@ -26,6 +27,7 @@ from edgecompress.report.words import (
     percent_text,
     ratio_text,
     seconds_text,
+    threads_text,
 )
 
 BENCHMARK_CIRCUMSTANCES = ("Host", "Runtime", "Kernels", "Threads", "Runs")
@@ -68,7 +70,7 @@ def _file_block(report: Report) -> Block:
     facts = make_facts([
         ("File", artifact.path), ("Format", artifact.format), ("Bytes", f"{count_text(artifact.bytes)} ({bytes_text(artifact.bytes)})"),
         ("Gzip, for transport only", transport), ("Arena (planned activations)", bytes_text(artifact.arena_bytes)),
-        ("Least runtime version", artifact.min_runtime_version or NOT_KNOWN), ("SHA-256", artifact.sha256),
+        ("Oldest TensorFlow Lite that runs it", artifact.min_runtime_version or NOT_KNOWN), ("SHA-256", artifact.sha256),
         ("Converter", report.conversion.rung if report.conversion else NOT_KNOWN),
         ("Refused before", "; ".join(report.conversion.refused) if report.conversion else NOT_KNOWN),
         ("Edge TPU", _edge_tpu_words(artifact)),
@@ -78,7 +80,7 @@ def _file_block(report: Report) -> Block:
     types = [(name, count_text(number), percent_text(number / total)) for name, number in artifact.bytes_by_type.items() if total]
     ends = [_tensor_row("input", tensor) for tensor in artifact.inputs] + [_tensor_row("output", tensor) for tensor in artifact.outputs]
     tables = [facts] + [table for table in (
-        make_table(("", "Name", "Shape", "Type", ">Scale", ">Zero point"), ends, title="Inputs and outputs: real = scale (q - zero point)"),
+        make_table(("", "Shape", "Type", ">Scale", ">Zero point", "Name"), ends, title="Inputs and outputs: real = scale (q - zero point)"),
         make_table(("Operator", ">Count", ">Version"), ops, title="Operators"),
         make_table(("Type", ">Bytes", ">Share"), types, title="Bytes of the file by type"), _weights_table(report),
         _shrink_table(artifact), _edge_tpu_table(artifact),
@@ -121,7 +123,7 @@ def _shrink_table(artifact: Artifact) -> Table:
 def _edge_tpu_words(artifact: Artifact) -> str:
     """How much of the file the Edge TPU would take."""
     if artifact.edgetpu is None:
-        return "not asked"
+        return NOT_KNOWN  # it was not asked for
     compiled = artifact.edgetpu["compiled"]
     share = f"{artifact.edgetpu['num_mapped']} of {artifact.edgetpu['num_operators']} operators map by its published rules; not run on one"
     if compiled is None:
@@ -141,13 +143,14 @@ def _edge_tpu_table(artifact: Artifact) -> Table:
 def _tensor_row(end: str, tensor: Tensor) -> tuple[str, ...]:
     scale = NOT_KNOWN if tensor.scale is None else f"{tensor.scale:.6g}"
     zero_point = NOT_KNOWN if tensor.zero_point is None else str(tensor.zero_point)
-    return (end, tensor.name, " x ".join(str(size) for size in tensor.shape), tensor.dtype, scale, zero_point)
+    return (end, " x ".join(str(size) for size in tensor.shape), tensor.dtype, scale, zero_point, tensor.name)  # names may be long
 
 
 def _benchmark_block(report: Report) -> Block:
     """Latency, with what speaks against believing it."""
     sentences = [
-        "Times are of one invoke, in milliseconds; the models took turns. A percentile is shown only where there are enough runs for it."
+        "Times are of one invoke, in milliseconds; the models took turns. A percentile is shown only where there are enough runs for it. "
+        "Load, allocate and first: what a program waits for once, before all other invokes."
     ]
     table, same = split_constant(benchmark_table(report), BENCHMARK_CIRCUMSTANCES)
     sentences += [f"The same in all rows: {', '.join(f'{name.lower()} {text}' for name, text in same.items())}."] if same else []
@@ -156,27 +159,40 @@ def _benchmark_block(report: Report) -> Block:
     ]
     sentences += benchmark_sentences(report.benchmark)
     sentences += [failure_text(entry) for entry in report.benchmark if entry.error]
-    reasons = dict.fromkeys(reason for entry in report.benchmark if not entry.trusted for reason in entry.distrust_reasons)
-    sentences += [f"Not trusted: {reason}" for reason in reasons]
-    return Block("benchmark", "Benchmark", tuple(sentences), tables=(table,))
+    sentences += _doubts(report.benchmark)
+    return Block("benchmark", "Benchmark", tuple(map(closed, sentences)), tables=(table,))
+
+
+def _doubts(entries: Sequence[BenchmarkEntry]) -> list[str]:
+    """Each reason not to trust times, once, with those that it holds for, where these are not all."""
+    doubted: dict[str, list[str]] = {}
+    for entry in entries:
+        for reason in [] if entry.trusted else dict.fromkeys(entry.distrust_reasons):
+            doubted.setdefault(reason, []).append(f"{entry.model} on {entry.host}, {threads_text(entry.threads)}")
+    return [
+        f"Not trusted: {reason}" + (f" ({'; '.join(dict.fromkeys(places))})" if len(places) < len(entries) else "")
+        for reason, places in doubted.items()
+    ]
 
 
 def benchmark_table(report: Report) -> Table:
     """One row per model, host and number of threads."""
-    columns = ("Model", "Host", "Runtime", "Kernels", ">Threads", ">Runs", ">p50", ">p50, 95 % interval", ">p90", ">p95", ">p99", ">p99.9",
-               ">Max", ">Load", ">First", ">Peak memory", "Trust")  # fmt: skip
+    columns = ("Model", "Trust", "Host", "Runtime", "Kernels", ">Threads", ">Runs", ">p50", ">p50, 95 % interval", ">p90", ">p95", ">p99", ">p99.9",
+               ">Max", ">Load", ">Allocate", ">Load and allocate", ">First", ">Peak memory")  # fmt: skip
     return make_table(columns, [_benchmark_row(report, entry) for entry in report.benchmark])
 
 
 def _benchmark_row(report: Report, entry: BenchmarkEntry) -> list[str | Cell]:
     interval = NOT_KNOWN if entry.p50_interval_ms is None else " to ".join(ms_text(end) for end in entry.p50_interval_ms)
     trust = Cell("failed", "bad") if entry.error else Cell("trusted", "good") if entry.trusted else Cell("not trusted", "bad")
-    times = (entry.p90_ms, entry.p95_ms, entry.p99_ms, entry.p999_ms, entry.max_ms, entry.init_ms, entry.first_ms)
+    both_ms = entry.init_ms if entry.load_ms is None else None  # reports of earlier versions do not part them
+    start = (entry.load_ms, entry.allocate_ms, both_ms, entry.first_ms)
+    times = (entry.p90_ms, entry.p95_ms, entry.p99_ms, entry.p999_ms, entry.max_ms, *start)
     return [
-        model_title(report, entry.model), entry.host, " ".join(filter(None, (entry.runtime, entry.runtime_version))),
+        model_title(report, entry.model), trust, entry.host, " ".join(filter(None, (entry.runtime, entry.runtime_version))),
         " ".join(filter(None, (entry.kernels, entry.delegate))), str(entry.threads), count_text(entry.runs),
         ms_text(entry.p50_ms), interval, *map(ms_text, times),
-        bytes_text(None if entry.peak_rss_kb is None else round(1000 * entry.peak_rss_kb)), trust,
+        bytes_text(None if entry.peak_rss_kb is None else round(1000 * entry.peak_rss_kb)),
     ]  # fmt: skip
 
 
@@ -193,6 +209,7 @@ def _data_block(report: Report) -> Block:
     facts = [
         ("Source", data.source), ("Training samples", count_text(data.num_train)), ("Validation samples", count_text(data.num_validation)),
         ("Test samples", count_text(data.num_test)), ("Calibration samples", count_text(data.num_calibration)),
+        ("Samples without labels", count_text(data.num_unlabelled)),
         ("Fingerprint", data.fingerprint),
     ]  # fmt: skip
     return Block("data", "Data", tables=(make_facts(facts),))

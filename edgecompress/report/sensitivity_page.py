@@ -13,8 +13,6 @@ from edgecompress.report.sensitivity import sensitivity_block
 from edgecompress.report.sensitivity_plot import curves_plot
 
 KEY = "sensitivity"
-
-
 TITLES = {"channels": "Sensitivity of the groups of channels", "bits": "Sensitivity of the layers to the bits of their weights"}
 
 
@@ -26,7 +24,7 @@ def render_sensitivity(name: str, values: dict[str, Any], of: str = "channels") 
         values: `Sensitivity.to_dict()`.
         of: what was taken away.
     """
-    found = SensitivityReport.model_validate(values)
+    found = SensitivityReport.model_validate({**values, "of": of})
     block = sensitivity_block(KEY, TITLES[of], found)
     return render_page("edgecompress sensitivity", name, [f"version {__version__}"], [], [block], {KEY: _draw(found)})
 

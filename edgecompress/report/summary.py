@@ -11,16 +11,45 @@ from edgecompress.report.schema import BenchmarkEntry, GoalResult, Report
 from edgecompress.report.words import (
     NOT_KNOWN,
     bytes_text,
+    date_text,
     drop_text,
     interval_text,
     metric_text,
     metric_title,
     ms_text,
     noise_text,
+    number_text,
     ratio_text,
+    seconds_text,
     threads_text,
     verdict_sentence,
 )
+
+GOAL_LABELS = {"macs": "MACs", "peak_rss": "peak memory"}
+
+
+def byline(report: Report, made_by: str) -> list[str]:
+    """The head of a report.
+
+    Args:
+        report: the run.
+        made_by: stands before the version.
+    """
+    device = recipe_text(report, "target", "device")
+    return [
+        *([f"meant for {device}"] if device else []),
+        date_text(report.started_at),
+        f"took {seconds_text(report.seconds)}",
+        f"seed {report.seed}",
+        f"{made_by} {report.edgecompress_version}",
+    ]
+
+
+def recipe_text(report: Report, section: str, field: str) -> str:
+    """A field of the recipe that ran; "" where it sets none, as recipes of earlier versions may."""
+    values = report.recipe.get(section)
+    value = values.get(field) if isinstance(values, dict) else None
+    return "" if value is None else str(value)
 
 
 def cards(report: Report) -> list[Card]:
@@ -81,8 +110,9 @@ def goal_values(report: Report, goal: GoalResult) -> tuple[str, str]:
         if goal.name == "metric_drop" and report.verdict is not None:
             unsigned = metric_text(report.verdict.metric, value)
             return unsigned.replace("%", "points")
-        unit = goal.name.rpartition("_")[2].replace("kb", "kB")
-        return f"{ms_text(value)} ms" if unit == "ms" else f"{value:,.6g} {unit}"
+        if goal.name.endswith("_ms"):
+            return f"{ms_text(value)} ms"
+        return f"{number_text(value)} kB" if goal.name.endswith("_kb") else number_text(value)
 
     return text(goal.limit), text(goal.value)
 
@@ -95,7 +125,8 @@ def goal_text(report: Report, goal: GoalResult) -> str:
 
 def goal_label(goal: GoalResult) -> str:
     """The goal's name without its unit: `p95_ms` as "p95"."""
-    return goal.name.removesuffix("_kb").removesuffix("_ms").replace("_", " ")
+    name = goal.name.removesuffix("_kb").removesuffix("_ms")
+    return GOAL_LABELS.get(name, name.replace("_", " "))
 
 
 def goals_table(report: Report) -> Table:
@@ -168,14 +199,21 @@ def _faster(baseline: BenchmarkEntry | None, entry: BenchmarkEntry | None) -> st
     return ratio_text(baseline.p50_ms / entry.p50_ms)
 
 
+def _plain_sentence(report: Report) -> str:
+    """What the plain file is, and what makes the final one differ from it."""
+    ranges = recipe_text(report, "export", "ranges")
+    work = ["the stages"] if len(report.stages) > 1 else []
+    work += [f"the ranges of activations ({ranges}; the plain file has min_max)"] if ranges not in ("", "min_max") else []
+    work += ["the lossless shrink"] if report.artifact.shrink else []
+    listed = " and ".join(filter(None, (", ".join(work[:-1]), *work[-1:])))
+    differs = f"the difference between its row and the last one is what {listed} did" if work else "here that is the final file too"
+    return f"The plain converter gives the baseline in the format {report.artifact.format} without any stage: {differs}."
+
+
 def comparison_block(report: Report) -> Block:
     """The three models side by side, with the verdict in a sentence."""
     sentences = [] if report.verdict is None else [verdict_sentence(report.verdict)]
     sentences.append("All metrics are of the test split, which was looked at once, at the end.")
-    work = "the stages and the lossless shrink" if report.artifact.shrink else "the stages"
-    sentences.append(
-        f"The plain converter gives the baseline in the format {report.artifact.format} without any stage: "
-        f"the difference between its row and the last one is what {work} did."
-    )
+    sentences.append(_plain_sentence(report))
     table = side_by_side(report)
     return Block("models", "Baseline, plain converter, final", tuple(sentences), plots=("tradeoff", "latency"), tables=(table,))

@@ -17,7 +17,7 @@ from edgecompress.report.document import Cell, Table, without
 from edgecompress.report.latency import speedup
 from edgecompress.report.schema import Report, SensitivityReport
 from edgecompress.report.sensitivity import sensitivity_block
-from edgecompress.report.summary import goals_table, side_by_side
+from edgecompress.report.summary import goals_table, recipe_text, side_by_side
 from edgecompress.report.words import failure_text, verdict_sentence
 
 NOT_ON_TERMINAL = ("MACs", "Time", "State")  # of the stages: a terminal is narrow, and the page has them
@@ -58,17 +58,16 @@ def debug_table(values: dict[str, Any]) -> RenderableType:
 
 def summary_table(report: Report) -> RenderableType:
     """Baseline, plain converter and final side by side, then stages, verdict and goals."""
+    device = recipe_text(report, "target", "device")
     parts: list[RenderableType] = [
-        words(report.name, "bold"),
+        words(f"{report.name}, meant for {device}" if device else report.name, "bold"),
         terminal_table(side_by_side(report), bold_last=True),
         terminal_table(without(stages_table(report), NOT_ON_TERMINAL)),
     ]
     parts += [words(note, "dim") for note in stage_notes(report)]
     if report.verdict is not None:
         parts.append(words(verdict_sentence(report.verdict)))
-    parts += [
-        words(f"Keep broken: {keep.layer}, {keep.what}", STYLES["bad"]) for stage in report.stages for keep in stage.keeps if not keep.held
-    ]
+    parts += [words(f"Keep broken: {keep.layer}, {keep.what}", STYLES["bad"]) for keep in report.stages[-1].keeps if not keep.held]
     found = speedup(report)
     if found is not None and found.distrust_reasons:
         parts.append(words(f"Latency is not to be trusted: {'; '.join(found.distrust_reasons)}", "yellow"))

@@ -89,6 +89,11 @@ def short_count_text(number: int | None) -> str:
     return " ".join(_three_digits(number))
 
 
+def number_text(value: float) -> str:
+    """Any number with six digits, thousands separated; a larger one with all of them, never as 5.5e+06."""
+    return f"{value:,.0f}" if abs(value) >= 1e6 else f"{value:,.6g}"
+
+
 def percent_text(fraction: float | None) -> str:
     """A fraction in percent with one decimal."""
     return NOT_KNOWN if fraction is None else f"{100 * fraction:.1f} %"
@@ -117,6 +122,11 @@ def failure_text(entry: BenchmarkEntry) -> str:
 def threads_text(number: int) -> str:
     """`1 thread`, `2 threads`."""
     return f"{number} thread" if number == 1 else f"{number} threads"
+
+
+def closed(sentence: str) -> str:
+    """`sentence` with a full stop at its end, if it has none."""
+    return sentence if sentence.endswith((".", "!", "?")) else f"{sentence}."
 
 
 def date_text(moment: str) -> str:
@@ -153,7 +163,8 @@ def interval_text(verdict: Verdict) -> str | None:
         interval = (-interval[1], -interval[0])
     # Adding 0 turns a rounded -0.0 into 0.0.
     low, high = (f"{round(100 * end, 2) + 0:.2f}" if is_fraction_correct(verdict.metric) else f"{end + 0:.4g}" for end in interval)
-    return f"95 % interval {low} to {high}"
+    unit = " points" if verdict.test.drop == 0 and is_fraction_correct(verdict.metric) else ""  # else it stands beside the drop
+    return f"95 % interval {low} to {high}{unit}"
 
 
 def noise_text(verdict: Verdict) -> str | None:

@@ -146,7 +146,7 @@ def test_command_says_how_good_the_table_is(monkeypatch, instant, tmp_path, caps
     path = tmp_path / "latency.json"
     assert main(["learn-latency", "-o", str(path), "--quiet"]) == 0
     text = " ".join(capsys.readouterr().out.split())
-    assert "150 files timed" in text
+    assert "local, 1 thread: 150 files timed" in text
     assert re.search(r"\d+ networks of int8 x int8, not learned from: median error [\d.]+%", text)
     assert main(["learn-latency", "-o", str(path), "--quiet", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)

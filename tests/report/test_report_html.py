@@ -7,6 +7,8 @@ import pytest
 
 from edgecompress.report.html import render_html, stage_plots
 from edgecompress.report.schema import Report
+from edgecompress.report.sections import benchmark_table, blocks
+from edgecompress.report.summary import comparison_block
 
 SECTIONS = ["goals", "models", "classes", "stages", "keeps", "layers", "file", "benchmark", "data", "environment", "recipe", "warnings"]
 ALL_PLOTS = ["tradeoff", "latency", "stage_parameters", "stage_bytes", "stage_metric", "training_loss", "training_metric", "layer_bytes"]
@@ -108,7 +110,7 @@ def test_strangers_names_are_escaped_everywhere(values, page_of):
     values["stages"][1] |= {"id": ATTACK, "technique": ATTACK, "released": [ATTACK], "reasons": [ATTACK]}
     for layer in values["stages"][1]["layers"]:
         layer |= {"name": ATTACK, "type": ATTACK, "reason": ATTACK, "after": {ATTACK: ATTACK}}
-    for keep in values["stages"][1]["keeps"]:
+    for keep in values["stages"][-1]["keeps"]:
         keep |= {"layer": ATTACK, "what": ATTACK, "held": False}
     for layer in values["layer_bytes"]:
         layer["name"] = ATTACK
@@ -166,13 +168,76 @@ def test_page_says_what_failed(values):
     for entry in values["benchmark"]:
         if entry["model"] == "final":
             entry |= {"p50_ms": None, "p95_ms": None, "p50_interval_ms": None, "trusted": False, "error": "no answer within 60 s"}
-    values["stages"][1]["keeps"][0] |= {"held": False, "on_tflite": None}
+    values["stages"][-1]["keeps"][0] |= {"held": False, "on_tflite": None}
     html = render_html(Report.model_validate(values)).replace("\u00a0", " ")
     assert '<span class="badge bad">device_failed</span>' in html
     assert "final on local, 2 threads, was not measured: no answer within 60 s" in html
     assert "11 of 12 held" in html
     assert "Broken keeps" in html
     assert "not found" in html
+
+
+def test_keeps_are_those_in_force_at_the_end_each_once(values):
+    values["stages"][4]["keeps"] = [keep for keep in values["stages"][4]["keeps"] if keep["kind"] == "mask"]
+    report = Report.model_validate(values)
+    (block,) = [block for block in blocks(report) if block.key == "keeps"]
+    assert block.paragraphs[-1] == "6 of 6 held."
+    (table,) = block.tables
+    assert {row[1].text for row in table.rows} == {"01 cut"}
+    assert "not found" not in render_html(report)
+
+
+@pytest.mark.parametrize(
+    ("stages", "ranges", "shrink", "words"),
+    [
+        (True, "min_max", True, "is what the stages and the lossless shrink did."),
+        (True, "mse", True, "is what the stages, the ranges of activations (mse; the plain file has min_max) and the lossless shrink did."),
+        (False, "kl", False, "is what the ranges of activations (kl; the plain file has min_max) did."),
+        (False, "min_max", False, "without any stage: here that is the final file too."),
+    ],
+)
+def test_what_parts_the_plain_file_from_the_final_one_is_named(values, stages, ranges, shrink, words):
+    values["recipe"]["export"]["ranges"] = ranges
+    values["artifact"]["shrink"] = {"bytes_before": 900_000} if shrink else None
+    values["stages"] = values["stages"] if stages else values["stages"][:1]
+    assert comparison_block(Report.model_validate(values)).paragraphs[-1].endswith(words)
+
+
+def test_the_head_says_which_device_the_file_is_for(values):
+    values["recipe"]["target"] = {"device": "pi4 <b>"}
+    assert '<p class="byline">meant for pi4 &lt;b&gt; · 2026-01-31' in render_html(Report.model_validate(values))
+
+
+@pytest.mark.parametrize("parted", [True, False])
+def test_load_and_allocate_stand_apart_where_they_were_measured_apart(values, parted):
+    for entry in [] if parted else values["benchmark"]:
+        entry |= {"load_ms": None, "allocate_ms": None}
+    table = benchmark_table(Report.model_validate(values))
+    shown = dict(zip(table.names, (cell.text for cell in table.rows[0]), strict=True))
+    found = {name: text for name, text in shown.items() if name in ("Load", "Allocate", "Load and allocate")}
+    assert found == ({"Load": "0.2100", "Allocate": "1.100"} if parted else {"Load and allocate": "1.310"})
+
+
+def test_what_holds_for_several_entries_is_said_once(values):
+    golden = {"samples": 16, "kernels": "xnnpack", "largest_difference": 0, "across": None}
+    for entry in values["benchmark"]:
+        entry |= {"golden": golden, "trusted": False, "distrust_reasons": ["the load was 3.1"]}
+    values["benchmark"][1]["distrust_reasons"] = ["the load was 3.1", "the interval is wide"]
+    (block,) = [block for block in blocks(Report.model_validate(values)) if block.key == "benchmark"]
+    text = "\n".join(block.paragraphs)
+    assert text.count("golden outputs") == 1
+    assert "final on local, 1 and 2 threads: golden outputs" in text
+    assert "Not trusted: the load was 3.1.\n" in text
+    assert text.endswith("Not trusted: the interval is wide (plain on local, 1 thread).")
+
+
+def test_titles_keep_the_letters_of_a_metric(values):
+    values["verdict"] |= {"metric": "auc"}
+    values["ladder"] = [{"name": "int8", "seconds": 1, "num_bytes": 9, "metric": 0.9, "drop": 0.01}]
+    values["parity"] = {"metric": "auc", "keras": 0.9, "tflite": 0.9, "difference": 0, "differs": False}
+    html = render_html(Report.model_validate(values)).replace("\u00a0", " ")
+    assert "AUC on the validation split: 0.9 in Keras" in html
+    assert "Auc" not in html
 
 
 def test_gzip_is_called_a_transport_ratio(report):

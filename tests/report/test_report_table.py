@@ -32,6 +32,16 @@ def test_summary_shows_the_three_models_stages_verdict_and_goals(report):
     assert "Warning: The data set's test part" in text
 
 
+def test_summary_says_which_device_the_file_is_for(values):
+    values["recipe"]["target"] = {"device": "pi4"}
+    assert printed(summary_table(Report.model_validate(values))).startswith("fashion_mnist_pruned_int8, meant for pi4\n")
+
+
+def test_large_goals_are_written_out(values):
+    values["goals"] = [{"name": "macs", "limit": 5e6, "value": 5558270.0, "met": False}]
+    assert row(printed(summary_table(Report.model_validate(values))), "MACs") == ["MACs", "5,000,000", "5,558,270", "missed"]
+
+
 def test_summary_fits_a_narrow_terminal(report):
     text = printed(summary_table(report), width=80)
     assert max(map(len, text.splitlines())) <= 80
@@ -56,7 +66,7 @@ def test_names_cannot_command_the_terminal(values):
 
 
 def test_summary_says_what_is_broken(values):
-    values["stages"][1]["keeps"][0]["held"] = False
+    values["stages"][-1]["keeps"][0]["held"] = False
     for entry in values["benchmark"]:
         entry |= {"trusted": False, "distrust_reasons": ["the load was 3.1"]}
     values["benchmark"].append(values["benchmark"][0] | {"model": "plain", "threads": 4, "p50_ms": None, "error": "stopped by signal 11"})

@@ -10,9 +10,11 @@ from edgecompress.report.words import (
     date_text,
     difference_text,
     drop_text,
+    interval_text,
     metric_text,
     ms_text,
     noise_text,
+    number_text,
     ratio_text,
     seconds_text,
     short_count_text,
@@ -74,6 +76,7 @@ def test_noise_is_what_interval_and_p_value_agree_on(interval, p_value, words):
 
 def test_no_drop_is_unchanged_and_none_is_not_measured():
     assert drop_text(make_verdict(final=0.912)) == "unchanged"
+    assert interval_text(make_verdict(final=0.912, confidence_interval=[-0.0186, 0.0186])) == "95 % interval -1.86 to 1.86 points"
     verdict = make_verdict()
     assert drop_text(verdict.model_copy(update={"test": verdict.test.model_copy(update={"drop": None})})) == "not measured"
 
@@ -122,6 +125,13 @@ def test_small_numbers_read_naturally():
     assert (ratio_text(3.937), ratio_text(12.34)) == ("3.94x", "12.3x")
     durations = [seconds_text(seconds) for seconds in (0.23, 59.9, 61.2, 3599.7, 7260)]
     assert durations == ["0.2 s", "59.9 s", "1 min 1 s", "1 h 0 min", "2 h 1 min"]
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(5558270.0, "5,558,270"), (70, "70"), (0.02, "0.02"), (1234.5678, "1,234.57"), (0.1 + 0.2, "0.3")]
+)
+def test_numbers_have_no_exponent(number, text):
+    assert number_text(number) == text
 
 
 def test_dates_keep_their_time_zone_and_other_texts_stay():

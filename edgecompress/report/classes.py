@@ -28,7 +28,9 @@ def _sentences(report: Report, changes: ClassChanges | None) -> Iterator[str]:
     if not changes.regressed:
         yield f"No class is recognized less often than by the baseline beyond noise ({basis})."
         return
-    worse = [f"{class_name(report, one.label)} ({one.num_lost} of {one.num_samples} lost, {one.num_won} won)" for one in changes.regressed]
+    worse = [
+        f"{class_name(report, one.label)} ({one.num_lost:,} of {one.num_samples:,} lost, {one.num_won:,} won)" for one in changes.regressed
+    ]
     yield f"Recognized less often than by the baseline, beyond noise ({basis}): {', '.join(worse)}."
 
 

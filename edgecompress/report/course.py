@@ -11,6 +11,7 @@ from edgecompress.report.sensitivity import sensitivity_block, sensitivity_key
 from edgecompress.report.words import (
     NOT_KNOWN,
     bytes_text,
+    closed,
     count_text,
     difference_text,
     difference_unit,
@@ -109,7 +110,7 @@ def _stages_block(report: Report) -> Block:
     )
     small_plots = ("stage_parameters", "stage_bytes", "stage_metric")
     plots = ("training_loss", "training_metric", "training_addends")
-    return Block("stages", "Stages", (first, *stage_notes(report)), small_plots, plots, (stages_table(report),))
+    return Block("stages", "Stages", (first, *map(closed, stage_notes(report))), small_plots, plots, (stages_table(report),))
 
 
 def _keeps_block(report: Report) -> Block:

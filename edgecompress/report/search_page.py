@@ -129,9 +129,14 @@ def _front_block(values: Mapping[str, Any], plots: tuple[str, ...]) -> Block:
 
 
 def _recipe_block(values: Mapping[str, Any], text: str) -> Block:
-    first = next(iter(values["objectives"]))
-    words = f"Of the trials within all limits the best by {objective_title(first)}, the first objective. This file runs as it is."
-    return Block("chosen", "The chosen recipe", (words,), text=text)
+    """The chosen recipe and what it was chosen for."""
+    chosen = next((trial for trial in values["tried"] if trial["number"] == values["chosen"]), None)
+    if chosen is not None and any(miss > 0 for miss in chosen["misses"].values()):
+        words = "No trial keeps all limits; this one misses them least."
+    else:
+        trials = "the trials within all limits" if values["limits"] else "all trials"
+        words = f"Of {trials} the best by {objective_title(next(iter(values['objectives'])))}, the first objective."
+    return Block("chosen", "The chosen recipe", (f"{words} This file runs as it is.",), text=text)
 
 
 def _trials_block(values: Mapping[str, Any]) -> Block:

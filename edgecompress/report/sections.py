@@ -177,8 +177,8 @@ def _doubts(entries: Sequence[BenchmarkEntry]) -> list[str]:
 
 def benchmark_table(report: Report) -> Table:
     """One row per model, host and number of threads."""
-    columns = ("Model", "Trust", "Host", "Runtime", "Kernels", ">Threads", ">Runs", ">p50", ">p50, 95 % interval", ">p90", ">p95", ">p99", ">p99.9",
-               ">Max", ">Load", ">Allocate", ">Load and allocate", ">First", ">Peak memory")  # fmt: skip
+    columns = ("Model", "Trust", "Host", "Runtime", "Kernels", ">Threads", ">Runs", ">p50", ">p50, 95 % interval", ">p90", ">p95", ">p99",
+               ">p99.9", ">Max", ">Load", ">Allocate", ">Load and allocate", ">First", ">Peak memory")  # fmt: skip
     return make_table(columns, [_benchmark_row(report, entry) for entry in report.benchmark])
 
 

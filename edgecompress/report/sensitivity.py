@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from edgecompress.report.document import Block, Table, make_table
 from edgecompress.report.schema import CurveReport, SensitivityReport, StageReport
-from edgecompress.report.words import metric_text, percent_text
+from edgecompress.report.words import metric_text, metric_title, percent_text
 
 FLOAT_BITS = 32  # of which a level of bits is a part
 UNTRAINED = "What is left of the metric when {}; nothing is trained."
@@ -45,7 +45,7 @@ def curves_table(found: SensitivityReport) -> Table:
 
 def sensitivity_block(key: str, title: str, found: SensitivityReport) -> Block:
     """A section with both."""
-    whole = f"The whole model: {metric_text(found.metric, found.whole)}."
+    whole = f"{metric_title(found.metric)} of the whole model on the validation split: {metric_text(found.metric, found.whole)}."
     return Block(key, title, (NEEDS.get(found.of or "", NEED), whole), plots=(key,), tables=(curves_table(found),))
 
 

@@ -11,7 +11,7 @@ def texts(table):
 def test_regressed_classes_and_mistakes_have_their_names(report):
     (block,) = classes_blocks(report)
     assert "beyond noise" in block.paragraphs[0]
-    assert "Shirt (61 of 1000 lost, 12 won)" in block.paragraphs[0]
+    assert "Shirt (61 of 1,000 lost, 12 won)" in block.paragraphs[0]
     mistakes, per_class = block.tables
     assert texts(mistakes) == [["Shirt", "T-shirt/top", "98", "131"]]
     assert texts(per_class)[6] == ["Shirt", "78.00 %", "78.00 %", "75.00 %", "75.00 %"]

@@ -54,7 +54,7 @@ def test_a_stage_shows_what_decided_its_ratios(report):
     page, text = render_html(report), render_markdown(report)
     assert "Sensitivity before 01" in page
     assert "Sensitivity before 01" in text
-    assert "The whole model: 92.00 %." in text
+    assert "Accuracy of the whole model on the validation split: 92.00 %." in text
 
 
 @pytest.mark.parametrize("render", [lambda: render_sensitivity("trial", CURVES), lambda: sensitivity_figure(CURVES)])

@@ -64,13 +64,22 @@ CASES = (
 )
 
 
+def loop_batches(split: Any) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """What the loop reads at a time: of the arrays, where `evaluate_tflite` too takes samples from where they lie; else of tf.data."""
+    if (arrays := split.in_place()) is None:
+        yield from split.dataset(LOOP_BATCH).as_numpy_iterator()
+        return
+    for start in range(0, len(split), LOOP_BATCH):
+        yield tuple(array[start : start + LOOP_BATCH] for array in arrays)
+
+
 def plain_loop(path: str, split: Any, source: TensorSpec, target: TensorSpec) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """The usual way: one sample at a time. Yields (outputs float32 [b, ...], targets)."""
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(model_path=path, num_threads=1)
     interpreter.allocate_tensors()
-    for inputs, targets in split.dataset(LOOP_BATCH).as_numpy_iterator():
+    for inputs, targets in loop_batches(split):
         rows = quantize(inputs, source)
         outputs = []
         for index in range(len(rows)):
@@ -106,7 +115,8 @@ def make_split(case: Case, samples: np.ndarray, labels: np.ndarray, scale: float
     from edgecompress.recipe.schema import Preprocess
 
     preprocess = Preprocess(scale=scale, mean=[mean])
-    rows = np.tile(np.arange(len(samples)), repeat)
+    samples, labels = (np.concatenate([array] * repeat) for array in (samples, labels))
+    rows = np.arange(len(samples))
     return Split(ArrayInputs(samples, case.name), labels, rows, preprocess=preprocess, target=make_task(case).target)
 
 

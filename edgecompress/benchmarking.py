@@ -5,19 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from edgecompress.device import DeviceFault
-from edgecompress.device.benchmark import benchmark_models
+from edgecompress.device.benchmark import LONGEST_TIMEOUT_S, MOST_MINUTES, benchmark_models
 from edgecompress.device.child import run_job
+from edgecompress.device.machine import thread_counts
 from edgecompress.device.operators import measure_operators
 from edgecompress.device.turn import holder, turn
-from edgecompress.errors import ModelError
+from edgecompress.errors import DataError, ModelError
 from edgecompress.inspection import has_tflite_content
 from edgecompress.progress import Bar, Progress, visible_progress
 from edgecompress.recipe.suggestions import near_path
@@ -34,11 +36,44 @@ if TYPE_CHECKING:
 RUN_FILES = {"final": "model.tflite", "plain": "plain.tflite", "baseline": "baseline.tflite"}
 EDGE_TPU_FILE = "model_edgetpu.tflite"  # of `export: {edgetpu: true}`, where there is a compiler; for devices alone
 GOLDEN_FILES = {"final": "golden.npz", "plain": "golden_plain.npz", "baseline": "golden_baseline.npz"}
+RUNS = 200  # timed invokes, where nobody says otherwise
 TIMEOUT_S = 900.0  # of one step of one model, such as a block of its runs
 
 
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """What a benchmark measures of its models, and how long it may take.
+
+    Attributes:
+        threads: numbers of threads to sweep; "all": 1 to the cores of the machine that measures; None: the bundle's.
+        runs: timed invokes per entry, at least 50; None: the bundle's.
+        kernels: kernel families, timed in turns; None: the bundle's.
+        timeout_s: seconds that one step of one model may work, beside what its runs need.
+        minutes: then runs the first model so long without a pause.
+        operators: then times the operators one by one, also where the bundle does not ask for it.
+    """
+
+    threads: Sequence[int] | Literal["all"] | None = None
+    runs: int | None = None
+    kernels: Sequence[Kernels] | None = None
+    timeout_s: float = TIMEOUT_S
+    minutes: float = 0.0
+    operators: bool = False
+
+    @property
+    def counts(self) -> Sequence[int] | None:
+        """Numbers of threads on this machine."""
+        return thread_counts() if self.threads == "all" else self.threads
+
+    def check(self) -> None:
+        """Raises DataError for a time out of range, which also NaN is."""
+        for name, value, least, most in (("timeout", self.timeout_s, 1.0, LONGEST_TIMEOUT_S), ("minutes", self.minutes, 0.0, MOST_MINUTES)):
+            if not least <= value <= most:
+                raise DataError(f"{name} must be from {least:g} to {most:g}. Received: {value:g}.")
+
+
 def benchmark(
-    model: str | Path | Mapping[str, str | Path], *, threads: Sequence[int] = (1,), runs: int = 200,
+    model: str | Path | Mapping[str, str | Path], *, threads: Sequence[int] = (1,), runs: int = RUNS,
     kernels: Sequence[Kernels] = ("xnnpack",), timeout_s: float = TIMEOUT_S, minutes: float = 0.0, quiet: bool = False,
 ) -> list[BenchmarkEntry]:  # fmt: skip
     """Latency of a .tflite, of several interleaved, or of the files of a run folder, on this machine.
@@ -59,14 +94,13 @@ def benchmark(
         ModelError: a path that is not there or is no .tflite.
     """
     progress = Progress() if quiet else visible_progress()
+    measurement = Measurement(threads=threads, runs=runs, kernels=kernels, timeout_s=timeout_s, minutes=minutes)
     if not isinstance(model, Mapping):
-        return benchmark_path(
-            Path(model), threads=threads, runs=runs, kernels=kernels, progress=progress, timeout_s=timeout_s, minutes=minutes
-        )
+        return benchmark_path(Path(model), measurement, progress)
     models = {name: Path(path) for name, path in model.items()}
     for path in models.values():
         _check_content(path)
-    return benchmark_files(models, threads=threads, runs=runs, kernels=kernels, progress=progress, timeout_s=timeout_s, minutes=minutes)
+    return _benchmark_models(models, measurement, progress)
 
 
 def write_golden(model: Path, inputs: Samples, path: Path) -> str | None:
@@ -133,7 +167,7 @@ def own_turn(progress: Progress) -> Iterator[None]:
 
 def benchmark_files(
     models: Mapping[str, Path], *, threads: Sequence[int], runs: int, progress: Progress, golden: Mapping[str, Path] | None = None,
-    kernels: Sequence[Kernels] = ("xnnpack",), timeout_s: float = TIMEOUT_S, minutes: float = 0.0,
+    kernels: Sequence[Kernels] = ("xnnpack",),
 ) -> list[BenchmarkEntry]:  # fmt: skip
     """Times models interleaved, each in a process of its own; one that fails has an entry with `error`.
 
@@ -142,13 +176,19 @@ def benchmark_files(
         threads: numbers of threads to sweep.
         runs: timed invokes per entry, at least 50.
         golden: name to golden file; a model that does not give its golden outputs is not timed.
-        kernels, timeout_s: as in `benchmark`.
-        minutes: runs the first model so long without a pause after that.
+        kernels: as in `benchmark`.
     """
+    return _benchmark_models(models, Measurement(threads=threads, runs=runs, kernels=kernels), progress, golden)
+
+
+def _benchmark_models(
+    models: Mapping[str, Path], wanted: Measurement, progress: Progress, golden: Mapping[str, Path] | None = None
+) -> list[BenchmarkEntry]:
+    """`benchmark_files` of all that can be wanted of files."""
     with own_turn(progress), progress.task("benchmark") as bar:
         rows = benchmark_models(
-            models, threads=threads, runs=runs, golden=golden, kernels=kernels, timeout_s=timeout_s, minutes=minutes,
-            on_progress=steps_on(bar),
+            models, threads=wanted.counts or (1,), runs=wanted.runs or RUNS, golden=golden, kernels=wanted.kernels or ("xnnpack",),
+            timeout_s=wanted.timeout_s, minutes=wanted.minutes, on_progress=steps_on(bar),
         )  # fmt: skip
     return [BenchmarkEntry.model_validate(row) for row in rows]
 
@@ -173,11 +213,8 @@ def benchmark_operators(
         return measure_operators(model, pieces, threads=threads, kernels=kernels, timeout_s=timeout_s, on_progress=steps_on(bar))
 
 
-def benchmark_path(
-    path: Path, *, threads: Sequence[int], runs: int, progress: Progress, kernels: Sequence[Kernels] = ("xnnpack",),
-    timeout_s: float = TIMEOUT_S, minutes: float = 0.0,
-) -> list[BenchmarkEntry]:  # fmt: skip
-    """Times a .tflite, whatever its name, or the three files of a run folder with their golden outputs.
+def benchmark_path(path: Path, measurement: Measurement, progress: Progress) -> list[BenchmarkEntry]:
+    """Times a .tflite, whatever its name, or the three files of a run folder with their golden outputs; no operators.
 
     Raises:
         ModelError: neither is there.
@@ -187,9 +224,7 @@ def benchmark_path(
     if path.is_dir():
         models = {name: path / file for name, file in RUN_FILES.items() if (path / file).exists()}
         golden = {name: path / GOLDEN_FILES[name] for name in models if (path / GOLDEN_FILES[name]).exists()}
-    return benchmark_files(
-        models, threads=threads, runs=runs, progress=progress, golden=golden, kernels=kernels, timeout_s=timeout_s, minutes=minutes
-    )
+    return _benchmark_models(models, measurement, progress, golden)
 
 
 def check_path(path: Path) -> None:

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
-from edgecompress.benchmarking import RUN_FILES, TIMEOUT_S, benchmark_path, check_path, own_turn, steps_on
+from edgecompress.benchmarking import RUN_FILES, Measurement, benchmark_path, check_path, own_turn, steps_on
 from edgecompress.bundle import model_bundle, run_bundle
 from edgecompress.bundle.pack import BOARD_FILES, PROGRAM, program
 from edgecompress.destination import LOCAL, check_destination
 from edgecompress.device import DeviceFault
-from edgecompress.device.benchmark import LONGEST_TIMEOUT_S, MOST_MINUTES
 from edgecompress.device.bundle import measure_bundle, read_bundle
 from edgecompress.device.doctor import describe_machine, find_problems
-from edgecompress.device.machine import thread_counts
 from edgecompress.device_results import merge, merge_into
 from edgecompress.errors import DataError, DeviceError
 from edgecompress.remote import Job, Outcome, ask_hosts
@@ -25,37 +23,24 @@ from edgecompress.report import write_report
 from edgecompress.report.schema import BenchmarkEntry, Report
 
 if TYPE_CHECKING:
-    from edgecompress.device.runtime import Kernels
     from edgecompress.progress import Progress
-
-Threads = Sequence[int] | Literal["all"]
 
 
 def benchmark_hosts(
-    files: Mapping[str, bytes], hosts: Sequence[str], *, threads: Threads | None = None, runs: int | None = None,
-    kernels: Sequence[Kernels] | None = None, timeout_s: float, minutes: float = 0.0, operators: bool = False,
-    ssh_config: Path | None = None, progress: Progress,
-) -> list[BenchmarkEntry]:  # fmt: skip
+    files: Mapping[str, bytes], hosts: Sequence[str], measurement: Measurement, *, ssh_config: Path | None = None, progress: Progress
+) -> list[BenchmarkEntry]:
     """Times the models of a bundle on several hosts at once; a host that fails has an entry with `error`.
 
     Args:
         files: of the bundle.
         hosts: destinations of ssh.
-        threads: numbers of threads, or "all": 1 to the cores of each host; absent: the bundle's.
-        runs: timed invokes per entry; absent: the bundle's.
-        kernels: kernel families; absent: the bundle's.
-        timeout_s: seconds that one step of one model may work, beside what its runs need.
-        minutes: runs the final model so long without a pause after that.
-        operators: times the operators one by one, also if the bundle does not ask for it.
+        measurement: what is measured, the same on each.
         ssh_config: handed to `ssh -F`.
         progress: gets a bar.
     """
-    values = {
-        "job": "benchmark", "threads": threads, "runs": runs, "kernels": kernels, "timeout_s": timeout_s, "minutes": minutes,
-        "operators": operators,
-    }  # fmt: skip
+    job = Job({"job": "benchmark", **asdict(measurement)}, files, PROGRAM)
     with progress.task(f"benchmark on {', '.join(hosts)}") as bar:
-        outcomes = ask_hosts(hosts, Job(values, files, PROGRAM), ssh_config=ssh_config, on_progress=steps_on(bar))
+        outcomes = ask_hosts(hosts, job, ssh_config=ssh_config, on_progress=steps_on(bar))
     return [entry for outcome in outcomes for entry in _entries(outcome)]
 
 
@@ -89,9 +74,8 @@ def ask_doctor(hosts: Sequence[str], *, install: bool = False, ssh_config: Path 
 
 
 def benchmark_places(
-    path: Path, hosts: Sequence[str], *, threads: Threads, runs: int, kernels: Sequence[Kernels] = ("xnnpack",), timeout_s: float,
-    minutes: float = 0.0, operators: bool = False, samples: int = 0, allow_code: bool = False, ssh_config: Path | None,
-    progress: Progress,
+    path: Path, hosts: Sequence[str], measurement: Measurement, *, samples: int = 0, allow_code: bool = False,
+    ssh_config: Path | None = None, progress: Progress,
 ) -> list[BenchmarkEntry]:  # fmt: skip
     """Times a .tflite or the files of a run folder here (`local`) and on hosts.
 
@@ -100,7 +84,7 @@ def benchmark_places(
     Args:
         path: of the .tflite or the run folder.
         hosts: destinations of ssh, and `local`.
-        threads, runs, kernels, timeout_s, minutes, operators: as in `benchmark_hosts`.
+        measurement: what is measured, the same on each.
         samples: counts right answers over so many test samples of the run.
         allow_code: for reading those.
         ssh_config, progress: as in `benchmark_hosts`.
@@ -111,34 +95,31 @@ def benchmark_places(
         DeviceError: a host is no destination of ssh.
     """
     check_path(path)
-    for name, value, least, most in (("timeout", timeout_s, 1.0, LONGEST_TIMEOUT_S), ("minutes", minutes, 0.0, MOST_MINUTES)):
-        if not least <= value <= most:  # also NaN
-            raise DataError(f"{name} must be from {least:g} to {most:g}. Received: {value:g}.")
+    measurement.check()
     remote = [host for host in dict.fromkeys(hosts) if host != LOCAL]
     for host in remote:
         check_destination(host)
+    operators = measurement.operators
     files = bundle_of(path, operators=operators, samples=samples, allow_code=allow_code) if remote or operators or samples else {}
-    settings: dict[str, Any] = {"runs": runs, "kernels": kernels, "timeout_s": timeout_s, "minutes": minutes}
-    counts = thread_counts() if threads == "all" else threads
     entries, found = [], []
     if LOCAL in hosts and (operators or samples):
-        found = measure_here(files, {**settings, "threads": counts, "operators": operators}, progress)
+        found = measure_here(files, measurement, progress)
     elif LOCAL in hosts:
-        entries = benchmark_path(path, threads=counts, progress=progress, **settings)
+        entries = benchmark_path(path, measurement, progress)
     if remote:
-        found += benchmark_hosts(files, remote, threads=threads, operators=operators, ssh_config=ssh_config, progress=progress, **settings)
+        found += benchmark_hosts(files, remote, measurement, ssh_config=ssh_config, progress=progress)
     if path.is_dir() and found:
         sent = {name: hashlib.sha256(files[file]).hexdigest() for name, file in BOARD_FILES.items() if file in files}
         merge_into(path, found, measured=sent)
     return [*entries, *found]
 
 
-def measure_here(files: Mapping[str, bytes], settings: Mapping[str, Any], progress: Progress) -> list[BenchmarkEntry]:
+def measure_here(files: Mapping[str, bytes], measurement: Measurement, progress: Progress) -> list[BenchmarkEntry]:
     """Measures a bundle on this machine, as a device would; what is compiled for an Edge TPU is for devices alone.
 
     Args:
         files: of the bundle.
-        settings: of `device.bundle.measure_bundle`.
+        measurement: what is measured.
         progress: gets a bar.
 
     Raises:
@@ -150,7 +131,10 @@ def measure_here(files: Mapping[str, bytes], settings: Mapping[str, Any], progre
         try:
             bundle = read_bundle(folder)
             models = {name: file for name, file in bundle.models.items() if name in RUN_FILES or len(bundle.models) == 1}
-            found = measure_bundle(replace(bundle, models=models), **settings, on_progress=steps_on(bar))
+            found = measure_bundle(
+                replace(bundle, models=models), threads=measurement.counts, runs=measurement.runs, kernels=measurement.kernels,
+                timeout_s=measurement.timeout_s, minutes=measurement.minutes, operators=measurement.operators, on_progress=steps_on(bar),
+            )  # fmt: skip
         except DeviceFault as fault:
             raise DeviceError(fault.reason) from fault
     return [BenchmarkEntry.model_validate({**row, "host": LOCAL}) for row in found["benchmark"]]
@@ -161,7 +145,7 @@ def measure_run(run: Path, report: Report, hosts: Sequence[str], *, ssh_config: 
 
     The caller holds the run folder.
     """
-    entries = benchmark_hosts(run_bundle(run), hosts, timeout_s=TIMEOUT_S, ssh_config=ssh_config, progress=progress)
+    entries = benchmark_hosts(run_bundle(run), hosts, Measurement(), ssh_config=ssh_config, progress=progress)
     merged = merge(report, entries)
     write_report(merged, run)
     return merged

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from edgecompress.destination import LOCAL
 from edgecompress.errors import RecipeError
@@ -18,7 +18,6 @@ from edgecompress.quiet import noise_to
 from edgecompress.recipe import load_recipe, make_recipe
 from edgecompress.recipe.schema import Recipe
 from edgecompress.recipe.stages import StageConfig
-from edgecompress.recipe.suggestions import did_you_mean, received
 from edgecompress.store import STAGES, RunFolder, stage_name
 from edgecompress.tracking import check_tracker, tracked
 from edgecompress.workers.cluster import WORKER_LIMIT_S, Cluster
@@ -28,9 +27,6 @@ if TYPE_CHECKING:
     from edgecompress.backend import keras
     from edgecompress.given_inputs import Samples
     from edgecompress.report.schema import Report
-    from edgecompress.sensitivity import Sensitivity
-
-SENSITIVITY_PAGES = {"channels": "sensitivity.html", "bits": "sensitivity_bits.html"}
 
 
 class Picture:
@@ -130,40 +126,9 @@ def run_in(
         return Run(store.path, report, allow_code=allow_code)
 
 
-def measure_sensitivity(
-    recipe: Recipe | str | Path, *, of: Literal["channels", "bits"] = "channels", out: str | Path | None = None,
-    allow_code: bool = False, progress: Progress | None = None,
-) -> Sensitivity:  # fmt: skip
-    """Measures how much each group of channels of a recipe's baseline matters: the validation metric with it alone cut.
-
-    Or each layer's bits: the metric with its weights alone rounded to 8, 6, 4, 3 and 2 bits. The folder gets a JSON file, with which a
-    killed call goes on, and a page; a run of the recipe shares the baseline.
-
-    Args:
-        recipe: resolved and checked, or a path as for `run`.
-        of: what is taken away.
-        out: the run folder; absent: `runs/<name>`.
-        allow_code: as for `run`.
-        progress: where bars and lines go; silent by default.
-
-    Raises:
-        EdgeCompressError: bad recipe, data or model; see `errors`.
-    """
-    if of not in SENSITIVITY_PAGES:
-        raise RecipeError(f"of must be one of {', '.join(SENSITIVITY_PAGES)}.{received(of)}{did_you_mean(of, SENSITIVITY_PAGES)}")
-    progress, recipe = progress or Progress(), recipe if isinstance(recipe, Recipe) else load_recipe(recipe, {})
-    with RunFolder(Path(out or Path("runs") / recipe.name)) as store, noise_to(store.log):
-        with progress.task("loading TensorFlow"):
-            from edgecompress import pipeline
-            from edgecompress.report.sensitivity_page import render_sensitivity
-        found = pipeline.measure_sensitivity(recipe, store, progress, of=of, allow_code=allow_code)
-        store.write(SENSITIVITY_PAGES[of], render_sensitivity(recipe.name, found.to_dict(), of))
-        return found
-
-
 def run(
     recipe: str | Path, *, overrides: Mapping[str, Any] | None = None, out: str | Path | None = None, fresh: bool = False,
-    allow_code: bool = False, quiet: bool = False,
+    allow_code: bool = False, ssh_config: str | Path | None = None, quiet: bool = False,
 ) -> Run:  # fmt: skip
     """Runs a recipe file; in a notebook the result shows its table.
 
@@ -173,20 +138,23 @@ def run(
         out: the run folder; absent: `runs/<name>`.
         fresh: forget the stages of earlier calls.
         allow_code: SavedModels and `source: python`, which run code, are allowed.
+        ssh_config: how to reach `benchmark.hosts`, handed to `ssh -F`; absent: your own.
         quiet: no progress bars.
 
     Raises:
         EdgeCompressError: bad recipe, data or model; see `errors`.
     """
     progress = Progress() if quiet else visible_progress()
-    folder = Path(out) if out is not None else None
-    return run_recipe(load_recipe(recipe, overrides or {}), out=folder, fresh=fresh, allow_code=allow_code, progress=progress)
+    return run_recipe(
+        load_recipe(recipe, overrides or {}), out=None if out is None else Path(out), fresh=fresh, allow_code=allow_code,
+        ssh_config=None if ssh_config is None else Path(ssh_config), progress=progress,
+    )  # fmt: skip
 
 
 def compress(
     model: Any, data: Samples, *, test_data: Samples | None = None, stages: Sequence[StageConfig] = (),
     export: str | Mapping[str, Any] = "int8", task: Mapping[str, Any] | None = None, benchmark: Mapping[str, Any] | None = None,
-    name: str = "compressed", seed: int = 0, out: str | Path | None = None, quiet: bool = False,
+    name: str = "compressed", seed: int = 0, out: str | Path | None = None, ssh_config: str | Path | None = None, quiet: bool = False,
 ) -> Run:  # fmt: skip
     """Compresses a Keras model that is already trained. No YAML; files stay only if `out` is given.
 
@@ -203,6 +171,7 @@ def compress(
         name: of the run.
         seed: of splits and trainings.
         out: keep the run folder there; a second call continues it.
+        ssh_config: as for `run`.
         quiet: no progress bars.
 
     Returns:
@@ -227,7 +196,8 @@ def compress(
                 "export": {"format": export} if isinstance(export, str) else dict(export), "benchmark": dict(benchmark or {}),
             })  # fmt: skip
             own_code = bool(recipe.task.own_loss or recipe.task.own_metrics)  # the caller's
-            finished = run_in(store, recipe, _chief_of(recipe), progress, allow_code=own_code)
+            reach = None if ssh_config is None else Path(ssh_config)
+            finished = run_in(store, recipe, _chief_of(recipe), progress, allow_code=own_code, ssh_config=reach)
         on_failure.pop_all()
     if out is None:
         weakref.finalize(finished, shutil.rmtree, folder, ignore_errors=True)

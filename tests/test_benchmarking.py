@@ -10,7 +10,7 @@ from ai_edge_litert import schema_py_generated as schema
 from rich.console import Console
 
 import edgecompress as ec
-from edgecompress.benchmarking import benchmark_operators, benchmark_path, benchmark_table, steps_on
+from edgecompress.benchmarking import Measurement, benchmark_operators, benchmark_path, benchmark_table, steps_on
 from edgecompress.bundle import model_bundle
 from edgecompress.cli import main
 from edgecompress.device.turn import turn
@@ -45,7 +45,7 @@ def measured(monkeypatch):
 
 
 def measure(path):
-    return benchmark_path(path, threads=[1], runs=50, progress=Progress())
+    return benchmark_path(path, Measurement(threads=[1], runs=50), Progress())
 
 
 def test_content_counts_not_the_name(tmp_path, measured):
@@ -102,7 +102,7 @@ def test_longest_time_is_a_day(tmp_path, capsys):
 def test_time_that_is_no_number_is_bad_input(tmp_path, times):
     (tmp_path / "model.tflite").write_bytes(TFLITE)
     with pytest.raises(DataError, match=r"must be from .*Received: nan\."):
-        benchmark_places(tmp_path / "model.tflite", ["local"], threads=[1], runs=50, ssh_config=None, progress=Progress(), **times)
+        benchmark_places(tmp_path / "model.tflite", ["local"], Measurement(threads=[1], runs=50, **times), progress=Progress())
 
 
 class Drawn(Bar):
@@ -149,9 +149,9 @@ def places(tmp_path, monkeypatch):
     monkeypatch.setattr("edgecompress.host_benchmark.measure_bundle", measured("bundle", {"benchmark": []}))
     bundle = model_bundle(path)
     return seen, {
-        "files": lambda progress: benchmark_path(path, threads=[1], runs=50, progress=progress),
+        "files": lambda progress: benchmark_path(path, Measurement(threads=[1], runs=50), progress),
         "operators": lambda progress: benchmark_operators(path, threads=1, progress=progress),
-        "bundle": lambda progress: measure_here(bundle, {}, progress),
+        "bundle": lambda progress: measure_here(bundle, Measurement(), progress),
     }
 
 

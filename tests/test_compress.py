@@ -27,7 +27,7 @@ def handed(monkeypatch):
     """The recipe and the arrays that the run would get."""
     found = {}
 
-    def run_in(store, recipe, cluster, progress, *, allow_code):
+    def run_in(store, recipe, cluster, progress, *, allow_code, ssh_config):
         with np.load(recipe.data.path) as archive:
             found.update(recipe=recipe, folder=store.path, **{name: archive[name] for name in archive.files})
         return Run(store.path, None)

@@ -8,7 +8,7 @@ import flatbuffers
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 
-from edgecompress.benchmarking import benchmark_path
+from edgecompress.benchmarking import Measurement, benchmark_path
 from edgecompress.cli import main
 from edgecompress.errors import ModelError
 from edgecompress.inspection import has_tflite_content, inspect, inspection_table
@@ -43,7 +43,7 @@ def runs_with_zeros(data_folder):
 def outcome(path):
     """The median time of one invoke, or the reason why there is none."""
     try:
-        (entry,) = benchmark_path(path, threads=[1], runs=50, progress=Progress(), timeout_s=300)
+        (entry,) = benchmark_path(path, Measurement(threads=[1], runs=50, timeout_s=300), Progress())
     except ModelError as error:
         return str(error)
     return entry.p50_ms if entry.error is None else entry.error
@@ -108,7 +108,7 @@ def test_files_of_other_kinds_are_refused_in_one_line(files, tflite_files, tmp_p
         with pytest.raises(ModelError, match=r"^[^\n]*: must be a model: [^\n]* Received: [^\n]*\.$"):
             inspect(path)
         with pytest.raises(ModelError, match=r"^[^\n]*: must be a \.tflite file\. Received: a file of another format, or a damaged one\.$"):
-            benchmark_path(path, threads=[1], runs=50, progress=Progress())
+            benchmark_path(path, Measurement(threads=[1], runs=50), Progress())
     with pytest.raises(ModelError, match=r"net\.onnx: must be a model: .* Received: an ONNX model\.$"):
         inspect(onnx)
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from edgecompress.cli.lists import destinations, names_of, thread_counts
-from edgecompress.cli.options import AsJson, SshConfig
+from edgecompress.cli.options import AsJson, Quiet, SshConfig
 from edgecompress.cli.output import check_place, say, show, show_json
 from edgecompress.destination import LOCAL
 from edgecompress.errors import DeviceError
@@ -70,7 +70,7 @@ def learn_latency(
         float | None, typer.Option(metavar="M", min=0.01, help="End after so long; the next call goes on. Absent: until all is measured.")
     ] = None,
     ssh_config: SshConfig = None,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
+    quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
     """Learns what operators cost on a machine, from small files, and writes a table that latencies are predicted from.

@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal
 import typer
 
 from edgecompress.cli.lists import destinations, names_of, thread_counts
-from edgecompress.cli.options import AllowCode, AllowEnv, AsJson, ModelFile, RecipeFile, Settings, SshConfig, checked_recipe
+from edgecompress.cli.options import AllowCode, AllowEnv, AsJson, ModelFile, Quiet, RecipeFile, Settings, SshConfig, bars, checked_recipe
 from edgecompress.cli.outcome import raise_for_devices
 from edgecompress.cli.output import STANDARD_OUTPUT, check_place, say, show, show_json
-from edgecompress.progress import visible_progress
+from edgecompress.destination import LOCAL
 from edgecompress.quiet import without_noise
 
 FAMILIES: tuple[Literal["xnnpack", "builtin"], ...] = ("xnnpack", "builtin")
@@ -58,17 +58,19 @@ def convert(
     ] = None,
     mean: Annotated[
         str | None,
-        typer.Option(metavar="0.5", help="Subtracted after scaling; one number, or one per channel: 0.5,0.4,0.4", show_default=False),
+        typer.Option(metavar="0.5", help="Subtrahend after scaling: one number, or one per channel: 0.5,0.4,0.4", show_default=False),
     ] = None,
-    std: Annotated[str | None, typer.Option(metavar="0.5", help="Divided by, after that; like --mean.", show_default=False)] = None,
+    std: Annotated[str | None, typer.Option(metavar="0.5", help="Divisor after that, like --mean.", show_default=False)] = None,
     runtime: Annotated[
         str | None, typer.Option(metavar="tflite-runtime==2.14.0", help="What the file must run on.", show_default=False)
     ] = None,
     shrink: Annotated[bool, typer.Option("--shrink/--no-shrink", help="Make the file smaller, bit for bit the same.")] = True,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Absent: beside the model.", show_default=False)
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="The file to write. Absent: beside MODEL.", show_default=False),
     ] = None,
     allow_code: AllowCode = False,
+    quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
     """Converts a Keras model to a .tflite: only the export, no training."""
@@ -80,7 +82,7 @@ def convert(
 
         artifact = convert_model(
             model, format=format, io=io, data=data, preprocess=preprocess, runtime=runtime, shrink=shrink, out=output,
-            allow_code=allow_code, progress=visible_progress(),
+            allow_code=allow_code, progress=bars(quiet=quiet),
         )  # fmt: skip
     for warning in artifact["warnings"]:
         say(f"Warning: {artifact['path']}: {warning}", style="yellow")
@@ -92,7 +94,9 @@ def shrink(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help=".tflite file, also one from elsewhere")],
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Absent: MODEL_shrunk.tflite beside the model.", show_default=False),
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="The file to write. Absent: MODEL_shrunk.tflite beside MODEL.", show_default=False
+        ),
     ] = None,
     keep_names: Annotated[bool, typer.Option("--keep-names", help="Keep the names of tensors inside the graph.")] = False,
     keep_metadata: Annotated[bool, typer.Option("--keep-metadata", help="Keep the converter's records, description and ranges.")] = False,
@@ -108,6 +112,7 @@ def shrink(
         Path | None, typer.Option(metavar="FILE", help=".npz with input_0, input_1, ...: samples to compare on.", show_default=False)
     ] = None,
     trials: Annotated[int, typer.Option(metavar="N", min=4, max=10**6, help="Compare on so many made-up inputs at least.")] = 6,
+    quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
     """Makes a .tflite smaller without changing one bit of its outputs; no data, no training."""
@@ -119,7 +124,7 @@ def shrink(
 
     settings = Settings(keep_names, keep_metadata, round_to, tolerance)
     wanted = Trials(least=trials, most=max(trials, Trials.most), inputs=inputs, tolerance=tolerance)
-    found = shrink_file(model, output, settings=settings, trials=wanted, progress=visible_progress())
+    found = shrink_file(model, output, settings=settings, trials=wanted, progress=bars(quiet=quiet))
     show_json(found) if as_json else show(shrink_table(found))
 
 
@@ -143,6 +148,7 @@ def evaluate(
     settings: Settings = None,
     allow_code: AllowCode = False,
     allow_env: AllowEnv = None,
+    quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
     """Measures a .tflite or Keras model on the test data of a recipe."""
@@ -151,7 +157,7 @@ def evaluate(
         from edgecompress.one_model import evaluate as evaluate_model
         from edgecompress.one_model import evaluation_table
 
-        found = evaluate_model(model, checked, allow_code=allow_code, progress=visible_progress())
+        found = evaluate_model(model, checked, allow_code=allow_code, progress=bars(quiet=quiet))
     show_json(found) if as_json else show(evaluation_table(found))
 
 
@@ -162,9 +168,7 @@ def benchmark(
     host: Annotated[
         list[str] | None,
         typer.Option(
-            "--host",
-            metavar="DEST",
-            callback=destinations,
+            "--host", metavar="DEST", callback=destinations,
             help="Measure there over ssh, and merge it in the run's report. Repeatable; local: here.",
         ),
     ] = None,
@@ -184,32 +188,25 @@ def benchmark(
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write the figures there; - prints one JSON object.", show_default=False)
     ] = None,
-) -> None:
+    quiet: Quiet = False,
+) -> None:  # fmt: skip
     """Measures latency and memory, here or on other machines. Several models of a run are timed in turns.
 
     Exit code 4: a model or a host failed; the others are measured all the same.
     """
-    counts: list[int] | Literal["all"] = "all" if threads == "all" else thread_counts(threads)
-    families = names_of(kernels, FAMILIES, "kernels must be xnnpack, builtin, or both with a comma between")
+    from edgecompress.benchmarking import Measurement, benchmark_table
+
+    measurement = Measurement(
+        threads="all" if threads == "all" else thread_counts(threads), runs=runs, timeout_s=timeout, minutes=minutes, operators=operators,
+        kernels=names_of(kernels, FAMILIES, "kernels must be xnnpack, builtin, or both with a comma between"),
+    )  # fmt: skip
     if json_file is not None and json_file != STANDARD_OUTPUT:
         check_place(json_file, model, suffix=".json")
-    from edgecompress.benchmarking import benchmark_table
     from edgecompress.host_benchmark import benchmark_places
     from edgecompress.report.benchmark_words import benchmark_sentences
 
     entries = benchmark_places(
-        model,
-        host or ["local"],
-        threads=counts,
-        runs=runs,
-        kernels=families,
-        timeout_s=timeout,
-        minutes=minutes,
-        operators=operators,
-        samples=samples,
-        allow_code=allow_code,
-        ssh_config=ssh_config,
-        progress=visible_progress(),
+        model, host or [LOCAL], measurement, samples=samples, allow_code=allow_code, ssh_config=ssh_config, progress=bars(quiet=quiet)
     )
     if json_file is not None:
         show_json({"benchmark": [entry.model_dump(mode="json") for entry in entries]}, json_file)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgecompress.progress import Progress, visible_progress
+
 if TYPE_CHECKING:
     from edgecompress.recipe.schema import Recipe
 
@@ -19,8 +21,10 @@ Settings = Annotated[
 AllowCode = Annotated[bool, typer.Option("--allow-code", help="Run code of the recipe's own: SavedModels, sources python.")]
 AllowEnv = Annotated[list[str] | None, typer.Option("--allow-env", metavar="NAME", help="Let ${env:NAME} read this variable. Repeatable.")]
 SshConfig = Annotated[
-    Path | None, typer.Option("--ssh-config", metavar="FILE", help="Handed to ssh -F. Absent: your own.", exists=True, dir_okay=False)
+    Path | None,
+    typer.Option("--ssh-config", metavar="FILE", help="Configuration that ssh -F is given. Absent: your own.", exists=True, dir_okay=False),
 ]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bars.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
 
@@ -34,6 +38,11 @@ def checked_recipe(path: str, settings: list[str] | None, allow_env: list[str] |
     for warning in check_recipe(recipe):
         say(f"Warning: {path}: {warning}", style="yellow")
     return recipe
+
+
+def bars(*, quiet: bool) -> Progress:
+    """Where the bars of a command go."""
+    return Progress() if quiet else visible_progress()
 
 
 def enter_cluster(workers: str | None, worker: int | None) -> None:

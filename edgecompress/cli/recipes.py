@@ -9,10 +9,20 @@ from typing import Annotated, Any, Literal
 import typer
 
 from edgecompress.cli.failures import report_failure
-from edgecompress.cli.options import AllowCode, AllowEnv, AsJson, RecipeFile, Settings, SshConfig, checked_recipe, enter_cluster
+from edgecompress.cli.options import (
+    AllowCode,
+    AllowEnv,
+    AsJson,
+    Quiet,
+    RecipeFile,
+    Settings,
+    SshConfig,
+    bars,
+    checked_recipe,
+    enter_cluster,
+)
 from edgecompress.cli.output import check_place, show, show_json
 from edgecompress.errors import EdgeCompressError
-from edgecompress.progress import Progress, visible_progress
 from edgecompress.quiet import without_noise
 from edgecompress.workers.cluster import WORKER_LIMIT_S
 
@@ -31,9 +41,9 @@ def run(
             metavar="HOST:PORT,...", help="Machines that share trainings of strategy multi_worker, the chief first; or TF_CONFIG."
         ),
     ] = None,
-    worker: Annotated[int | None, typer.Option(min=0, metavar="N", help="Which of them this is; 0: the chief.")] = None,
+    worker: Annotated[int | None, typer.Option(min=0, metavar="N", help="Which of --workers this machine is; 0: the chief.")] = None,
     worker_timeout: Annotated[float, typer.Option(min=1, metavar="SECONDS", help="Longest wait for another worker.")] = WORKER_LIMIT_S,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
+    quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
     """Runs a recipe: train, compress, convert, evaluate, benchmark, report. Continues a run that died.
@@ -46,7 +56,7 @@ def run(
     from edgecompress.runs import run_recipe
     from edgecompress.workers.joining import cluster_for, follow_chief
 
-    progress = Progress() if quiet else visible_progress()
+    progress = bars(quiet=quiet)
     cluster = cluster_for(checked)
     if cluster is not None and not cluster.is_chief:
         number = follow_chief(checked, allow_code=allow_code, progress=progress, worker_limit_s=worker_timeout)
@@ -121,7 +131,7 @@ def sensitivity(
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Run folder; absent: runs/NAME.", show_default=False)] = None,
     allow_code: AllowCode = False,
     allow_env: AllowEnv = None,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
+    quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
     """Measures how much each part matters: the validation metric of the baseline with that group of channels alone cut, or layer rounded.
@@ -129,11 +139,11 @@ def sensitivity(
     Nothing but the baseline is trained. A killed call goes on where it was.
     """
     checked = checked_recipe(recipe, settings, allow_env)
+    from edgecompress.baseline_study import SENSITIVITY_PAGES, measure_sensitivity
     from edgecompress.report.table import sensitivity_table
-    from edgecompress.runs import SENSITIVITY_PAGES, measure_sensitivity
 
     folder = out or Path("runs") / checked.name
-    found = measure_sensitivity(checked, of=of, out=folder, allow_code=allow_code, progress=Progress() if quiet else visible_progress())
+    found = measure_sensitivity(checked, of=of, out=folder, allow_code=allow_code, progress=bars(quiet=quiet))
     if as_json:
         show_json(found.to_dict())
     else:
@@ -146,16 +156,16 @@ def calibration(
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Run folder; absent: runs/NAME.", show_default=False)] = None,
     allow_code: AllowCode = False,
     allow_env: AllowEnv = None,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
+    quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
     """Checks the samples that fix the ranges of int8: what is wrong with them, and how many are enough. Only the baseline is trained."""
     checked = checked_recipe(recipe, settings, allow_env)
-    from edgecompress.calibration.study import check_calibration
+    from edgecompress.baseline_study import check_calibration
     from edgecompress.report.table import calibration_table
 
     folder = out or Path("runs") / checked.name
-    found = check_calibration(checked, out=folder, allow_code=allow_code, progress=Progress() if quiet else visible_progress())
+    found = check_calibration(checked, out=folder, allow_code=allow_code, progress=bars(quiet=quiet))
     if as_json:
         show_json(found.to_dict())
     else:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from edgecompress.cli.failures import NOT_RANKED
-from edgecompress.cli.options import AllowCode, AsJson
+from edgecompress.cli.options import AllowCode, AsJson, Quiet, bars
 from edgecompress.cli.output import check_place, say, show, show_json
 
 
@@ -45,7 +45,7 @@ def report(
         Path | None, typer.Option(metavar="CSV", help="Energy: what a power meter beside the board read during --minutes.")
     ] = None,
     host: Annotated[str | None, typer.Option(metavar="DEST", help="The board that the meter was at; absent: the only one.")] = None,
-    meter_offset: Annotated[float, typer.Option(metavar="SECONDS", help="Added to the meter's times.")] = 0.0,
+    meter_offset: Annotated[float, typer.Option(metavar="SECONDS", help="Time to add to the meter's.")] = 0.0,
     as_json: AsJson = False,
 ) -> None:
     """Writes report.md and report.html again from report.json, with what boards and meters measured if given."""
@@ -70,7 +70,8 @@ def report(
 def bundle(
     run: RunPath,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Absent: RUN/NAME-bundle.zip.", show_default=False)
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="The file to write. Absent: RUN/NAME-bundle.zip.", show_default=False),
     ] = None,
     samples: Annotated[int, typer.Option(metavar="N", min=0, help="Pack so many test samples: the board counts its right answers.")] = 0,
     allow_code: AllowCode = False,
@@ -94,10 +95,10 @@ def debug(
     run: RunPath,
     samples: Annotated[int, typer.Option(metavar="N", min=1, max=10_000, help="Validation samples to compare on.")] = 32,
     allow_code: AllowCode = False,
+    quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
     """Compares Keras model and file of a run layer by layer: which layers do harm, what kind of error they make, what to change."""
-    from edgecompress.progress import visible_progress
     from edgecompress.quiet import without_noise
     from edgecompress.store import write_atomic
 
@@ -106,6 +107,6 @@ def debug(
         from edgecompress.report.debug_page import render_debug
         from edgecompress.report.table import debug_table
 
-        found = debug_run(run, most_samples=samples, allow_code=allow_code, progress=visible_progress()).to_dict()
+        found = debug_run(run, most_samples=samples, allow_code=allow_code, progress=bars(quiet=quiet)).to_dict()
         write_atomic(run / "debug.html", render_debug(found))
     show_json(found) if as_json else show(debug_table(found), f"Drawn: {run / 'debug.html'}")

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgecompress.cli.options import AllowCode, AllowEnv, AsJson, RecipeFile, Settings, checked_recipe
+from edgecompress.cli.options import AllowCode, AllowEnv, AsJson, Quiet, RecipeFile, Settings, SshConfig, bars, checked_recipe
 from edgecompress.cli.output import show, show_json
 from edgecompress.cli.runs import RunPath
 from edgecompress.errors import GoalMissed
-from edgecompress.progress import Progress, visible_progress
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -36,7 +35,7 @@ def search(
     ] = False,
     cache: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Finished stages, may be shared by machines; absent: in the folder.", show_default=False),
+        typer.Option(metavar="DIR", help="Folder of finished stages; machines may share it. Absent: in DIR of --out.", show_default=False),
     ] = None,
     heartbeat: Annotated[
         int | None,
@@ -44,13 +43,14 @@ def search(
             min=1,
             metavar="SECONDS",
             show_default=False,
-            help="Between signs of life; a worker silent for 4.5 times as long is dead. Absent: as its study has it, 20 for a new one.",
+            help="Time between signs of life; a worker silent for 4.5 times as long is dead. Absent: the study's own, 20 for a new one.",
         ),
     ] = None,
     no_run: Annotated[bool, typer.Option("--no-run", help="Do not run the chosen recipe in the end.")] = False,
+    ssh_config: SshConfig = None,
     allow_code: AllowCode = False,
     allow_env: AllowEnv = None,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
+    quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
     """Tries recipes of the space that `search:` spans: Pareto front, chosen recipe, its run. Continues a search that died.
@@ -60,8 +60,11 @@ def search(
     checked = checked_recipe(recipe, settings, allow_env)
     from edgecompress.search.run import SearchOptions, search_recipe
 
-    options = SearchOptions(out, storage, cache, worker, not no_run, heartbeat, allow_code)
-    searched = search_recipe(checked, options, Progress() if quiet else visible_progress())
+    options = SearchOptions(
+        out=out, storage=storage, cache=cache, worker=worker, run_chosen=not no_run, heartbeat_s=heartbeat, allow_code=allow_code,
+        ssh_config=ssh_config,
+    )  # fmt: skip
+    searched = search_recipe(checked, options, bars(quiet=quiet))
     if as_json:
         show_json(searched.findings.to_dict())
     elif not worker:
@@ -90,7 +93,7 @@ def ablate(
     run: RunPath,
     orders: Annotated[bool, typer.Option("--orders", help="Try the other orders of the stages too.")] = False,
     allow_code: AllowCode = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
+    quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
     """Leaves each stage of a finished run out in turn: what each cost and brought, in bytes, quality and time.
@@ -99,7 +102,7 @@ def ablate(
     """
     from edgecompress.search.run import ablate_run
 
-    found = ablate_run(run, orders=orders, allow_code=allow_code, progress=Progress() if quiet else visible_progress())
+    found = ablate_run(run, orders=orders, allow_code=allow_code, progress=bars(quiet=quiet))
     if as_json:
         show_json(found.to_dict())
     else:

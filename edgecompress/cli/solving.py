@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgecompress.cli.options import AllowCode, AllowEnv, AsJson, Settings, SshConfig
+from edgecompress.cli.options import AllowCode, AllowEnv, AsJson, Quiet, Settings, SshConfig, bars
 from edgecompress.cli.output import show, show_json
 from edgecompress.errors import GoalMissed
-from edgecompress.progress import Progress, visible_progress
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -19,41 +18,61 @@ if TYPE_CHECKING:
     from edgecompress.solving.steps import Solution
 
 
+Goals = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--goal",
+        metavar="NAME=LIMIT",
+        help="Limit: metric_drop=0.01, size_kb=60, p95_ms=5@pi4; also p50_ms, arena_kb, macs, peak_rss_kb. It replaces the one of "
+        "that name in the recipe. Repeatable.",
+    ),
+]
+Minutes = Annotated[
+    float | None,
+    typer.Option(
+        min=0, show_default=False, help="Time that all calls in the folder may take together; the step under way is finished. Absent: any."
+    ),
+]
+Epochs = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        show_default=False,
+        help="Length of the first recovery training. Absent: a quarter of the model's own training, at least 2; 3 for a model file.",
+    ),
+]
+Table = Annotated[
+    Path | None,
+    typer.Option(
+        "--latency-table",
+        metavar="FILE",
+        show_default=False,
+        help="What learn-latency wrote of a host that a limit names: times are predicted, only what keeps all limits is measured there.",
+    ),
+]
+
+
 def solve(
     source: Annotated[str, typer.Argument(metavar="MODEL_OR_RECIPE", help=".keras or .h5 file, SavedModel folder, or a recipe")],
-    goal: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--goal", metavar="NAME=LIMIT",
-            help="metric_drop=0.01, size_kb=60, p95_ms=5@pi4, p50_ms, arena_kb, macs, peak_rss_kb. Before the recipe's own. Repeatable.",
-        ),
-    ] = None,
+    goal: Goals = None,
     data: Annotated[
-        Path | None, typer.Option(metavar="PATH", help="With a model: .npz, .csv or .py file, or folder.", show_default=False)
+        Path | None, typer.Option(metavar="PATH", help="Samples for a model file: .npz, .csv or .py file, or folder.", show_default=False)
     ] = None,
     settings: Settings = None,
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Its folder; absent: runs/NAME-solve.", show_default=False)] = None,
-    minutes: Annotated[
-        float | None, typer.Option(min=0, help="Of all calls together; the step under way is finished.", show_default=False)
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder of the solve; absent: runs/NAME-solve.", show_default=False)
     ] = None,
-    trials: Annotated[int | None, typer.Option(min=0, help="Steps that may train.", show_default=False)] = None,
-    epochs: Annotated[
-        int | None, typer.Option(min=1, help="Of the first recovery; absent: a quarter of the model's training.", show_default=False)
-    ] = None,
-    latency_table: Annotated[
-        Path | None,
-        typer.Option(
-            "--latency-table", metavar="FILE", show_default=False,
-            help="Of the host of a limit: its times are predicted, only what keeps all limits is measured there.",
-        ),
-    ] = None,
+    minutes: Minutes = None,
+    trials: Annotated[int | None, typer.Option(min=0, help="Number of steps that may train. Absent: any.", show_default=False)] = None,
+    epochs: Epochs = None,
+    latency_table: Table = None,
     no_run: Annotated[bool, typer.Option("--no-run", help="Do not run the chosen recipe in the end.")] = False,
     ssh_config: SshConfig = None,
     allow_code: AllowCode = False,
     allow_env: AllowEnv = None,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
+    quiet: Quiet = False,
     as_json: AsJson = False,
-) -> None:  # fmt: skip
+) -> None:
     """Finds a recipe that keeps your limits: int8, cuts, low rank, low bits, distilled recovery, from cheap to costly until all are kept.
 
     Writes solve.html, chosen.yaml and the run of it. The same command goes on after a kill, or with a larger budget.
@@ -70,8 +89,8 @@ def solve(
         source, parse_goals(goal or []), data=data, overrides=parse_overrides(settings or []), epochs=epochs,
         latency_table=latency_table, allow_env=allow_env or (),
     )  # fmt: skip
-    options = SolveOptions(out, minutes, trials, not no_run, allow_code, ssh_config)
-    solved = solve_question(question, options, Progress() if quiet else visible_progress())
+    options = SolveOptions(out=out, minutes=minutes, trials=trials, run_chosen=not no_run, allow_code=allow_code, ssh_config=ssh_config)
+    solved = solve_question(question, options, bars(quiet=quiet))
     if as_json:
         show_json(solved.solution.to_dict())
     else:

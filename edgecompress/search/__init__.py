@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def run_search(
     recipe: str | Path, *, overrides: Mapping[str, Any] | None = None, out: str | Path | None = None, storage: str | None = None,
-    run_chosen: bool = True, allow_code: bool = False, quiet: bool = False,
+    run_chosen: bool = True, ssh_config: str | Path | None = None, allow_code: bool = False, quiet: bool = False,
 ) -> Searched:  # fmt: skip
     """Searches the space of a recipe, continuing what an earlier call did; in a notebook the result shows its Pareto front.
 
@@ -26,6 +26,7 @@ def run_search(
         out: the search folder; absent: `runs/<name>-search`.
         storage: URL of a database; absent: SQLite in the folder.
         run_chosen: run the chosen recipe in the end.
+        ssh_config: how to reach `benchmark.hosts`, handed to `ssh -F`; absent: your own.
         allow_code: as for `run`.
         quiet: no progress bars.
 
@@ -34,7 +35,10 @@ def run_search(
     """
     from edgecompress.search.run import SearchOptions, search_recipe
 
-    options = SearchOptions(Path(out) if out is not None else None, storage, run_chosen=run_chosen, allow_code=allow_code)
+    options = SearchOptions(
+        out=None if out is None else Path(out), storage=storage, run_chosen=run_chosen, allow_code=allow_code,
+        ssh_config=None if ssh_config is None else Path(ssh_config),
+    )  # fmt: skip
     return search_recipe(load_recipe(recipe, overrides or {}), options, Progress() if quiet else visible_progress())
 
 

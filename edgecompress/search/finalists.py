@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
-from edgecompress.benchmarking import TIMEOUT_S
+from edgecompress.benchmarking import Measurement
 from edgecompress.destination import LOCAL
 from edgecompress.errors import DeviceError, EdgeCompressError, ModelError
 from edgecompress.host_benchmark import benchmark_places, has_answered
@@ -22,7 +22,9 @@ from edgecompress.search.outcome import RUNS, predicted_threads
 MOST = 8  # trials
 
 
-def measure_finalists(recipe: Recipe, findings: Findings, forecast: Forecast | None, progress: Progress) -> Findings:
+def measure_finalists(
+    recipe: Recipe, findings: Findings, forecast: Forecast | None, progress: Progress, *, ssh_config: Path | None = None
+) -> Findings:
     """Times the chosen trial and others of the front, and chooses again among them by what was measured.
 
     One whose file the host does not run is a failed trial from then on.
@@ -32,6 +34,7 @@ def measure_finalists(recipe: Recipe, findings: Findings, forecast: Forecast | N
         findings: by predictions.
         forecast: that made them; None: nothing was predicted.
         progress: gets bars, and a sentence about a host that is away or does not run a file.
+        ssh_config: how to reach the host, handed to `ssh -F`.
 
     Returns:
         The findings with `measured` in the finalists; unchanged where nothing could be measured.
@@ -44,7 +47,7 @@ def measure_finalists(recipe: Recipe, findings: Findings, forecast: Forecast | N
     refused: dict[int, str] = {}
     for trial in finalists:
         try:
-            times[trial.number] = _p50_ms(Path(trial.file), forecast.table.host, threads, progress)
+            times[trial.number] = _p50_ms(Path(trial.file), forecast.table.host, threads, ssh_config, progress)
         except ModelError as error:
             refused[trial.number] = str(error)
             progress.say(f"warning: trial {trial.number} is passed over: {error}")
@@ -60,7 +63,7 @@ def _in_order(findings: Findings) -> list[Tried]:
     return list({trial.number: trial for trial in ([] if chosen is None else [chosen]) + findings.front}.values())
 
 
-def _p50_ms(path: Path, host: str, threads: Sequence[int], progress: Progress) -> dict[str, float]:
+def _p50_ms(path: Path, host: str, threads: Sequence[int], ssh_config: Path | None, progress: Progress) -> dict[str, float]:
     """Threads -> median time. A host that is not this machine has turns of its own.
 
     Raises:
@@ -68,7 +71,7 @@ def _p50_ms(path: Path, host: str, threads: Sequence[int], progress: Progress) -
         DeviceError: the host is away.
     """
     with measuring(progress.say) if host == LOCAL else nullcontext():
-        entries = benchmark_places(path, [host], threads=threads, runs=RUNS, timeout_s=TIMEOUT_S, ssh_config=None, progress=progress)
+        entries = benchmark_places(path, [host], Measurement(threads=threads, runs=RUNS), ssh_config=ssh_config, progress=progress)
     for entry in entries:
         if entry.p50_ms is None and has_answered(entry):
             raise ModelError(f"the file does not run on {host}: {entry.error}")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import gc
-import logging
 import os
 import socket
 import time
@@ -17,8 +15,6 @@ import optuna
 from optuna.trial import FrozenTrial
 from sqlalchemy.exc import SQLAlchemyError
 
-from edgecompress.causes import root_cause
-from edgecompress.errors import StorageError
 from edgecompress.progress import Bar, Progress
 from edgecompress.recipe.schema import Recipe
 from edgecompress.recipe.space import Point, make_space, search_of
@@ -32,13 +28,12 @@ from edgecompress.search.queue import RESULT, Ending, Queue, Slot
 from edgecompress.search.sampling import OptunaChooser
 from edgecompress.search.stage_cache import StageCache
 from edgecompress.search.study import Study
-from edgecompress.search.trial import GoesOn, Laboratory, Result, result_of
-from edgecompress.store import STORAGE_ERRORS
+from edgecompress.search.trial import GoesOn, Laboratory, Result, is_of_recipe, result_of, unforeseen
 
 FAILED = 1e3  # the constraint of a recipe that cannot run: worse than any limit that is missed
 POLL_S = 1.0
 # What ends a worker, not a trial: another trial would meet it too.
-ABOVE_TRIALS = (StorageError, optuna.exceptions.UpdateFinishedTrialError, optuna.exceptions.StorageInternalError, SQLAlchemyError)
+ABOVE_TRIALS = (optuna.exceptions.UpdateFinishedTrialError, optuna.exceptions.StorageInternalError, SQLAlchemyError)
 
 
 class Worker:
@@ -174,16 +169,12 @@ def settled() -> Iterator[None]:
 
 def is_of_trial(error: BaseException) -> bool:
     """Whether an error ends the trial that met it, and not the whole search, as an interrupt or a full disk does."""
-    if isinstance(error, OSError) and error.errno in STORAGE_ERRORS and error.errno != errno.ENOENT:  # what is missing may be the trial's
-        return False
-    return isinstance(error, Exception) and not isinstance(error, ABOVE_TRIALS)
+    return is_of_recipe(error) and not isinstance(error, ABOVE_TRIALS)
 
 
 def failure(error: BaseException) -> Result:
-    """How a trial ends that met what nobody foresaw, such as a lack of memory; the log says where."""
-    logging.getLogger(__name__).error("a trial failed", exc_info=error)
-    kind, cause = type(error).__name__, root_cause(error)
-    return Result("failed", kind if cause == kind else f"{kind}: {cause}")
+    """How a trial ends that met what nobody foresaw."""
+    return Result("failed", unforeseen(error))
 
 
 def candidate(recipe: Recipe, outcome: Outcome) -> Candidate:

@@ -15,6 +15,7 @@ from edgecompress.recipe import dump_recipe
 from edgecompress.recipe.schema import Recipe
 from edgecompress.recipe.space import make_space, search_of
 from edgecompress.report.words import missed_text
+from edgecompress.search.folder import CACHE, LOG, RESULT, search_folder
 from edgecompress.store import RunFolder, storage_errors, write_atomic
 from edgecompress.tracking import check_tracker, track_search
 
@@ -25,10 +26,10 @@ if TYPE_CHECKING:
     from edgecompress.search.findings import Findings, Tried
     from edgecompress.search.study import Heartbeat
 
-CHOSEN, FRONT, LOG, LOCK = "chosen", "front", "search.log", "recipe.lock.yaml"
+CHOSEN, FRONT, LOCK = "chosen", "front", "recipe.lock.yaml"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SearchOptions:
     """How a search is run, apart from what its recipe says.
 
@@ -40,6 +41,7 @@ class SearchOptions:
         run_chosen: run the chosen recipe in the end.
         heartbeat_s: seconds between signs of life; None: those of the study, 20 for a new one.
         allow_code: as for a run.
+        ssh_config: how to reach `benchmark.hosts`, handed to `ssh -F`.
     """
 
     out: Path | None = None
@@ -49,6 +51,7 @@ class SearchOptions:
     run_chosen: bool = True
     heartbeat_s: int | None = None
     allow_code: bool = False
+    ssh_config: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -74,15 +77,13 @@ def search_recipe(recipe: Recipe, options: SearchOptions, progress: Progress) ->
         progress: where bars and lines go.
 
     Raises:
-        EdgeCompressError: before any training: a storage that cannot be reached, a study of another recipe, bad data; later: a folder
-            that cannot be written, or no recipe of the space that runs.
+        EdgeCompressError: before any training: a folder that another search holds or has filled, a storage that cannot be reached, a
+            study of another recipe, bad data; later: a folder that cannot be written, or no recipe of the space that runs.
     """
     search_of(recipe)
     check_tracker(recipe)
     folder = options.out or Path("runs") / f"{recipe.name}-search"
-    with storage_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    with noise_to(folder / LOG):
+    with search_folder(folder, recipe.name, worker=options.worker), noise_to(folder / LOG):
         with progress.task("loading TensorFlow and Optuna"):
             from edgecompress.data import load_data
             from edgecompress.search.contradictions import check_goals
@@ -98,7 +99,7 @@ def search_recipe(recipe: Recipe, options: SearchOptions, progress: Progress) ->
             data = load_data(recipe.data, recipe.task, seed=recipe.seed, allow_code=options.allow_code)
         url = options.storage or default_storage(folder)
         study = open_study(recipe, url, heartbeat, sources_of(recipe, data, forecast))
-        cache = StageCache(options.cache or folder / "cache")
+        cache = StageCache(options.cache or folder / CACHE)
         if options.storage and forecast is None and latency_threads(recipe) and not options.storage.startswith("sqlite"):
             progress.say("warning: each worker times its own trials; with workers on different machines, name target.latency_table")
         with progress.task("checking the goals"):
@@ -111,7 +112,7 @@ def search_recipe(recipe: Recipe, options: SearchOptions, progress: Progress) ->
             findings = find(recipe, worker.slots(), worker.harvested())
         run = None
         if not options.worker:
-            findings = measure_finalists(recipe, findings, forecast, progress)
+            findings = measure_finalists(recipe, findings, forecast, progress, ssh_config=options.ssh_config)
             _write(recipe, findings, folder, progress)
             track_search(recipe, findings, folder, progress)
             _require_choice(recipe, findings)
@@ -180,9 +181,11 @@ def _write(recipe: Recipe, findings: Findings, folder: Path, progress: Progress)
         chosen = "" if findings.choice is None else recipe_text(recipe, findings, findings.choice)
         if chosen:
             write_atomic(folder / f"{CHOSEN}.yaml", chosen)
+        else:
+            (folder / f"{CHOSEN}.yaml").unlink(missing_ok=True)  # of an earlier call
         values = findings.to_dict()
         write_atomic(folder / "search.html", render_search(values, chosen))
-        write_atomic(folder / "search.json", json.dumps(values, indent=1))
+        write_atomic(folder / RESULT, json.dumps(values, indent=1))
 
 
 def _require_choice(recipe: Recipe, findings: Findings) -> None:
@@ -225,4 +228,6 @@ def _run_chosen(recipe: Recipe, findings: Findings, folder: Path, cache: Any, op
     if findings.choice is not None:
         cache.lend(findings.choice.stages, folder / CHOSEN)
     with measuring(progress.say):  # other workers may still train here
-        return run_recipe(load_recipe(path), out=folder / CHOSEN, allow_code=options.allow_code, progress=progress)
+        return run_recipe(
+            load_recipe(path), out=folder / CHOSEN, allow_code=options.allow_code, ssh_config=options.ssh_config, progress=progress
+        )

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from edgecompress.errors import RecipeError, StorageError
 from edgecompress.recipe.schema import Recipe
 from edgecompress.recipe.space_rules import objective_names
+from edgecompress.search.folder import STUDY
 from edgecompress.store import content_key
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class Study:
 
 def default_storage(folder: Path) -> str:
     """A file in the search's own folder."""
-    return f"sqlite:///{(folder / 'study.db').absolute()}"
+    return f"sqlite:///{(folder / STUDY).absolute()}"
 
 
 def open_study(recipe: Recipe, url: str, heartbeat: Heartbeat | None, sources: Mapping[str, Any] | None = None) -> Study:

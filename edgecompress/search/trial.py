@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -9,6 +11,7 @@ from functools import partial
 from typing import Any, Literal
 
 from edgecompress.backend import set_threads
+from edgecompress.causes import root_cause
 from edgecompress.data import Data, load_data
 from edgecompress.errors import EdgeCompressError, StorageError
 from edgecompress.latency.forecast import forecast_of
@@ -24,7 +27,7 @@ from edgecompress.search.prediction import certain_limits, is_foreseen, is_sized
 from edgecompress.search.stage_cache import StageCache
 from edgecompress.stage import State
 from edgecompress.stage_keys import baseline_key, technique_key
-from edgecompress.store import content_key
+from edgecompress.store import STORAGE_ERRORS, content_key
 
 Kind = Literal["complete", "rejected", "stopped", "failed"]
 GoesOn = Callable[[int, Outcome], bool]  # (rung, what was reached there) -> whether the trial gets more
@@ -164,6 +167,20 @@ class Laboratory:
     def surroundings(self, recipe: Recipe, progress: Progress) -> Surroundings:
         """What the stages of a recipe share."""
         return Surroundings(recipe, self.data(recipe), self.cache, progress, self._threads, self._allow_code, None)
+
+
+def is_of_recipe(error: BaseException) -> bool:
+    """Whether an error belongs to the recipe that met it, and is not what any other would meet too, as an interrupt or a full disk."""
+    if isinstance(error, OSError) and error.errno in STORAGE_ERRORS and error.errno != errno.ENOENT:  # what is missing may be the recipe's
+        return False
+    return isinstance(error, Exception) and not isinstance(error, StorageError)
+
+
+def unforeseen(error: BaseException) -> str:
+    """Why a recipe failed that met what nobody foresaw, such as a lack of memory; the log says where."""
+    logging.getLogger(__name__).error("a recipe failed", exc_info=error)
+    kind, cause = type(error).__name__, root_cause(error)
+    return kind if cause == kind else f"{kind}: {cause}"
 
 
 def trial_recipe(recipe: Recipe) -> Recipe:

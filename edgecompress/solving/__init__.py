@@ -49,5 +49,7 @@ def solve(
         return None if given is None else Path(given)
 
     question = ask(str(source), goals or {}, data=path(data), overrides=overrides, epochs=epochs, latency_table=path(latency_table))
-    options = SolveOptions(path(out), minutes, trials, run_chosen, allow_code, path(ssh_config))
+    options = SolveOptions(
+        out=path(out), minutes=minutes, trials=trials, run_chosen=run_chosen, allow_code=allow_code, ssh_config=path(ssh_config)
+    )
     return solve_question(question, options, Progress() if quiet else visible_progress())

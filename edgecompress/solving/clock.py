@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edgecompress.benchmarking import TIMEOUT_S, benchmark_files
+from edgecompress.benchmarking import Measurement, benchmark_files
 from edgecompress.bundle import model_bundle
 from edgecompress.destination import LOCAL
 from edgecompress.errors import DeviceError, ModelError
@@ -97,10 +97,8 @@ class Clock:
     def _elsewhere(self, file: Path, hosts: Sequence[str]) -> list[BenchmarkEntry]:
         entries: list[BenchmarkEntry] = []
         for host in hosts:
-            found = benchmark_hosts(
-                model_bundle(file), [host], threads=self._threads(host), runs=RUNS, timeout_s=TIMEOUT_S, ssh_config=self.ssh_config,
-                progress=self.progress,
-            )  # fmt: skip
+            wanted = Measurement(threads=self._threads(host), runs=RUNS)
+            found = benchmark_hosts(model_bundle(file), [host], wanted, ssh_config=self.ssh_config, progress=self.progress)
             for entry in found:
                 if entry.error and not has_answered(entry):
                     raise DeviceError(f"{host}: {entry.error}")

@@ -29,7 +29,7 @@ PROBING = 0.3  # part of the minutes after which no further way is probed, if on
 CHOSEN, START, REPORT = "chosen", "start.yaml", "report.json"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SolveOptions:
     """How a solve is run, apart from what is asked.
 

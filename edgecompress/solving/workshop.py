@@ -25,7 +25,7 @@ from edgecompress.search.goals import latency_goals, violations
 from edgecompress.search.outcome import Outcome
 from edgecompress.search.prediction import MARGIN
 from edgecompress.search.stage_cache import StageCache
-from edgecompress.search.trial import Laboratory, trial_recipe
+from edgecompress.search.trial import Laboratory, is_of_recipe, trial_recipe, unforeseen
 from edgecompress.solving.clock import Clock
 from edgecompress.solving.design import Design, Parts, patterns_of_factors, recipe_of
 from edgecompress.solving.journal import Journal
@@ -175,7 +175,7 @@ class Workshop:
         return None if step.predicted and step.met else step
 
     def _take(self, recipe: Recipe, design: Design) -> Step:
-        """The step of a recipe. One that cannot run is a step too, with its reason.
+        """The step of a recipe. One that cannot run is a step too, with its reason, whatever that is.
 
         Raises:
             StorageError, DeviceError: what has nothing to do with the recipe, and no other step would change.
@@ -189,6 +189,10 @@ class Workshop:
             raise
         except EdgeCompressError as error:
             values = {"reason": " ".join(str(error).split())}
+        except Exception as error:
+            if not is_of_recipe(error):
+                raise
+            values = {"reason": unforeseen(error)}
         step = Step(0, design.words(), self._key(recipe), design.trains, time.monotonic() - started, **values)
         self._journal.add(step)
         return step

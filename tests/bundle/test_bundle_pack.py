@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgecompress.benchmarking import Measurement
 from edgecompress.bundle import run_bundle
 from edgecompress.cli import main
 from edgecompress.data.preprocess import preprocess_batch
@@ -134,7 +135,7 @@ def test_file_for_an_edge_tpu_is_not_measured_here(run, monkeypatch):
     )
     files = run_bundle(run)
     assert "model_edgetpu.tflite" in files
-    measure_here(files, {}, Progress())
+    measure_here(files, Measurement(), Progress())
     assert measured == ["final", "plain", "baseline"]
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgecompress.benchmarking import Measurement
 from edgecompress.bundle import model_bundle, run_bundle
 from edgecompress.bundle.pack import PROGRAM
 from edgecompress.errors import DeviceError
@@ -25,10 +26,8 @@ BASE_PYTHON = f'exec {sys._base_executable} -I -S "$@"'  # without site packages
 
 def measure(host, model, *, timeout_s=60.0, hosts=None, **options):
     """The entries of a benchmark of one tiny model."""
-    return benchmark_hosts(
-        model_bundle(model), hosts or [host.name], threads=[1], runs=50, timeout_s=timeout_s, ssh_config=host.config, progress=Progress(),
-        **options,
-    )  # fmt: skip
+    wanted = Measurement(threads=[1], runs=50, timeout_s=timeout_s, **options)
+    return benchmark_hosts(model_bundle(model), hosts or [host.name], wanted, ssh_config=host.config, progress=Progress())
 
 
 def error_of(host, model, **options):
@@ -63,7 +62,7 @@ def test_host_behind_another_is_reached_as_the_users_configuration_says(make_hos
 def test_damaged_bundle_and_other_golden_outputs_are_not_timed(make_host, finished_run):
     host, files = make_host(), run_bundle(finished_run)
     damaged = {**files, "plain.tflite": files["plain.tflite"] + b"\0"}
-    (entry,) = benchmark_hosts(damaged, [host.name], timeout_s=60.0, ssh_config=host.config, progress=Progress())
+    (entry,) = benchmark_hosts(damaged, [host.name], Measurement(), ssh_config=host.config, progress=Progress())
     assert "plain.tflite: it is not the file that was packed" in entry.error
     manifest = json.loads(files["manifest.json"])
     with np.load(io.BytesIO(files["golden.npz"])) as stored:
@@ -72,7 +71,7 @@ def test_damaged_bundle_and_other_golden_outputs_are_not_timed(make_host, finish
     np.savez(changed, **arrays)
     manifest["bundle"]["sha256"]["golden.npz"] = hashlib.sha256(changed.getvalue()).hexdigest()
     other = {**files, "golden.npz": changed.getvalue(), "manifest.json": json.dumps(manifest).encode()}
-    entries = benchmark_hosts(other, [host.name], timeout_s=60.0, ssh_config=host.config, progress=Progress())
+    entries = benchmark_hosts(other, [host.name], Measurement(), ssh_config=host.config, progress=Progress())
     assert "golden outputs differ" in entries[0].error
     assert "is off by 1" in entries[0].error
     assert entries[0].p50_ms is None
@@ -82,9 +81,8 @@ def test_damaged_bundle_and_other_golden_outputs_are_not_timed(make_host, finish
 
 def test_more_threads_than_cores_are_not_trusted_and_said(make_host, model):
     host = make_host()
-    (entry,) = benchmark_hosts(
-        model_bundle(model), [host.name], threads=[99], runs=50, timeout_s=60.0, ssh_config=host.config, progress=Progress()
-    )
+    wanted = Measurement(threads=[99], runs=50)
+    (entry,) = benchmark_hosts(model_bundle(model), [host.name], wanted, ssh_config=host.config, progress=Progress())
     assert any(reason.startswith("99 threads shared ") for reason in entry.distrust_reasons)
 
 
@@ -231,7 +229,7 @@ def test_two_benchmarks_at_once_take_turns(make_host, model, fake_runtime):
 @pytest.mark.parametrize("name", ["-oProxyCommand=touch /tmp/x", "a b", "$(id)", "a;b", "`id`", "", "%h"])
 def test_what_is_no_destination_is_refused_before_anything_is_done(model, name):
     with pytest.raises(DeviceError, match="host must be a destination of ssh"):
-        benchmark_places(model, [name], threads=[1], runs=50, timeout_s=60, ssh_config=None, progress=Progress())
+        benchmark_places(model, [name], Measurement(), progress=Progress())
 
 
 def test_doctor_describes_a_host(make_host):

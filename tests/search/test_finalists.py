@@ -1,6 +1,7 @@
 """What was predicted best is timed for real; a host that does not run one file still times the others."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from edgecompress.search.finalists import measure_finalists
 from edgecompress.search.findings import Findings, Tried
 
 AWAY = None
+CONFIG = Path("ssh.config")
 
 
 @dataclass
@@ -34,7 +36,8 @@ def measured(space_text, tmp_path, monkeypatch):
     def measure(answers):
         left = iter(answers)
 
-        def benchmark(path, hosts, **more):
+        def benchmark(path, hosts, measurement, *, ssh_config, progress):
+            assert ssh_config == CONFIG
             answer = next(left)
             if answer is AWAY:
                 return [BenchmarkEntry(model="final", host=hosts[0], threads=1, error="the host cannot be reached")]
@@ -52,7 +55,7 @@ def measured(space_text, tmp_path, monkeypatch):
             "tiny.yaml", {"goal.p50_ms": {"limit": 4.0, "host": "pi4"}, "benchmark": {"hosts": ["pi4"]}}, text=space_text
         )
         found = Findings("tiny", {"accuracy": True, "latency": False}, {"p50_ms": 4.0}, 3, tried, 0)
-        return measure_finalists(recipe, found, Forecast(Table()), Progress())
+        return measure_finalists(recipe, found, Forecast(Table()), Progress(), ssh_config=CONFIG)
 
     return measure
 

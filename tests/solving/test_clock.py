@@ -47,7 +47,7 @@ def asked(monkeypatch):
         ]
 
     monkeypatch.setattr(clocks, "benchmark_files", lambda models, *, threads, runs, progress: entries("local", threads, HERE))
-    monkeypatch.setattr(clocks, "benchmark_hosts", lambda files, hosts, *, threads, **more: entries(hosts[0], threads, THERE))
+    monkeypatch.setattr(clocks, "benchmark_hosts", lambda files, hosts, wanted, **more: entries(hosts[0], wanted.threads, THERE))
     monkeypatch.setattr(clocks, "model_bundle", lambda path: {})
     return calls, errors
 

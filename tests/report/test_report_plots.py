@@ -96,3 +96,11 @@ def test_axis_of_a_loss_holds_all_values(values):
     low, high = span("mean_squared_error", values)
     assert low < high
     assert low <= min(values) <= max(values) <= high
+
+
+def test_latencies_of_several_kernels_have_names_of_their_own(values):
+    values["benchmark"] = [
+        entry | {"requested_kernels": kernels, "kernels": kernels} for entry in values["benchmark"] for kernels in ("xnnpack", "builtin")
+    ]
+    svg = plots(Report.model_validate(values))["latency"].svg
+    assert all(svg.count(f"final, {kernels} x{threads}") == 1 for kernels in ("xnnpack", "builtin") for threads in (1, 2))

@@ -103,7 +103,7 @@ def test_the_command_measures_every_group_and_draws_it(tmp_path, capsys):
     command = ["sensitivity", str(RECIPE), "--set", "model.train.epochs=1", "--out", str(tmp_path), "--quiet"]
     assert main([*command, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["metric"] == "accuracy"
+    assert (found["metric"], found["of"]) == ("accuracy", "channels")
     assert {curve["name"] for curve in found["curves"]} == {"conv1", "conv2", "conv3", "conv4", "dense1"}
     assert all(0 <= value <= 1 for curve in found["curves"] for value in curve["metrics"])
     page = (tmp_path / "sensitivity.html").read_text()
@@ -118,6 +118,7 @@ def test_bits_of_each_layer_are_measured(tmp_path, capsys):
     assert {curve["name"] for curve in found["curves"]} == {"conv1", "conv2", "conv3", "conv4", "dense1", "logits"}
     assert all(curve["levels"] == [0.75, 0.8125, 0.875, 0.90625, 0.9375] for curve in found["curves"])
     assert all(abs(curve["metrics"][0] - found["whole"]) < 0.03 for curve in found["curves"])  # 8 bits of one layer: a few samples at most
+    assert found["of"] == "bits"
     assert "bits of their weights" in (tmp_path / "sensitivity_bits.html").read_text()
 
 
@@ -125,8 +126,7 @@ def test_folders_may_be_text_and_what_is_taken_away_is_checked_first(tmp_path, m
     def stop(recipe, store, *_, **__):
         raise Killed(str(store.path))
 
-    monkeypatch.setattr("edgecompress.pipeline.measure_sensitivity", stop)
-    monkeypatch.setattr("edgecompress.calibration.study._study", stop)
+    monkeypatch.setattr("edgecompress.pipeline.prepare", stop)
     for door in (ec.measure_sensitivity, ec.check_calibration):
         with pytest.raises(Killed, match="run"):
             door(RECIPE, out=str(tmp_path / "run"))

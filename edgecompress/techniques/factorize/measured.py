@@ -43,7 +43,7 @@ def measure_ranks(
     found = measure(
         [unit(name, at) for name, at in tried.items()], model, lambda changed: context.evaluate(changed)[metric],
         metric=metric, rises=context.task.rises(metric), file=context.folder / "sensitivity.json", shared=context.sensitivities,
-        progress=context.progress,
+        progress=context.progress, of="parameters",
         depends_on=[
             config.method, config.data_aware, context.seed, context.data.fingerprint, len(context.data.calibration),
             context.task.model_dump(mode="json"),

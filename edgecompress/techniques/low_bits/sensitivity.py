@@ -36,7 +36,7 @@ def measure_bits(model: keras.Model, context: Context) -> Sensitivity:
     return measure(
         units, model, lambda changed: context.evaluate(changed)[metric], metric=metric, rises=context.task.rises(metric),
         file=context.folder / "sensitivity_bits.json", shared=context.sensitivities, progress=context.progress,
-        depends_on=["bits", data.fingerprint, context.task.model_dump(mode="json")],
+        depends_on=["bits", data.fingerprint, context.task.model_dump(mode="json")], of="bits",
     )  # fmt: skip
 
 

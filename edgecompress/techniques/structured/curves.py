@@ -53,7 +53,7 @@ def measure_channels(
     seed = context.seed if criterion == "random" else 0
     return measure(
         [unit(name) for name in names], model, lambda cut: context.evaluate(cut)[metric], metric=metric, rises=context.task.rises(metric),
-        file=context.folder / "sensitivity.json", shared=context.sensitivities, progress=context.progress,
+        file=context.folder / "sensitivity.json", shared=context.sensitivities, progress=context.progress, of="channels",
         depends_on=[criterion, reestimate, seed, data.fingerprint, len(data.calibration), context.task.model_dump(mode="json")],
     )  # fmt: skip
 

@@ -18,7 +18,7 @@ from edgecompress.data import Data
 from edgecompress.destination import LOCAL
 from edgecompress.evaluation import Evaluation, class_changes, evaluate_keras, evaluate_tflite, verdict
 from edgecompress.evaluation.parity_check import check_parity, compare_outputs
-from edgecompress.export import Conversion, convert, edgetpu
+from edgecompress.export import Conversion, convert, edgetpu, finished_file
 from edgecompress.export.chosen_layers import fitting
 from edgecompress.export.compatibility import CALIBRATED
 from edgecompress.export.layer_tensors import kernel_layers
@@ -32,7 +32,7 @@ from edgecompress.recipe.schema import Benchmark, Export, Recipe
 from edgecompress.report import HTML_FILE, MARKDOWN_FILE
 from edgecompress.report.schema import REPORT_FILE, BenchmarkEntry, Report, StageReport
 from edgecompress.samples import each
-from edgecompress.shrinking import ShrunkExport, shrink_export
+from edgecompress.shrinking import ShrunkExport
 from edgecompress.store import RunFolder
 from edgecompress.tflite import Rewritten, describe, parse
 from edgecompress.tflite.c_array import c_array
@@ -114,17 +114,12 @@ def export_models(
         ConversionError: a model does not convert, or the target runtime is too old for the result.
     """
     samples, runtime = data.calibration.arrays()[0], recipe.target.runtime
-    conversions = {"final": convert(models.final, recipe.export, calibration=samples, progress=progress, runtime=runtime)}
+    final, shrunk = finished_file(models.final, recipe.export, calibration=samples, progress=progress, runtime=runtime)
+    conversions = {"final": final}
     plain = fitting(recipe.export, models.baseline).model_copy(update={"ranges": "min_max"})
-    conversions["plain"] = (
-        convert(models.baseline, plain, calibration=samples, progress=progress)
-        if recipe.stages or plain != recipe.export
-        else conversions["final"]
-    )
+    is_another = recipe.stages or plain != recipe.export
+    conversions["plain"] = convert(models.baseline, plain, calibration=samples, progress=progress) if is_another else final
     conversions["baseline"] = convert(models.baseline, Export(format="float32"), calibration=None, progress=progress)
-    with progress.task("shrinking"):
-        final = conversions["final"].content
-        shrunk = shrink_export(final) if recipe.export.shrink else ShrunkExport(final)
     for name, conversion in conversions.items():
         store.write(RUN_FILES[name], shrunk.content if name == "final" else conversion.content)
     if recipe.export.also == "c_array":

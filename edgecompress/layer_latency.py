@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Literal
 
-from edgecompress.benchmarking import benchmark_files
 from edgecompress.errors import ConversionError
 from edgecompress.export import convert
+from edgecompress.file_race import race_files
 from edgecompress.models.layer_samples import layer_inputs
 from edgecompress.models.replacing import Part, alone, chain
 from edgecompress.progress import Progress
@@ -24,7 +22,6 @@ if TYPE_CHECKING:
     from edgecompress.latency.predict import Prediction
     from edgecompress.report.schema import BenchmarkEntry
 
-RUNS = 200
 NUM_SAMPLES = 8  # inputs of the layer that give the ranges of its int8 file
 NOT_TIMED = "it could not be timed: "
 
@@ -86,17 +83,14 @@ def compare_latency(
     Returns:
         The latencies, or why there are none.
     """
-    export = Export(format=format)
-    with TemporaryDirectory(prefix="edgecompress-") as folder:
-        paths = {name: Path(folder) / f"{name}.tflite" for name in ("before", "after")}
-        for path, model in zip(paths.values(), (before, after), strict=True):
-            try:
-                path.write_bytes(convert(model, export, calibration=samples, progress=Progress()).content)
-            except ConversionError as error:
-                return f"{NOT_TIMED}{error}"
-        if forecast is not None:
-            return _predicted(*(forecast.predict(path.read_bytes()) for path in paths.values()))
-        entries = benchmark_files(paths, threads=[1], runs=RUNS, progress=progress)
+    export, models = Export(format=format), {"before": before, "after": after}
+    try:
+        files = {name: convert(model, export, calibration=samples, progress=Progress()).content for name, model in models.items()}
+    except ConversionError as error:
+        return f"{NOT_TIMED}{error}"
+    if forecast is not None:
+        return _predicted(*map(forecast.predict, files.values()))
+    entries = race_files(files, progress).values()
     if failed := [entry.error for entry in entries if entry.error]:
         return f"{NOT_TIMED}{failed[0]}"
     return _compared(*entries)

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgecompress import export as exporting
 from edgecompress.backend import keras
 from edgecompress.calibration.checks import check_samples, check_statistics
 from edgecompress.calibration.reading import Calibration, read_calibration
@@ -15,6 +14,7 @@ from edgecompress.device import DeviceFault
 from edgecompress.device.child import run_job
 from edgecompress.errors import DataError, ModelError, StorageError
 from edgecompress.evaluation import evaluate_keras, evaluate_tflite
+from edgecompress.export import finished_file
 from edgecompress.export.compatibility import CALIBRATED, check_model, is_quantize_aware
 from edgecompress.inspection import is_tflite
 from edgecompress.model_file import model_format
@@ -23,7 +23,6 @@ from edgecompress.progress import Progress
 from edgecompress.recipe.load import make_section
 from edgecompress.recipe.schema import Export, Recipe, Target
 from edgecompress.recipe.suggestions import near_path
-from edgecompress.shrinking import ShrunkExport, shrink_export
 from edgecompress.store import write_atomic
 from edgecompress.tflite import describe
 
@@ -58,7 +57,7 @@ def convert(
     Raises:
         EdgeCompressError: the model, the data or the conversion; nothing is written then.
     """
-    export = make_section(Export, "export", {"format": format, "io": io})
+    export = make_section(Export, "export", {"format": format, "io": io, "shrink": shrink})
     target = make_section(Target, "target", {"runtime": runtime})
     if data is not None and not data.exists():
         raise DataError(f"{data}: data must be an .npz file or a folder of images. Received: nothing is there.{near_path(data)}")
@@ -70,8 +69,9 @@ def convert(
     calibration = _calibration(keras_model, export, data, preprocess or {})
     samples = calibration.samples if calibration is not None else None
     doubts = [] if samples is None else [*check_samples(samples), *check_statistics(keras_model, samples)]
-    conversion = exporting.convert(keras_model, export, calibration=samples, progress=progress or Progress(), runtime=target.runtime)
-    shrunk = shrink_export(conversion.content) if shrink else ShrunkExport(conversion.content)
+    conversion, shrunk = finished_file(
+        keras_model, export, calibration=samples, progress=progress or Progress(), runtime=target.runtime
+    )  # fmt: skip
     write_atomic(path, shrunk.content)
     words = calibration.words if calibration is not None and not is_quantize_aware(keras_model) else None
     facts = {

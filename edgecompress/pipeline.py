@@ -6,14 +6,13 @@ they depend on, so the same command continues a run that died, and a changed rec
 
 import gc
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -22,37 +21,26 @@ from edgecompress.backend import keras, set_threads
 from edgecompress.calibration.checks import check_calibration_data
 from edgecompress.data import Data, load_data
 from edgecompress.delivery import RESULTS, Models, deliver
-from edgecompress.errors import ModelError, RecipeError
-from edgecompress.evaluation import evaluate_keras, evaluate_tflite
-from edgecompress.evaluation.layer_harm import LayerHarm, file_harms
-from edgecompress.export import Conversion, convert
+from edgecompress.evaluation import evaluate_keras
 from edgecompress.export.compatibility import CALIBRATED
-from edgecompress.graph.channels import channel_graph
 from edgecompress.keeps import Keep
-from edgecompress.ladder import Climbed, Means, climb
+from edgecompress.ladder_means import climb_ladder
 from edgecompress.latency.forecast import forecast_of
 from edgecompress.models import LoadedModel
 from edgecompress.plan import plan_stages
 from edgecompress.progress import Progress
-from edgecompress.recipe.schema import Export, Recipe
-from edgecompress.recipe.stages import TECHNIQUES, PruneChannels, StageConfig
-from edgecompress.recipe.stages.prune_channels import Removal
+from edgecompress.recipe.schema import Recipe
+from edgecompress.recipe.stages import TECHNIQUES, StageConfig
 from edgecompress.record import load_stage, save_stage, stage_report
 from edgecompress.rehearsal import Rehearsal
 from edgecompress.report.artifact_schema import LadderRung
-from edgecompress.report.schema import REPORT_FILE, Report, StageReport
-from edgecompress.sensitivity import Sensitivity
-from edgecompress.shrinking import shrink_export
+from edgecompress.report.schema import Report, StageReport
 from edgecompress.stage import Context, Share, StageResult, State
 from edgecompress.stage_keys import baseline_key, technique_key
 from edgecompress.store import RunFolder, StageFolder, Stages, stage_name
 from edgecompress.techniques import baseline as baseline_stage
 from edgecompress.techniques.baseline import bring_model
 from edgecompress.techniques.distill import teach
-from edgecompress.techniques.low_bits.sensitivity import measure_bits
-from edgecompress.techniques.structured.curves import measure_channels
-
-NUM_HARM_SAMPLES = 32  # that say which layers of a file do harm
 
 
 @dataclass(frozen=True)
@@ -115,7 +103,9 @@ def run_line(recipe: Recipe, store: RunFolder, progress: Progress, *, allow_code
         stages.append(stage)
     ladder: tuple[LadderRung, ...] = ()
     if recipe.export.format == "auto":
-        climbed = climb_ladder(surroundings, recipe.export, state, stages, baseline)
+        climbed = climb_ladder(
+            surroundings, recipe.export, state, stages, lambda index, config, at: run_technique(surroundings, index, config, at, baseline)
+        )  # fmt: skip
         recipe, state, ladder = climbed.recipe(recipe), climbed.step.state, climbed.tried
         stages = [*stages, *climbed.step.reports]
         store.lock_recipe(versions.lock(recipe, surroundings.data.fingerprint, surroundings.threads), RESULTS)
@@ -125,74 +115,6 @@ def run_line(recipe: Recipe, store: RunFolder, progress: Progress, *, allow_code
         threads=surroundings.threads,
     )  # fmt: skip
     return report.model_copy(update={"ladder": list(ladder)})
-
-
-def climb_ladder(
-    surroundings: Surroundings, export: Export, state: State, stages: Sequence[StageReport], baseline: keras.Model
-) -> Climbed:  # fmt: skip
-    """Looks for the cheapest way to 8 bits that loses little enough on validation, from where the stages of the recipe ended."""
-    recipe, data, progress = surroundings.recipe, surroundings.data, surroundings.progress
-    metric = recipe.task.metrics[0]
-    before, rises = stages[0].metrics["validation"][metric], recipe.task.rises(metric)
-
-    def run(index: int, config: StageConfig, at: State) -> tuple[State, StageReport]:
-        return run_technique(surroundings, index, config, at, baseline)
-
-    def as_file(at: State, chosen: Export) -> tuple[Conversion, bytes]:
-        samples = data.calibration.arrays()[0]
-        conversion = convert(at.model, chosen, calibration=samples, progress=progress, runtime=recipe.target.runtime)
-        return conversion, shrink_export(conversion.content).content if chosen.shrink else conversion.content
-
-    def judge(content: bytes) -> tuple[float, float]:
-        with TemporaryDirectory(prefix="edgecompress-") as folder:
-            path = Path(folder, "model.tflite")
-            path.write_bytes(content)
-            after = evaluate_tflite(path, data.validation, recipe.task, progress=progress).metrics[metric]
-        return after, before - after if rises else after - before
-
-    def worst(at: State, conversion: Conversion) -> list[LayerHarm]:
-        return file_harms(at.model, conversion.content, data.validation.some(NUM_HARM_SAMPLES), conversion.tensors)
-
-    rehearsal = surroundings.rehearsal
-    means = Means(run, as_file, judge, worst, rehearsal.latencies_ms if rehearsal.times else lambda files: {}, progress.say)
-    return climb(export.start, export.limit, state, len(stages), means)
-
-
-def measure_sensitivity(
-    recipe: Recipe, store: RunFolder, progress: Progress, *, of: Literal["channels", "bits"], allow_code: bool
-) -> Sensitivity:  # fmt: skip
-    """Trains or loads the baseline of a recipe, as a run would, and measures all its groups of channels, or the bits of its layers.
-
-    What the first stage that removes channels or neurons says of criterion and statistics holds; without one, its defaults.
-
-    Raises:
-        EdgeCompressError: as `measured_baseline`; ModelError where no group of channels can be cut.
-    """
-    surroundings, state = measured_baseline(recipe, store, progress, allow_code=allow_code)
-    context = surroundings.context(0, "sensitivity", state.model, state.keeps, store.path, progress.say)
-    if of == "bits":
-        return measure_bits(state.model, context)
-    config = next((stage for stage in recipe.stages if isinstance(stage, Removal)), PruneChannels(fraction=0.5))
-    graph = channel_graph(state.model)
-    names = [group.name for group in graph.groups if not group.frozen.all()]
-    if not names:
-        raise ModelError(f"{state.model.name}: model must have a group of channels that can be cut. Received: none.")
-    return measure_channels(state.model, graph, names, config.criterion, context, reestimate=config.reestimate)
-
-
-def measured_baseline(recipe: Recipe, store: RunFolder, progress: Progress, *, allow_code: bool) -> tuple[Surroundings, State]:
-    """Trains or loads the baseline for a call that only measures it: a finished run in the folder stays as it is, its recipe too.
-
-    Raises:
-        EdgeCompressError: as `run_line`; RecipeError where a finished run has another baseline.
-    """
-    surroundings = prepare(recipe, store, progress, allow_code=allow_code)
-    if (store.path / REPORT_FILE).exists() and store.stage(0, "baseline", baseline_key(surroundings)).finished() is None:
-        raise RecipeError(
-            f"{store.path}: the folder must hold no finished run, or one with the baseline of this recipe. Received: one with another. "
-            "Choose another with --out."
-        )
-    return surroundings, run_baseline(surroundings)[0]
 
 
 def prepare(recipe: Recipe, store: RunFolder, progress: Progress, *, allow_code: bool) -> Surroundings:

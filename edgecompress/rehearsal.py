@@ -1,20 +1,16 @@
-"""What a model would be as a file: converted as the recipe says, weighed and timed before the line has ended."""
+"""What a model would be as a file: converted and shrunk as the recipe says, weighed and timed before the line has ended."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from edgecompress.backend import keras
-from edgecompress.benchmarking import benchmark_files
 from edgecompress.data import Data
 from edgecompress.errors import DeviceError
-from edgecompress.export import convert
+from edgecompress.export import finished_file
+from edgecompress.file_race import race_files
 from edgecompress.latency.forecast import Forecast
 from edgecompress.progress import Progress
 from edgecompress.recipe.schema import Export
-
-RUNS = 200  # timed invokes of each model
 
 
 @dataclass(frozen=True)
@@ -53,12 +49,12 @@ class Rehearsal:
         return f" on {self.forecast.table.host}, {self.forecast.threads} thread{'s' if self.forecast.threads > 1 else ''}"
 
     def convert(self, model: keras.Model) -> bytes:
-        """The .tflite of a model.
+        """The .tflite of a model, as a run would deliver it.
 
         Raises:
             ConversionError: it does not convert.
         """
-        return convert(model, self.export, calibration=self.data.calibration.arrays()[0], progress=self.progress).content
+        return finished_file(model, self.export, calibration=self.data.calibration.arrays()[0], progress=self.progress)[1].content
 
     def latencies_ms(self, files: Mapping[str, bytes]) -> dict[str, float]:
         """Median time of one invoke on one thread, of all files in turns.
@@ -66,15 +62,12 @@ class Rehearsal:
         Raises:
             DeviceError: a file that does not run here.
         """
-        with TemporaryDirectory(prefix="edgecompress-") as folder:
-            paths = {name: Path(folder, f"{index}.tflite") for index, name in enumerate(files)}
-            for name, path in paths.items():
-                path.write_bytes(files[name])
-            entries = benchmark_files(paths, threads=[1], runs=RUNS, progress=self.progress)
-        for entry in entries:
+        times = dict[str, float]()
+        for name, entry in race_files(files, self.progress).items():
             if entry.p50_ms is None:
-                raise DeviceError(f"{entry.model}: the file of a pruned model must run on this machine. Received: {entry.error}.")
-        return {entry.model: entry.p50_ms for entry in entries if entry.p50_ms is not None}
+                raise DeviceError(f"{name}: the file must run on this machine. Received: {entry.error}.")
+            times[name] = entry.p50_ms
+        return times
 
     def expected_ms(self, files: Mapping[str, bytes]) -> dict[str, float]:
         """Median time of one invoke: on the host of the latency table and with the target's threads, where the recipe names one; else

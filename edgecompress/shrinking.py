@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import zipfile
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from edgecompress.errors import DataError, ModelError
 from edgecompress.progress import Progress
 from edgecompress.proof import Proof, Trials, prove
-from edgecompress.store import storage_errors, write_atomic
+from edgecompress.store import write_atomic
 from edgecompress.tflite import list_operators, parse
 from edgecompress.tflite.shrink import DIET, Passed, PassResult, Settings, apply_passes, choose_passes
 from edgecompress.tflite.shrink.sameness import same_graph
@@ -210,14 +209,10 @@ def _macs(content: bytes) -> int:
 
 def _is_faster(first: bytes, second: bytes, progress: Progress) -> bool:
     """Whether the first file is clearly faster than the second on this machine; in doubt, and where either cannot be timed, no."""
-    from edgecompress.benchmarking import benchmark_files
+    from edgecompress.file_race import race_files
 
-    with storage_errors(Path(tempfile.gettempdir())), tempfile.TemporaryDirectory(prefix="edgecompress-") as folder:
-        paths = {name: Path(folder) / f"{name}.tflite" for name in ("first", "second")}
-        for name, content in (("first", first), ("second", second)):
-            paths[name].write_bytes(content)
-        times = {entry.model: entry.p50_ms for entry in benchmark_files(paths, threads=[1], runs=200, progress=progress)}
-    return bool(times["first"] and times["second"] and times["first"] < CLEARLY_FASTER * times["second"])
+    one, other = (entry.p50_ms for entry in race_files({"first": first, "second": second}, progress).values())
+    return bool(one and other and one < CLEARLY_FASTER * other)
 
 
 def shrink_table(found: Mapping[str, Any]) -> RenderableType:

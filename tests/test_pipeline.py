@@ -5,7 +5,6 @@ import shutil
 import pytest
 
 import edgecompress as ec
-from edgecompress.calibration.study import check_calibration
 from edgecompress.delivery import RESULTS
 
 RECIPE = """\
@@ -58,7 +57,7 @@ def test_run_of_the_same_recipe_that_fails_keeps_the_results(recipe, run, monkey
     assert results(run) == before
 
 
-@pytest.mark.parametrize("measure", [check_calibration, ec.measure_sensitivity], ids=["calibration", "sensitivity"])
+@pytest.mark.parametrize("measure", [ec.check_calibration, ec.measure_sensitivity], ids=["calibration", "sensitivity"])
 def test_measurement_with_another_baseline_is_refused_where_a_run_is_finished(recipe, run, measure):
     before, lock = results(run), (run / "recipe.lock.yaml").read_bytes()
     other = ec.load_recipe(recipe, {"model.train.epochs": 2})
@@ -70,6 +69,6 @@ def test_measurement_with_another_baseline_is_refused_where_a_run_is_finished(re
 
 def test_measurement_of_the_same_baseline_leaves_the_recipe_of_the_run(recipe, run):
     lock = (run / "recipe.lock.yaml").read_bytes()
-    check_calibration(ec.load_recipe(recipe, {"stages": ["merge_linear"]}), out=run)
+    ec.check_calibration(ec.load_recipe(recipe, {"stages": ["merge_linear"]}), out=run)
     assert (run / "recipe.lock.yaml").read_bytes() == lock
     assert (run / "calibration.html").exists()

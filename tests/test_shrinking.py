@@ -107,7 +107,7 @@ def test_rounded_numbers_of_channels_stay_only_where_they_are_clearly_faster(dat
         times = dict(zip(paths, (rounded_ms, 1.0), strict=True))
         return [SimpleNamespace(model=name, p50_ms=times[name]) for name in paths]
 
-    monkeypatch.setattr("edgecompress.benchmarking.benchmark_files", timed)
+    monkeypatch.setattr("edgecompress.file_race.benchmark_files", timed)
     source, out = data_folder / "mlperf_tiny" / "vww" / "vww_96_int8.tflite", tmp_path / "small.tflite"
     found = shrink_file(source, out, settings=Settings(round_to=8))
     least = shrink(source.read_bytes()).content

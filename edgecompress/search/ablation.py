@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from itertools import permutations
 from pathlib import Path
 from typing import Any
 
-from edgecompress.benchmarking import benchmark_files
 from edgecompress.errors import EdgeCompressError, RecipeError
 from edgecompress.evaluation import evaluate_tflite, verdict
+from edgecompress.file_race import race_files
 from edgecompress.lease import measuring
 from edgecompress.progress import Progress
 from edgecompress.recipe.schema import Recipe
@@ -22,8 +20,6 @@ from edgecompress.recipe.vary import vary_recipe
 from edgecompress.search.outcome import Outcome
 from edgecompress.search.stage_cache import StageCache
 from edgecompress.search.trial import Laboratory, trial_recipe
-
-RUNS = 200  # timed invokes of each file
 
 
 @dataclass(frozen=True)
@@ -175,10 +171,7 @@ def _times(recipe: Recipe, found: Mapping[Line, tuple[Outcome, Path]], progress:
     """All files in turns on one thread, while nothing else of a search works here."""
     if recipe.benchmark is None:
         return {}
-    with tempfile.TemporaryDirectory(prefix="edgecompress-") as folder, measuring(progress.say):
-        copies: dict[str, Path] = {}
-        for number, (_, file) in enumerate(found.values()):
-            copies[str(number)] = Path(shutil.copy(file, Path(folder) / f"{number}.tflite"))
-        entries = benchmark_files(copies, threads=[1], runs=RUNS, progress=progress)
-    times = {entry.model: entry.p50_ms for entry in entries}
-    return {line: times.get(str(number)) for number, line in enumerate(found)}
+    files = {str(number): file.read_bytes() for number, (_, file) in enumerate(found.values())}
+    with measuring(progress.say):
+        entries = race_files(files, progress).values()
+    return {line: entry.p50_ms for line, entry in zip(found, entries, strict=True)}

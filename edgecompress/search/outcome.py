@@ -12,7 +12,7 @@ from typing import Any
 from edgecompress.benchmarking import benchmark_files
 from edgecompress.errors import DeviceError
 from edgecompress.evaluation import evaluate_tflite
-from edgecompress.export import convert
+from edgecompress.export import finished_file
 from edgecompress.latency.forecast import Forecast
 from edgecompress.lease import measuring, training
 from edgecompress.pipeline import Surroundings
@@ -21,7 +21,6 @@ from edgecompress.recipe.space_rules import objective_names
 from edgecompress.report.schema import StageReport
 from edgecompress.search.goals import local_goals, predicted_goal
 from edgecompress.search.stage_cache import StageCache
-from edgecompress.shrinking import ShrunkExport, shrink_export
 from edgecompress.stage import State
 from edgecompress.store import content_key
 from edgecompress.tflite import parse
@@ -168,10 +167,7 @@ def time_file(path: Path, threads: Sequence[int], surroundings: Surroundings) ->
 
 def _file(surroundings: Surroundings, state: State) -> bytes:
     """The .tflite as a run would make it."""
-    recipe, data = surroundings.recipe, surroundings.data
-    calibration = data.calibration.arrays()[0]
-    conversion = convert(
-        state.model, recipe.export, calibration=calibration, progress=surroundings.progress, runtime=recipe.target.runtime
-    )  # fmt: skip
-    shrunk = shrink_export(conversion.content) if recipe.export.shrink else ShrunkExport(conversion.content)
-    return shrunk.content
+    recipe, samples = surroundings.recipe, surroundings.data.calibration.arrays()[0]
+    return finished_file(
+        state.model, recipe.export, calibration=samples, progress=surroundings.progress, runtime=recipe.target.runtime
+    )[1].content  # fmt: skip

@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
+import edgecompress as ec
 from edgecompress.backend import keras
 from edgecompress.calibration.curve import calibration_curve, enough
-from edgecompress.calibration.study import check_calibration
 from edgecompress.cli import main
 from edgecompress.progress import Progress
 from edgecompress.recipe.schema import Export
@@ -46,7 +46,7 @@ stages: [{factorize: {rank: 8, layers: [dense2]}}]
 export: {format: int8, layers: {dense2_in: int4}}
 """
     (tmp_path / "recipe.yaml").write_text(text)
-    assert check_calibration(tmp_path / "recipe.yaml", out=tmp_path / "run").curve.numbers == (1, 2, 4)
+    assert ec.check_calibration(tmp_path / "recipe.yaml", out=tmp_path / "run").curve.numbers == (1, 2, 4)
 
 
 def test_command_tries_numbers_of_samples(tmp_path, capsys):

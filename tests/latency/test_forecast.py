@@ -124,8 +124,7 @@ def small_network():
 @pytest.fixture
 def unmeasured(monkeypatch):
     """Nothing may be timed."""
-    for place in ("rehearsal", "layer_latency"):
-        monkeypatch.setattr(f"edgecompress.{place}.benchmark_files", lambda *_, **__: pytest.fail("a file was timed"))
+    monkeypatch.setattr("edgecompress.file_race.benchmark_files", lambda *_, **__: pytest.fail("a file was timed"))
 
 
 def test_channels_go_until_the_predicted_time_is_met_and_nothing_is_measured(make_context, digits, forecast, unmeasured):

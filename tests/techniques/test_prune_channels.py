@@ -7,6 +7,7 @@ import pytest
 
 from edgecompress.backend import keras
 from edgecompress.errors import ModelError, RecipeError
+from edgecompress.export import convert
 from edgecompress.graph.layers import describe_layers, total
 from edgecompress.keeps import find_variable
 from edgecompress.progress import Progress
@@ -211,6 +212,31 @@ def test_latency_is_met_by_measuring(network, make_context, digits):
     context = rehearsing(make_context, StubRehearsal, digits)
     result = prune_channels.apply(network, PruneChannels(latency_ms=0.5, criterion="l1"), context)
     assert float(context.rehearsal.convert(result.model)) <= 0.5
+
+
+def test_a_file_that_fits_after_the_shrink_is_not_cut(network, make_context, digits):
+    context = rehearsing(make_context, Rehearsal, digits)
+    plain = len(convert(network, context.rehearsal.export, calibration=None, progress=Progress()).content)
+    small = len(context.rehearsal.convert(network))
+    assert small < plain
+    result = prune_channels.apply(network, PruneChannels(size_kb=(small + plain) / 2000, criterion="l1"), context)
+    assert channels(result.model) == channels(network)
+
+
+def test_a_size_is_found_by_few_files_and_each_is_made_once(network, make_context, digits):
+    made = []
+
+    class Counting(Rehearsal):
+        knows_times = False
+
+        def convert(self, model):
+            made.append(tuple(channels(model).values()))
+            return bytes(model.count_params())
+
+    config = PruneChannels(size_kb=0.7 * network.count_params() / 1000, criterion="l1")
+    result = prune_channels.apply(network, config, rehearsing(make_context, Counting, digits))
+    assert 0.5 < result.model.count_params() / network.count_params() <= 0.7
+    assert len(set(made)) == len(made) <= 7
 
 
 @pytest.mark.full

@@ -18,7 +18,9 @@ class Budget(StageConfig):
         default=None, description="multiply-accumulates that stay: a fraction of those before, in (0, 1], or a count", examples=[0.5]
     )
     parameters: Amount = Field(default=None, description="parameters that stay: a fraction of those before, in (0, 1], or a count")
-    size_kb: Amount = Field(default=None, description="bytes / 1000 of the .tflite in the recipe's export format, measured")
+    size_kb: Amount = Field(
+        default=None, description="bytes / 1000 of the .tflite in the recipe's export format after the shrink, measured"
+    )
     latency_ms: Amount = Field(
         default=None,
         description="median time of one invoke of the .tflite: predicted from target.latency_table, without one measured here, one thread",

@@ -66,12 +66,15 @@ def measure_of(kind: str, model: keras.Model, graph: ChannelGraph, num_channels:
     if rehearsal is None or (kind == "latency_ms" and not rehearsal.knows_times):
         raise ModelError(f"{kind} must be a budget that can be measured or predicted. Received: a recipe whose benchmark is null.")
 
-    def content(choice: Choice) -> bytes:
-        return rehearsal.convert(carry_out(plan_cut(graph, choice), model))
+    known = dict[str, float]()
 
-    if kind == "size_kb":
-        return lambda choice: len(content(choice)) / 1000
-    return lambda choice: rehearsal.expected_ms({"cut": content(choice)})["cut"]
+    def measure(choice: Choice) -> float:
+        if (name := repr(choice)) not in known:  # rounding makes one choice of several levels, and a file takes seconds
+            content = rehearsal.convert(carry_out(plan_cut(graph, choice), model))
+            known[name] = len(content) / 1000 if kind == "size_kb" else rehearsal.expected_ms({"cut": content})["cut"]
+        return known[name]
+
+    return measure
 
 
 def choose(ranking: Ranking, kind: str, wanted: float, measure: Measure, count: Measure) -> Choice | None:
@@ -87,7 +90,10 @@ def choose(ranking: Ranking, kind: str, wanted: float, measure: Measure, count: 
 
 
 def _closest_measured(ranking: Ranking, wanted: float, measure: Measure, count: Measure) -> Choice | None:
-    """Bisects a few levels between nothing and all that may go."""
+    """Bisects a few levels between nothing and all that may go.
+
+    The shrink may leave a larger file of a smaller model, where it finds less to remove. So the level that is taken was measured itself.
+    """
     whole, least = count({}), count(ranking.longest)
 
     def at(level: int) -> Choice:

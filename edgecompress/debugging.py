@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,7 +12,7 @@ import numpy as np
 
 from edgecompress.backend import keras
 from edgecompress.data import load_data
-from edgecompress.errors import DataError, ModelError
+from edgecompress.errors import DataError, ModelError, RecipeError
 from edgecompress.evaluation.layer_harm import LayerHarm, file_harms
 from edgecompress.evaluation.layer_walk import record, walk
 from edgecompress.evaluation.parity import snr_db
@@ -22,8 +22,8 @@ from edgecompress.graph.layers import wrapped_layer
 from edgecompress.models import load_model
 from edgecompress.progress import Progress
 from edgecompress.recipe import load_recipe
+from edgecompress.recipe.rules import check_recipe
 from edgecompress.recipe.schema import Recipe
-from edgecompress.recipe.weight_types import MIXABLE
 from edgecompress.report import Report
 from edgecompress.report.schema import StageReport
 from edgecompress.samples import Samples, num_samples
@@ -159,42 +159,55 @@ def advise(harms: Sequence[LayerHarm], output_snr_db: float, recipe: Recipe, cho
     """
     if output_snr_db >= GOOD_SNR_DB:
         return (f"nothing: the output has {output_snr_db:.1f} dB, which 8 bits seldom pass",)
-    stages: set[str] = {stage.technique for stage in recipe.stages}
     outstanding = [harm for harm in harms if harm.share >= LEAST_SHARE]
-    advice = [words for harm in outstanding if harm.parity is not None for words in _cures(harm, stages)]
+    advice = [words for harm in outstanding if harm.parity is not None for words in _cures(harm, recipe)]
     if not advice:
-        choosable = choosable if _may_choose_layers(recipe) else ()
-        advice = [_without_cure(harm, choosable) for harm in outstanding] or ["no layer stands out: all of them round alike"]
-    if "quantize_aware" not in stages and recipe.export.format == "int8":
+        advice = [_without_cure(harm, recipe, choosable) for harm in outstanding] or ["no layer stands out: all of them round alike"]
+    trained = {"technique": "quantize_aware", "train": {"epochs": 2, "distill": True}}
+    if recipe.export.format == "int8" and _is_possible(recipe, stage=trained):
         advice.append("- quantize_aware: {train: {epochs: 2, distill: true}} as the last stage: training makes up for rounding everywhere")
     return tuple(dict.fromkeys(advice))
 
 
-def _may_choose_layers(recipe: Recipe) -> bool:
-    """Whether the recipe is right with `export.layers`."""
-    export = recipe.export
-    is_alone = not (export.only or export.edgetpu or export.also)
-    return is_alone and export.format in MIXABLE and all(stage.technique != "quantize_aware" for stage in recipe.stages)
+def _is_possible(recipe: Recipe, *, stage: Mapping[str, Any] | None = None, **export: Any) -> bool:
+    """Whether the recipe is right with one more stage, or with other settings of its export, and is not so already."""
+    settings = recipe.model_dump()
+    changed = settings | {
+        "stages": [*settings["stages"], *([] if stage is None else [stage])],
+        "export": settings["export"] | export,
+    }
+    try:
+        check_recipe(Recipe.model_validate(changed))
+    except (ValueError, RecipeError):
+        return False
+    return stage is not None or changed["export"] != settings["export"]
 
 
-def _without_cure(harm: LayerHarm, choosable: Collection[str]) -> str:
-    """Of a layer that only rounds."""
+def _without_cure(harm: LayerHarm, recipe: Recipe, choosable: Collection[str]) -> str:
+    """Of a layer that only rounds, or of the samples."""
+    finer = _is_possible(recipe, format="int16x8")
     if harm.parity is None:
-        return f"the rounding of the samples themselves makes {harm.share:.0%} of the output's noise: int16x8 rounds them less"
+        words = f"the rounding of the samples themselves makes {harm.share:.0%} of the output's noise"
+        return f"{words}: int16x8 rounds them less" if finer else words
     words = f"{harm.name} makes {harm.share:.0%} of the output's noise by its rounding"
     names = [name for name in harm.parity.layers if name in choosable]
-    return f"export.layers: {words}: leave {' and '.join(names)} in float32" if names else f"{words}: int16x8 rounds it less"
+    layers = recipe.export.layers | dict.fromkeys(names, "float32")
+    if _is_possible(recipe, layers=layers):
+        return f"export.layers: {words}: leave {' and '.join(names)} in float32"
+    return f"{words}: int16x8 rounds it less" if finer else words
 
 
-def _cures(harm: LayerHarm, stages: set[str]) -> list[str]:
+def _cures(harm: LayerHarm, recipe: Recipe) -> list[str]:
     """Of one layer, by the kind of its error."""
     share = f"{harm.name} makes {harm.share:.0%} of the output's noise"
     found = []
-    if harm.shift > MUCH_SHIFT and "correct_bias" not in stages:
+    has_it = any(stage.technique == "correct_bias" for stage in recipe.stages)
+    if harm.shift > MUCH_SHIFT and not has_it and _is_possible(recipe, stage={"technique": "correct_bias"}):
         found.append(f"- correct_bias: {share}, {harm.shift:.0%} of it a constant per channel, which a bias takes away")
     if harm.clipped > MUCH_CLIPPED:
         found.append(f"data.calibration: {share}, and {harm.clipped:.1%} of its values lie outside its range: calibrate on more samples")
-    if harm.range_used is not None and harm.range_used < LITTLE_RANGE:
+    is_wide = harm.range_used is not None and harm.range_used < LITTLE_RANGE
+    if is_wide and recipe.export.ranges == "min_max" and _is_possible(recipe, ranges="mse"):
         found.append(
             f"export.ranges: {share}, and all but a few outliers use {harm.range_used:.0%} of its range: percentile or mse cut them off"
         )

@@ -24,8 +24,14 @@ def harm(**changes):
     return LayerHarm(**{"parity": parity, "share": 0.5, "output_snr_db": 20.0, "shift": 0.0, "clipped": 0.0, "range_used": 0.9, **changes})
 
 
-def recipe(stages="[]"):
-    text = f"name: x\ndata: {{source: digits}}\nmodel: {{source: builder, name: mlp, train: {{epochs: 1}}}}\nstages: {stages}\n"
+QUANTIZE_AWARE = "[{quantize_aware: {train: {epochs: 1}}}]"
+
+
+def recipe(stages="[]", export="{format: int8}"):
+    text = (
+        "name: x\ndata: {source: digits}\nmodel: {source: builder, name: mlp, train: {epochs: 1}}\n"
+        f"stages: {stages}\nexport: {export}\n"
+    )
     return load_recipe("x.yaml", text=text)
 
 
@@ -57,13 +63,21 @@ def test_layer_without_a_cure_is_named_and_layers_that_round_alike_are_not():
 
 
 @pytest.mark.parametrize(
-    ("stages", "choosable"),
-    [("[]", set()), ("[{quantize_aware: {train: {epochs: 1}}}]", {"conv"})],
-    ids=["no kernel", "quantize_aware"],
+    ("changes", "stages", "export", "choosable", "words"),
+    [
+        ({}, "[]", "{format: int8}", set(), "by its rounding: int16x8 rounds it less"),
+        ({}, QUANTIZE_AWARE, "{format: int8}", {"conv"}, "by its rounding"),
+        ({"range_used": 0.2}, QUANTIZE_AWARE, "{format: int8}", {"conv"}, "by its rounding"),
+        ({}, "[]", "{format: int16x8}", {"conv"}, "by its rounding"),
+        ({"range_used": 0.2}, "[]", "{format: int16x8}", {"conv"}, "by its rounding"),
+        ({}, "[]", "{format: int8, edgetpu: true}", {"conv"}, "by its rounding"),
+        ({}, "[]", "{format: int8, layers: {conv: float32}}", {"conv"}, "by its rounding"),
+        ({"range_used": 0.2}, "[]", "{format: int8, ranges: mse}", set(), "by its rounding"),
+    ],
 )
-def test_float32_is_advised_only_where_the_recipe_may_ask_for_it(stages, choosable):
-    advice = advise([harm(share=0.9)], 20.0, recipe(stages), choosable)
-    assert advice[0] == "conv + relu makes 90% of the output's noise by its rounding: int16x8 rounds it less"
+def test_only_what_the_recipe_may_have_and_has_not_is_advised(changes, stages, export, choosable, words):
+    advice = advise([harm(share=0.9, **changes)], 20.0, recipe(stages, export), choosable)
+    assert advice[0] == f"conv + relu makes 90% of the output's noise {words}"
 
 
 def test_run_is_compared_layer_by_layer(run, capsys):

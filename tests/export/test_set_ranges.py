@@ -57,7 +57,7 @@ def test_state_of_a_network_is_not_carried_from_sample_to_sample():
     model = keras.Sequential([keras.Input((5, 3)), keras.layers.LSTM(4), keras.layers.Dense(2)])
     samples = np.random.default_rng(0).normal(size=(8, 5, 3)).astype(np.float32)
     content = convert(model, Export(format="int8"), calibration=samples, progress=Progress()).content
-    (output,) = parse(content).subgraphs[0].operators[-2].outputs  # of the Dense, before it is made real
+    (output,) = parse(content).subgraphs[0].operators[-1].outputs  # of the Dense
     once, often = (measure(content, np.repeat(samples[:1], number, axis=0), [output])[output] for number in (1, 20))
     assert (once.low, once.high) == (often.low, often.high)
 
@@ -124,6 +124,23 @@ def test_narrower_ranges_help_a_network_with_an_outlier(digit_arrays, calibratio
         for method in ("min_max", "percentile")
     )
     assert snr_db(expected, expected - chosen) > snr_db(expected, expected - plain)
+
+
+@pytest.mark.parametrize("method", ["percentile", "kl"])
+def test_unit_without_weights_keeps_its_bias_when_ranges_shrink(convert_as, method):
+    """The converter stores its bias as 2^30 steps; three times narrower, they would not fit into an int32."""
+    generator, inputs = np.random.default_rng(0), keras.Input((8,))
+    model = keras.Model(inputs, keras.layers.Dense(4)(keras.layers.Dense(64, activation="relu")(inputs)))
+    first, second = (generator.normal(size=shape).astype(np.float32) * scale for shape, scale in (((8, 64), 0.2), ((64, 4), 0.1)))
+    first[:, 0], first[0, 0], second[0], second[:, 1] = 0, 6, 0, 0
+    model.set_weights([first, np.zeros(64), second, np.float32([0.3, 0.3, 0.3, 0.4])])
+    samples = generator.uniform(-1, 1, (200, 8)).astype(np.float32)
+    samples[1:, 0] *= 0.1  # the one large activation, of the first sample, is clipped
+    samples[0, 0] = 1
+    content = convert_as(model, samples=samples, format="int8", io="float32", ranges=method).content
+    for family in ("xnnpack", "builtin"):
+        received = TfliteModel(content, kernels=family).predict(samples)[:, 1]
+        np.testing.assert_allclose(received, 0.3, atol=0.02)  # a step of the output
 
 
 def test_kernels_per_tensor_have_one_scale(trained, convert_as):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,13 +11,13 @@ from ai_edge_litert import schema_py_generated as schema
 
 from edgecompress.tflite.operators import TRANSLATORS
 from edgecompress.tflite.pack import pack
+from edgecompress.tflite.requantize.biases import BIASED, Biased, biased_operators, make_room, rescale_bias, too_narrow
 from edgecompress.tflite.schema_fields import new_table
 from edgecompress.tflite.shrink.graph import OMITTED, Graph, integers
+from edgecompress.tflite.shrink.unused import remove_buffers
 from edgecompress.tflite.unpack import unpack
 
 # Source of these lists: TensorFlow Lite 8-bit quantization specification, and what the kernels' Prepare checks.
-# Operator -> where input, kernel and bias stand.
-BIASED = {"CONV_2D": (0, 1, 2), "DEPTHWISE_CONV_2D": (0, 1, 2), "FULLY_CONNECTED": (0, 1, 2), "TRANSPOSE_CONV": (2, 1, 3)}
 _KEEPS_SCALE = frozenset({
     "AVERAGE_POOL_2D", "BATCH_TO_SPACE_ND", "CONCATENATION", "DEPTH_TO_SPACE", "EXPAND_DIMS", "GATHER", "MAXIMUM", "MAX_POOL_2D", "MINIMUM",
     "PACK", "PAD", "RESHAPE", "RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR", "SLICE", "SPACE_TO_BATCH_ND", "SPACE_TO_DEPTH", "SPLIT",
@@ -147,6 +147,7 @@ def set_scales(content: bytes, scales: Mapping[int, Scale]) -> bytes:
     """The file with other scales of activations, and the biases that go with them.
 
     A bias counts in steps of scale of the input * scale of the kernel; its integers are computed anew from what it was in real numbers.
+    Where it would have too many of them, the channel's kernel gets a wider scale; where it cannot, the group keeps the scale that it had.
 
     Args:
         content: an int8 file.
@@ -154,36 +155,25 @@ def set_scales(content: bytes, scales: Mapping[int, Scale]) -> bytes:
     """
     model = unpack(content)
     graph = Graph(model, model.subgraphs[0])
+    operators = biased_operators(graph)
+    scales = _with_room(content, graph, operators, scales)
     for index, scale in scales.items():
         parameters = new_table("QuantizationParameters")
         parameters.scale, parameters.zeroPoint = np.array([scale.scale], np.float32), np.array([scale.zero_point])
         graph.tensors[index].quantization = parameters
-    for operator in list(graph.operators):
-        if graph.name(operator) in BIASED:
-            _rescale_bias(graph, operator, set(scales))
+    changed = set(scales)
+    changed |= make_room(graph, operators, changed)
+    for one in operators:
+        if changed & {one.source, one.kernel}:
+            rescale_bias(graph, one)
+    remove_buffers(model)
     return pack(model)
 
 
-def _rescale_bias(graph: Graph, operator: Any, changed: set[int]) -> None:
-    """Gives an operator's bias the steps of its new input scale; of its kernel's too, where that is an activation."""
-    source, kernel, bias = (_input(operator, position) for position in BIASED[graph.name(operator)])
-    if not changed & {source, kernel} or bias == OMITTED:
-        return
-    old, stored = graph.tensors[bias], graph.constant(bias)
-    if stored is None or old.type != schema.TensorType.INT32:
-        return
-    kernel_scales = np.asarray(graph.tensors[kernel].quantization.scale, np.float64)
-    real = stored * np.asarray(old.quantization.scale, np.float64)
-    new_scales = (np.float32(graph.tensors[source].quantization.scale[0]) * kernel_scales.astype(np.float32)).astype(np.float32)
-    steps = np.round(real / new_scales.astype(np.float64))
-    limits = np.iinfo(np.int32)
-    tensor = graph.replace_constant(operator, BIASED[graph.name(operator)][2], np.clip(steps, limits.min, limits.max).astype(np.int32))
-    parameters = new_table("QuantizationParameters")
-    parameters.scale, parameters.zeroPoint = new_scales, np.zeros(len(new_scales), np.int64)
-    parameters.quantizedDimension = old.quantization.quantizedDimension
-    tensor.quantization = parameters
-
-
-def _input(operator: Any, position: int) -> int:
-    inputs = integers(operator.inputs)
-    return inputs[position] if position < len(inputs) else OMITTED
+def _with_room(content: bytes, graph: Graph, operators: Sequence[Biased], scales: Mapping[int, Scale]) -> dict[int, Scale]:
+    """The scales without those groups that leave a bias no room."""
+    left = dict(scales)
+    while narrow := too_narrow(graph, operators, {index: scale.scale for index, scale in left.items()}):
+        narrow = narrow.union(*(group for group in free_groups(content) if narrow & set(group)))
+        left = {index: scale for index, scale in left.items() if index not in narrow}
+    return left

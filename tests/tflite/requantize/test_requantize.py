@@ -1,5 +1,7 @@
 """Integer files computed in float, and with other scales, against NumPy."""
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ from edgecompress.device.runtime import TfliteModel
 from edgecompress.export import convert
 from edgecompress.progress import Progress
 from edgecompress.recipe.schema import Export
-from edgecompress.tflite import list_operators, parse
+from edgecompress.tflite import list_operators, parse, read_constant
 from edgecompress.tflite.requantize import ends_of, float_twin, free_groups, pools_to_means, set_scales
 from edgecompress.tflite.requantize.scales import Scale
 
@@ -129,6 +131,37 @@ def test_dense_with_other_scales_is_integer_arithmetic_by_numpy(samples):
     # Fixed-point rescaling may round a half the other way.
     assert np.abs(quantized - expected).max() <= 1
     assert (quantized == expected).mean() > 0.98
+
+
+def dense_with_a_large_bias(by_hand, dense_model, kernel_scales):
+    """A bias of 2^29 steps on the first output; input scale 0.5."""
+    model = copy.deepcopy(dense_model)
+    tensors, model.buffers[2].data = model.subgraphs[0].tensors, np.array([2**29, 2, 3], np.int32).view(np.uint8)
+    tensors[1].quantization = by_hand.tensor("", [], scales=kernel_scales).quantization
+    tensors[2].quantization = by_hand.tensor("", [], scales=0.5 * np.float32(kernel_scales)).quantization
+    return by_hand.pack(model)
+
+
+def test_narrower_input_widens_the_kernel_scale_of_a_channel_whose_bias_would_not_fit(by_hand, dense_model):
+    """8 times narrower: 2^32 steps. With 4 times the kernel scale they are 2^30, and the weights 0, 1, 2, 3 a fourth."""
+    changed = set_scales(dense_with_a_large_bias(by_hand, dense_model, [0.1, 0.2, 0.3]), {0: Scale(0.5 / 8, 0)})
+    file = parse(changed)
+    _, kernel, bias, _ = file.subgraphs[0].tensors
+    np.testing.assert_allclose(kernel.quantization.scales, [0.4, 0.2, 0.3], rtol=1e-6)
+    np.testing.assert_array_equal(read_constant(file, kernel), [[0, 0, 0, 1], [4, 5, 6, 7], [8, 9, 10, 11]])
+    np.testing.assert_allclose(read_constant(file, bias), [2**30, 16, 24], rtol=1e-6)
+    np.testing.assert_allclose(bias.quantization.scales, np.float32([0.4, 0.2, 0.3]) / 16, rtol=1e-6)
+    assert len(file.buffers) == 3  # the old kernel is gone
+
+
+def test_narrower_input_is_refused_where_one_kernel_scale_leaves_a_bias_no_room(by_hand, dense_model):
+    content = dense_with_a_large_bias(by_hand, dense_model, [0.1])
+    before, after = content, set_scales(content, {0: Scale(0.5 / 8, 0), 3: Scale(0.125, 0)})
+    assert (scale_of(after, 0), scale_of(after, 3)) == (scale_of(before, 0), Scale(0.125, 0))
+    for index in (1, 2):
+        one, other = (read_constant(file, file.subgraphs[0].tensors[index]) for file in map(parse, (before, after)))
+        np.testing.assert_array_equal(one, other)
+    assert scale_of(set_scales(content, {0: Scale(0.25, 0)}), 0) == Scale(0.25, 0)  # 2^30 steps fit
 
 
 def test_global_pool_becomes_a_mean_of_the_same_numbers(samples):

@@ -18,7 +18,7 @@ asks for float32 in- and outputs.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -32,7 +32,7 @@ from edgecompress.report.artifact_schema import LadderRung
 from edgecompress.report.schema import StageReport
 from edgecompress.stage import State
 
-HALF = 0.5  # of the output's noise: so much the layers of the float rung make together, at least
+HALF = 0.5  # of the noise that layers with a kernel make: so much those of the float rung make together, at least
 MOST_FLOAT = 4  # layers that it leaves in float
 
 
@@ -122,10 +122,13 @@ def rungs_for(start: Export) -> list[Rung]:
     """The rungs that fit what the recipe asks of the file.
 
     Args:
-        start: the export of the first rung. Other formats than int8 take neither one scale per kernel nor TensorFlow Lite Micro.
+        start: the export of the first rung. Other formats than int8 take neither one scale per kernel nor TensorFlow Lite Micro;
+            neither that nor the Edge TPU takes layers in float.
     """
-    takes_dynamic = start.io_type == "float32" and start.kernels == "per_channel" and start.also is None
-    return [rung for rung in RUNGS if takes_dynamic or not rung.float_ends]
+    is_plain = start.also is None
+    takes_dynamic = start.io_type == "float32" and start.kernels == "per_channel" and is_plain
+    takes_float_layers = is_plain and not start.edgetpu
+    return [rung for rung in RUNGS if (takes_dynamic or not rung.float_ends) and (takes_float_layers or not rung.worst_in_float)]
 
 
 def climb(start: Export, limit: float, state: State, first_index: int, means: Means) -> Climbed:
@@ -185,25 +188,30 @@ def _take(rung: Rung, start: Export, state: State, first_index: int, before: lis
 
 
 def _worst(step: Step, means: Means) -> list[str]:
-    """The layers with a kernel that make half of the output's noise, at most four; fewer than half where others make more.
+    """The layers with a kernel that make half of the noise that such layers make, at most four.
 
     Raises:
         ModelError: none of them makes any.
     """
     choosable = choosable_layers(step.state.model)
+    named = [(harm.share, _kernels(harm, choosable)) for harm in means.worst(step.state, step.conversion)]
+    harmful = [(share, names) for share, names in named if names and share]  # an input, an addition: nothing there to leave in float
+    half = HALF * sum(share for share, _ in harmful)
     chosen: list[str] = []
     total = 0.0
-    for harm in means.worst(step.state, step.conversion):
-        names = [name for name in (harm.parity.layers if harm.parity else ()) if name in choosable]
-        if not names:  # an input, an addition: nothing there to leave in float, and no part of what leaving can win
-            continue
-        if total >= HALF or len(chosen) >= MOST_FLOAT or not harm.share:
+    for share, names in harmful:
+        if total >= half or len(chosen) >= MOST_FLOAT:
             break
         chosen += names[: MOST_FLOAT - len(chosen)]
-        total += harm.share
+        total += share
     if not chosen:
         raise ModelError("no layer with a kernel stands out: none is worth leaving in float")
     return chosen
+
+
+def _kernels(harm: LayerHarm, choosable: Collection[str]) -> list[str]:
+    """Those of the layers in one operator that can be left in float."""
+    return [name for name in (harm.parity.layers if harm.parity else ()) if name in choosable]
 
 
 def _tried(step: Step, limit: float, seconds: float) -> LadderRung:

@@ -59,16 +59,18 @@ def climbing(small_model):
 
 
 def test_worst_layers_are_those_with_a_kernel_whatever_else_makes_noise(small_model):
-    harms = [replace(harm("", 0.55), parity=None), harm("add", 0.2), harm("conv2", 0.15), harm("logits", 0.1)]
+    harms = [replace(harm("", 0.55), parity=None), harm("add", 0.2), harm("conv2", 0.1), harm("logits", 0.08), harm("conv1", 0.07)]
     means = SimpleNamespace(worst=lambda state, conversion: harms)
     step = SimpleNamespace(state=SimpleNamespace(model=small_model), conversion=None)
     assert _worst(step, means) == ["conv2", "logits"]
 
 
 def test_worst_layers_are_four_at_most_though_some_share_a_tensor():
-    model = keras.Sequential([keras.Input((3,)), *(keras.layers.Dense(3, name=f"dense{number}") for number in range(6))])
+    model = keras.Sequential([keras.Input((3,)), *(keras.layers.Dense(3, name=f"dense{number}") for number in range(7))])
     together = replace(harm("", 0.1), parity=replace(harm("", 0.1).parity, layers=("dense3", "dense4", "dense5")))
-    means = SimpleNamespace(worst=lambda state, conversion: [harm("dense0", 0.1), harm("dense1", 0.1), together, harm("dense2", 0.1)])
+    means = SimpleNamespace(worst=lambda state, conversion: [
+        harm("dense0", 0.1), harm("dense1", 0.1), together, harm("dense2", 0.1), harm("dense6", 0.1),
+    ])  # fmt: skip
     assert _worst(SimpleNamespace(state=SimpleNamespace(model=model), conversion=None), means) == ["dense0", "dense1", "dense3", "dense4"]
 
 
@@ -109,7 +111,18 @@ def test_float_activations_come_right_before_the_training_where_the_recipe_takes
     ],
 )  # fmt: skip
 def test_float_activations_are_left_out_where_they_do_not_fit(export, taken):
-    assert [rung for rung in RUNGS if rung not in rungs_for(Export(**export))] == [rung for rung in RUNGS if rung.float_ends and not taken]
+    left_out = [rung for rung in RUNGS if rung not in rungs_for(Export(**export))]
+    assert [rung for rung in left_out if rung.float_ends] == [rung for rung in RUNGS if rung.float_ends and not taken]
+
+
+@pytest.mark.parametrize("export", [{}, {"also": "c_array"}, {"edgetpu": True}, {"kernels": "per_tensor"}, {"io": "float32"}])
+def test_every_rung_is_an_export_that_the_recipe_may_have(export):
+    start = Export(format="auto", **export).start
+    rungs = rungs_for(start)
+    for rung in rungs:
+        layers = {"layers": {"conv": "float32"}} if rung.worst_in_float else {}
+        Export.model_validate(start.model_dump() | dict(rung.export) | layers)
+    assert any(rung.worst_in_float for rung in rungs) == (not {"also", "edgetpu"} & export.keys())
 
 
 def test_without_a_rung_that_is_good_enough_the_least_loss_is_taken(climbing):

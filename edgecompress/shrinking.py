@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from edgecompress.errors import DataError, ModelError
 from edgecompress.progress import Progress
@@ -108,12 +109,14 @@ def _check_inputs(file: Path) -> None:
     if not file.is_file():
         raise DataError(f"{expected} Received: nothing is there.")
     try:
-        with zipfile.ZipFile(file) as archive:
-            names = archive.namelist()
-    except (OSError, zipfile.BadZipFile) as error:
+        with np.load(file, allow_pickle=False) as archive:
+            names = list(archive)
+            for name in names:
+                archive[name]  # reads it
+    except Exception as error:  # damaged, encrypted or hostile, a file can make NumPy and zipfile fail in any way
         raise DataError(f"{expected} Received: a file of another or damaged format.") from error
-    if "input_0.npy" not in names:
-        raise DataError(f"{expected} Received: {', '.join(name.removesuffix('.npy') for name in names[:5]) or 'nothing in it'}.")
+    if "input_0" not in names:
+        raise DataError(f"{expected} Received: {', '.join(names[:5]) or 'nothing in it'}.")
 
 
 def shrink_file(

@@ -137,7 +137,13 @@ def test_inputs_that_are_none_are_told_as_such(tmp_path, data_folder):
     model, out = data_folder / "mlperf_tiny" / "kws" / "kws_ref_model.tflite", tmp_path / "small.tflite"
     (tmp_path / "text.npz").write_text("no archive")
     np.savez(tmp_path / "other.npz", x=np.zeros(3))
-    for name, words in (("text.npz", "a file of another or damaged format"), ("other.npz", "x"), ("no.npz", "nothing is there")):
+    np.savez(tmp_path / "objects.npz", input_0=np.array([None]))
+    np.savez(tmp_path / "new_zip.npz", input_0=np.zeros(3))
+    content = bytearray((tmp_path / "new_zip.npz").read_bytes())
+    content[content.rfind(b"PK\x01\x02") + 6] = 99  # the version of ZIP that is needed to read it: 9.9
+    (tmp_path / "new_zip.npz").write_bytes(content)
+    found = dict.fromkeys(("text.npz", "objects.npz", "new_zip.npz"), "a file of another or damaged format")
+    for name, words in (*found.items(), ("other.npz", "x"), ("no.npz", "nothing is there")):
         with pytest.raises(DataError, match=rf"{name}: inputs must be an \.npz file with input_0, .* Received: {words}\."):
             shrink_file(model, out, trials=Trials(inputs=tmp_path / name))
     assert not out.exists()

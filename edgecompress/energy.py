@@ -17,6 +17,7 @@ from edgecompress.recipe.suggestions import near_path
 from edgecompress.report.schema import BenchmarkEntry
 
 TIME, POWER, VOLTAGE, CURRENT = "time", "power_w", "voltage_v", "current_a"
+SPANS = ("idle", "busy")
 
 
 def add_energy(entries: Sequence[BenchmarkEntry], meter: Path, *, offset_s: float = 0.0) -> list[BenchmarkEntry]:
@@ -28,35 +29,50 @@ def add_energy(entries: Sequence[BenchmarkEntry], meter: Path, *, offset_s: floa
         offset_s: added to the meter's times, where its clock is not the board's.
 
     Returns:
-        The entries; `sustained.energy` of those that ran for minutes is measured now.
+        The entries; `sustained.energy` of those whose idle and busy times the meter covers is measured now. The others stay as they are:
+        a board may have run for minutes with other threads on another day.
 
     Raises:
-        DataError: no entry ran for minutes, or the meter has too few readings of that time or of the idle time before.
+        DataError: no entry ran for minutes, or the meter has too few readings of the idle or the busy time of every one that did.
     """
-    found = [entry for entry in entries if entry.sustained and "busy_unix_s" in entry.sustained]
-    if not found:
+    ran = [entry for entry in entries if entry.sustained and "busy_unix_s" in entry.sustained]
+    if not ran:
         raise DataError(f"{meter}: must go with a benchmark that ran for minutes (--minutes). Received: none.")
     times, watts = read_power(meter)
-    return [_with_energy(entry, meter, times + offset_s, watts) if entry in found else entry for entry in entries]
+    times = times + offset_s
+    measured = [_with_energy(entry, meter.name, times, watts) if entry in ran else None for entry in entries]
+    if all(entry is None for entry in measured):
+        raise DataError(f"{meter}: {_too_few(max(ran, key=_busy_end), times, watts)}")
+    return [new or entry for entry, new in zip(entries, measured, strict=True)]
 
 
-def _with_energy(entry: BenchmarkEntry, meter: Path, times: np.ndarray, watts: np.ndarray) -> BenchmarkEntry:
+def _busy_end(entry: BenchmarkEntry) -> float:
+    """When its minutes ended, in seconds since 1970."""
+    return float((entry.sustained or {})["busy_unix_s"][1])
+
+
+def _with_energy(entry: BenchmarkEntry, meter: str, times: np.ndarray, watts: np.ndarray) -> BenchmarkEntry | None:
+    """An entry that ran for minutes with its energy; None where the readings do not cover its idle and its busy time."""
     sustained: Mapping[str, Any] = entry.sustained or {}
-    means = {}
-    for name in ("idle", "busy"):
-        start, end = sustained[f"{name}_unix_s"]
-        means[name] = mean_power(times, watts, start, end)
-        if means[name] is None:
-            inside = int(((times >= start) & (times <= end)).sum())
-            raise DataError(
-                f"{meter}: must hold at least {FEWEST_SAMPLES} readings of the {end - start:.0f} s that {entry.host} was {name}, from "
-                f"{datetime.fromtimestamp(start).astimezone().isoformat(timespec='seconds')} on. Received: {inside}. "
-                "If its clock is another one, --meter-offset sets it right."
-            )
+    idle_w, busy_w = (mean_power(times, watts, *sustained[f"{name}_unix_s"]) for name in SPANS)
+    if idle_w is None or busy_w is None:
+        return None
     start, end = sustained["busy_unix_s"]
-    invokes = sum(window["invokes"] for window in sustained["windows"])
-    used = energy(meter.name, means["idle"], means["busy"], end - start, invokes)
+    used = energy(meter, idle_w, busy_w, end - start, sum(window["invokes"] for window in sustained["windows"]))
     return entry.model_copy(update={"sustained": {**sustained, "energy": used}})
+
+
+def _too_few(entry: BenchmarkEntry, times: np.ndarray, watts: np.ndarray) -> str:
+    """What the readings lack of an entry that ran for minutes, in words."""
+    spans = {name: (entry.sustained or {})[f"{name}_unix_s"] for name in SPANS}
+    name = next(name for name in SPANS if mean_power(times, watts, *spans[name]) is None)
+    start, end = spans[name]
+    inside = int(((times >= start) & (times <= end)).sum())
+    return (
+        f"must hold at least {FEWEST_SAMPLES} readings of the {end - start:.0f} s that {entry.host} was {name}, from "
+        f"{datetime.fromtimestamp(start).astimezone().isoformat(timespec='seconds')} on. Received: {inside}. "
+        "If its clock is another one, --meter-offset sets it right."
+    )
 
 
 def mean_power(times: np.ndarray, watts: np.ndarray, start: float, end: float) -> float | None:

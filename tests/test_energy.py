@@ -114,3 +114,35 @@ def test_two_boards_need_a_name(run, tmp_path, capsys):
     assert "--host must say which board it was at: pi, coral" in capsys.readouterr().err
     assert main(["report", str(run), "--meter", path, "--host", "coral"]) == 0
     assert energy_of(run)["measured"] is False
+
+
+def sustained_on_day(day):
+    """The minutes of another day."""
+    shift = 86_400.0 * day
+    return {**SUSTAINED, **{key: [moment + shift for moment in SUSTAINED[key]] for key in ("idle_unix_s", "busy_unix_s")}}
+
+
+def test_meter_of_one_day_leaves_the_minutes_of_another_as_they_are(run, tmp_path):
+    """A narrower benchmark keeps the minutes of other threads, which this meter never saw."""
+    content = json.loads((run / "report.json").read_text())
+    content["benchmark"].append({**content["benchmark"][-1], "threads": 2, "sustained": sustained_on_day(1)})
+    (run / "report.json").write_text(json.dumps(content))
+
+    def meters():
+        return {entry.threads: entry.sustained["energy"]["meter"] for entry in Report.load(run).benchmark if entry.host == "pi"}
+
+    assert main(["report", str(run), "--meter", write_csv(tmp_path / "second.csv", shift=86_400.0)]) == 0
+    assert meters() == {1: None, 2: "second.csv"}
+    assert main(["report", str(run), "--meter", write_csv(tmp_path / "first.csv")]) == 0
+    assert meters() == {1: "first.csv", 2: "second.csv"}
+
+
+def test_meter_that_covers_no_minutes_is_told_of_the_last_ones(run, tmp_path, capsys):
+    content = json.loads((run / "report.json").read_text())
+    content["benchmark"].insert(0, {**content["benchmark"][-1], "threads": 2, "sustained": sustained_on_day(1)})
+    (run / "report.json").write_text(json.dumps(content))
+    before = (run / "report.json").read_bytes()
+    assert main(["report", str(run), "--meter", write_csv(tmp_path / "power.csv", shift=-3600.0)]) == 2
+    wanted = datetime.fromtimestamp(START + 86_400.0).astimezone().isoformat(timespec="seconds")
+    assert f"pi was idle, from {wanted} on. Received: 0." in " ".join(capsys.readouterr().err.split())
+    assert (run / "report.json").read_bytes() == before

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from edgecompress.bundle.pack import read_manifest
-from edgecompress.destination import DESTINATION_PATTERN
+from edgecompress.destination import DESTINATION_PATTERN, LOCAL
 from edgecompress.energy import add_energy
 from edgecompress.errors import DataError
 from edgecompress.goals import judge_goals
@@ -41,25 +41,39 @@ def read_device_files(files: Sequence[Path], run: Path) -> list[BenchmarkEntry]:
     """The entries of several of them, each FILE, or NAME=FILE to say what its board is called in the report.
 
     Raises:
-        DataError: as `read_device_file`; or a board has the name of another one, as boards do whose owner never named them.
+        DataError: as `read_device_file`; or a board has the name of another one, as boards do whose owner never named them, or of the
+            machine that the run was made on.
     """
-    processors = {entry.host: entry.cpu.get("model") for entry in Report.load(run).benchmark}
+    known = Report.load(run).benchmark
     found: dict[str, list[BenchmarkEntry]] = {}
     for file in files:
         name, path = _named(file)
         entries = read_device_file(path, run)
         for host in dict.fromkeys(entry.host for entry in entries):
             own = [entry.model_copy(update={"host": name or host}) for entry in entries if entry.host == host]
-            before, now = processors.get(host), own[0].cpu.get("model")
-            is_other = name is None and None not in (before, now) and before != now
-            if is_other or (name or host) in found:
-                known = f"is of {before}, as {run} has it" if is_other else "is in another of these files"
+            taken = "is in another of these files" if own[0].host in found else _taken(own[0], known, run)
+            if taken is not None:
                 raise DataError(
-                    f"{path}: must be of a board with a name of its own: {name or host} {known}. "
-                    f"Received: one of {now or 'an unknown processor'}. --device NAME={path} names it."
+                    f"{path}: must be of a board with a name of its own: {own[0].host} {taken}. "
+                    f"Received: one of {own[0].cpu.get('model') or 'an unknown processor'}. --device NAME={path} names it."
                 )
-            found[name or host] = own
+            found[own[0].host] = own
     return [entry for own in found.values() for entry in own]
+
+
+def _taken(entry: BenchmarkEntry, known: Sequence[BenchmarkEntry], run: Path) -> str | None:
+    """Whose name a board has that is not its own, in words; None: it has one of its own. What is unknown is not held against it."""
+    if entry.host == LOCAL:
+        return f"is the machine that made {run}"
+    for other in known:
+        if other.host != entry.host:
+            continue
+        before, now = other.cpu.get("model"), entry.cpu.get("model")
+        if None not in (before, now) and before != now:
+            return f"is of {before}, as {run} has it"
+        if not _is_one_machine(other, entry):
+            return f"is another board of this kind, as {run} has it"
+    return None
 
 
 def _named(file: Path) -> tuple[str | None, Path]:
@@ -107,16 +121,21 @@ def merge(report: Report, entries: Sequence[BenchmarkEntry]) -> Report:
     """The report with new entries, and the goals judged again.
 
     An entry takes the place of that of the same host, model, threads and kernels, and keeps its minutes, right answers and operators where
-    it has none of its own. What else was measured on its host stays, so that a narrower benchmark takes no figure away that a goal stands
-    on. That is true as long as it is of the same files, which a report is by itself (a run that is made again starts another), and of the
-    same machine and runtime: what an earlier runtime or another governor showed goes.
+    it has none of its own, or could not measure them. What else was measured on its host stays, so that a narrower benchmark takes no
+    figure away that a goal stands on. That is true as long as it is of the same files, which a report is by itself (a run that is made
+    again starts another), and of the same machine and runtime: what an earlier runtime or another governor showed goes.
     A host that failed as a whole keeps what was measured on it before.
     """
     measured = {entry.host for entry in entries if entry.p50_ms is not None}
     before = {entry.host for entry in report.benchmark if entry.p50_ms is not None}
     new = [entry for entry in entries if entry.host in measured or entry.host not in before]
     replaced = {entry.host for entry in new}
-    own = {_what(entry): entry for entry in report.benchmark if _machine(entry) in {_machine(one) for one in new if one.p50_ms is not None}}
+    timed = [entry for entry in new if entry.p50_ms is not None]
+    own = {
+        _what(entry): entry
+        for entry in report.benchmark
+        if any(_machine(one) == _machine(entry) and _is_one_machine(one, entry) for one in timed)
+    }
     fresh = {_what(entry): _with_rest(entry, own.get(_what(entry))) for entry in new}
     # Every figure keeps its place: the first of a host is the one that the report speaks of.
     stays = [entry for entry in report.benchmark if entry.host not in replaced or _what(entry) in {*own, *fresh}]
@@ -145,9 +164,18 @@ def _machine(entry: BenchmarkEntry) -> tuple[object, ...]:
     return entry.host, entry.runtime, entry.runtime_version, *(entry.cpu.get(key) for key in ("model", "cores", "governor"))
 
 
+def _is_one_machine(one: BenchmarkEntry, other: BenchmarkEntry) -> bool:
+    """Whether their ids agree: boards of one kind have the same name and processor. One without an id may be any."""
+    return None in (one.machine_id, other.machine_id) or one.machine_id == other.machine_id
+
+
 def _with_rest(entry: BenchmarkEntry, before: BenchmarkEntry | None) -> BenchmarkEntry:
-    """An entry with what only the one before it has, where it did not fail."""
+    """An entry with what only the one before it has, where it did not fail; a closer look that failed takes no good one away."""
     if before is None or entry.error is not None:
         return entry
-    rest = {key: getattr(before, key) for key in ("sustained", "accuracy", "operators") if getattr(entry, key) is None}
+    rest = {}
+    for key in ("sustained", "accuracy", "operators"):
+        old, new = getattr(before, key), getattr(entry, key)
+        if new is None or (new.get("error") and old is not None and not old.get("error")):
+            rest[key] = old
     return entry.model_copy(update=rest)

@@ -17,11 +17,12 @@ def card(report: Report, manifest: Mapping[str, Any]) -> str:
         report: of the run.
         manifest: of the run.
     """
-    artifact = report.artifact
+    artifact, target = report.artifact, (manifest.get("target") or {}).get("device")
     arena = "unknown" if artifact.arena_bytes is None else f"{artifact.arena_bytes:,} bytes"
     lines = [
         f"# {report.name}", "",
         f"Made by edgecompress {report.edgecompress_version}, {report.started_at[:10]}, from {report.data.source} data.", "",
+        *([f"Meant for {target}.", ""] if target else []),
         "| file | bytes | " + " | ".join(map(metric_title, _metrics(report, "final"))) + " |",
         "|---|---|" + "---|" * len(_metrics(report, "final")),
         _row(report, "final", "model.tflite", artifact.bytes),

@@ -1,24 +1,40 @@
 #!/usr/bin/env python3
 """Runs model.tflite on one sample: python3 predict.py image.png (or sample.npy, preprocessed). Needs NumPy and a TFLite runtime."""
 
+import importlib
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).resolve().parent
+
+
+def find_interpreter() -> Any:
+    for module in ("ai_edge_litert.interpreter", "tflite_runtime.interpreter"):
+        try:
+            return importlib.import_module(module).Interpreter
+        except ImportError:
+            continue
+    return importlib.import_module("tensorflow").lite.Interpreter
+
+
+def reason(error: ImportError) -> str:
+    """What is missing, and the command that mends it."""
+    try:
+        from device.doctor import describe_machine, lack_in_words
+    except ImportError:
+        return f"benchmark_device.pyz must lie beside this program. Received: {error}"
+    return lack_in_words(describe_machine()) or str(error)
 
 
 def main(path: str) -> None:
     import numpy as np
     from device.images import preprocess, read_png
 
-    try:
-        from ai_edge_litert.interpreter import Interpreter
-    except ImportError:
-        from tflite_runtime.interpreter import Interpreter
-
     manifest = json.loads((HERE / "manifest.json").read_text(encoding="utf-8"))
-    model = Interpreter(str(HERE / "model.tflite"))
+    interpreter = find_interpreter()
+    model = interpreter(str(HERE / "model.tflite"))
     model.allocate_tensors()
     names = [details["name"] for details in model.get_input_details()]
     if len(names) > 1:
@@ -53,8 +69,6 @@ if __name__ == "__main__":
     try:
         main(*sys.argv[1:2] or ["--help"])
     except ImportError as error:
-        from device.doctor import describe_machine, problem_in_words
-
-        sys.exit(f"error: {problem_in_words(describe_machine()) or error}")
+        sys.exit(f"error: {reason(error)}")
     except (OSError, ValueError) as error:
         sys.exit(f"error: {error}\nusage: python3 predict.py image.png")

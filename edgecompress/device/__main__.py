@@ -11,7 +11,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from .doctor import describe_machine, find_problems, format_machine, problem_in_words
+from .doctor import describe_machine, find_problems, format_machine, lack_in_words
 from .fault import DeviceFault
 from .machine import thread_counts
 
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None, *, benchmark_program: str | Non
         print(f"error: {fault.reason}", file=sys.stderr)
         return _DEVICE_FAILED
     except ImportError as error:
-        print(f"error: {problem_in_words(describe_machine()) or error}", file=sys.stderr)
+        print(f"error: {lack_in_words(describe_machine()) or error}", file=sys.stderr)
         return _DEVICE_FAILED
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -21,7 +21,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .doctor import describe_machine, problem_in_words
+from .doctor import describe_machine, lack_in_words
 from .fault import DeviceFault
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def measure_bundle(
     """
     machine = describe_machine()
     if machine["numpy"] is None or machine["runtime"] is None:
-        raise DeviceFault(problem_in_words(machine))
+        raise DeviceFault(lack_in_words(machine))
     if operators and not bundle.operators:
         raise DeviceFault("the bundle must hold the operators of a model to time them. Received: none")
     from .benchmark import benchmark_models  # it needs NumPy
@@ -156,7 +156,7 @@ def measure_bundle(
         if entry is not None:
             entry.update(_closer_look(bundle, entry, operators or bundle.times_operators, timeout_s, on_progress))
     for entry in entries:
-        entry["host"] = machine["name"]
+        entry.update(host=machine["name"], machine_id=machine["id"])
     return {"format": FORMAT, "name": bundle.name, "models": dict(bundle.sha256), "machine": machine, "benchmark": entries}
 
 

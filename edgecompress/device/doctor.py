@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import os
 import platform
@@ -28,14 +29,15 @@ def describe_machine(root: Path = _ROOT) -> dict[str, Any]:
     """The machine as plain data; unknown is None.
 
     Returns:
-        name, board, system, architecture, bits (of this Python), emulated, python, python_program (how to call it), takes_packages
-        (False: pip installs in a virtual environment only), numpy, runtime, runtime_version, runtime_refused (why
-        none imports), cores, cpu, governor, frequency_khz, memory_kb, available_kb, swap_kb, temperature_celsius, throttled[] (words),
-        edge_tpu_library (file or None).
+        id (of this one machine: what it measured is told from what another one of its name did), name, board, system, architecture, bits
+        (of this Python), emulated, python, python_program (how to call it), takes_packages (False: pip installs in a virtual environment
+        only), numpy, runtime, runtime_version, runtime_refused (why none imports), cores, cpu, governor, frequency_khz, memory_kb,
+        available_kb, swap_kb, temperature_celsius, throttled[] (words), edge_tpu_library (file or None).
     """
     cpu, memory = describe_cpu(root), _memory(root)
     runtime, version, refused = _runtime()
     return {
+        "id": _id(root),
         "name": platform.node() or "unnamed",
         "board": board_name(root),
         "system": platform.platform(terse=True),
@@ -89,10 +91,12 @@ def find_problems(machine: dict[str, Any]) -> list[dict[str, str | None]]:
     return problems
 
 
-def problem_in_words(machine: dict[str, Any]) -> str:
-    """The worst problem of a machine and the command that mends it, in one line; nothing where there is none."""
-    problem = next(iter(find_problems(machine)), None)
-    return "" if problem is None else f"{problem['what']}" + (f": {problem['command']}" if problem["command"] else "")
+def lack_in_words(machine: dict[str, Any]) -> str:
+    """That NumPy or a runtime cannot be imported, and the command that mends it, in one line; nothing where both can."""
+    if machine["numpy"] is not None and machine["runtime"] is not None:
+        return ""
+    problem = find_problems(machine)[0]
+    return f"{problem['what']}" + (f": {problem['command']}" if problem["command"] else "")
 
 
 def wanted_packages(machine: dict[str, Any]) -> tuple[list[str], str | None]:
@@ -130,6 +134,18 @@ def format_machine(machine: dict[str, Any], problems: list[dict[str, str | None]
     for problem in problems:
         text.append(f"- {problem['what']}" + (f"\n    {problem['command']}" if problem["command"] else ""))
     return "\n".join(text if problems else [*text, "nothing is missing"])
+
+
+def _id(root: Path) -> str | None:
+    """What no other machine has: a short hash of the board's serial number, else of the number that the system drew for itself."""
+    for file in ("proc/device-tree/serial-number", "etc/machine-id"):
+        try:
+            value = (root / file).read_text(errors="replace").strip("\0 \n")
+        except OSError:
+            continue
+        if value.strip("0") and value != "uninitialized":  # as the system has it before its first start has ended
+            return hashlib.sha256(f"edgecompress {value}".encode()).hexdigest()[:12]
+    return None
 
 
 def _is_virtual() -> bool:

@@ -38,7 +38,8 @@ def install_runtime(on_progress: Callable[[str], None], environment: str = ENVIR
         raise DeviceFault(f"{why_not}")
     folder = os.path.expanduser(environment)
     is_new = not os.path.exists(folder) or os.path.exists(folder + UNFINISHED)
-    _mark(folder + UNFINISHED)
+    if is_new:  # one that is whole can be used at any time, also where this ends half-way
+        _mark(folder + UNFINISHED)
     try:
         on_progress("making a virtual environment")
         _run([sys.executable, "-m", "venv", *(["--clear"] if is_new else []), folder], "apt install python3-venv")
@@ -48,9 +49,10 @@ def install_runtime(on_progress: Callable[[str], None], environment: str = ENVIR
     except DeviceFault:
         if is_new:
             shutil.rmtree(folder, ignore_errors=True)
-        os.remove(folder + UNFINISHED)
+            os.remove(folder + UNFINISHED)
         raise
-    os.remove(folder + UNFINISHED)
+    if is_new:
+        os.remove(folder + UNFINISHED)
     return f"{folder}: {', '.join(packages)}"
 
 

@@ -161,6 +161,7 @@ class BenchmarkEntry(Section):
     max_ms: float | None = None
     p50_interval_ms: tuple[float, float] | None = None
     peak_rss_kb: float | None = None
+    machine_id: str | None = None  # tells boards of one name and processor apart; None in reports of earlier versions
     cpu: dict[str, Any] = {}  # model, cores, governor, frequency_khz, emulated
     temperature_celsius: dict[str, float | None] | None = None  # before, after
     frequency_khz: dict[str, int | None] | None = None  # before, after: of the first core

@@ -5,7 +5,6 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,21 +18,6 @@ from edgecompress.host_benchmark import measure_here
 from edgecompress.progress import Progress
 from edgecompress.recipe.schema import Preprocess
 from edgecompress.report import Report
-
-
-@pytest.fixture
-def run(finished_run, tmp_path):
-    """A copy of it that a test may change."""
-    return Path(shutil.copytree(finished_run, tmp_path / "run"))
-
-
-@pytest.fixture
-def unpacked(run, tmp_path):
-    """The folder where its bundle was unpacked."""
-    assert main(["bundle", str(run), "-o", str(tmp_path / "bundle.zip")]) == 0
-    with zipfile.ZipFile(tmp_path / "bundle.zip") as archive:
-        archive.extractall(tmp_path / "board")
-    return tmp_path / "board"
 
 
 def on_board(folder, *arguments):
@@ -55,14 +39,16 @@ def test_bundle_holds_what_a_board_needs_and_the_program_is_small(unpacked):
     card = (unpacked / "CARD.md").read_text()
     assert "FULLY_CONNECTED" in card
     assert "Accuracy" in card
+    assert "Meant for" not in card  # the recipe names no device
 
 
 def test_figures_of_a_board_come_back_into_the_report(run, unpacked):
     finished = on_board(unpacked, "benchmark_device.pyz")
     assert finished.returncode == 0, finished.stderr
     assert main(["report", str(run), "--device", str(unpacked / "device.json")]) == 0
-    name = json.loads((unpacked / "device.json").read_text())["machine"]["name"]
-    report = Report.load(run)
+    machine = json.loads((unpacked / "device.json").read_text())["machine"]
+    name, report = machine["name"], Report.load(run)
+    assert {entry.machine_id for entry in report.benchmark if entry.host == name} == {machine["id"]}
     assert {(entry.model, entry.host) for entry in report.benchmark} == {
         (model, host) for model in ("final", "plain", "baseline") for host in ("local", name)
     }
@@ -153,8 +139,8 @@ def test_figures_of_another_model_are_refused(run, unpacked, tmp_path, capsys):
     assert "Received: another file for final." in capsys.readouterr().err
 
 
-def device_file(path, cpu, p50_ms=3.0):
-    entry = {"model": "final", "host": "raspberrypi", "threads": 1, "p50_ms": p50_ms, "cpu": {"model": cpu}}
+def device_file(path, cpu, p50_ms=3.0, host="raspberrypi", **values):
+    entry = {"model": "final", "host": host, "threads": 1, "p50_ms": p50_ms, "cpu": {"model": cpu}, **values}
     path.write_text(json.dumps({"models": {}, "benchmark": [entry]}))
     return str(path)
 
@@ -174,6 +160,39 @@ def test_two_boards_of_one_name_are_told_apart(run, tmp_path, capsys):
     assert [(one.host, one.p50_ms) for one in Report.load(run).benchmark if one.host != "local"] == [("raspberrypi", 3.0), ("pi5", 2.0)]
 
 
+@pytest.mark.parametrize(("name", "host"), [("local=", "raspberrypi"), ("", "local")])
+def test_board_does_not_take_the_place_of_this_machine(run, tmp_path, capsys, name, host):
+    before, path = (run / "report.json").read_bytes(), device_file(tmp_path / "a.json", "Cortex-A72", host=host)
+    assert main(["report", str(run), "--device", f"{name}{path}"]) == 2
+    error = " ".join(capsys.readouterr().err.split())
+    assert f"local is the machine that made {run}" in error
+    assert "--device NAME=" in error
+    assert (run / "report.json").read_bytes() == before
+
+
+def test_name_that_a_board_of_another_kind_has_is_refused(run, tmp_path, capsys):
+    first, second = device_file(tmp_path / "a.json", "Cortex-A72"), device_file(tmp_path / "b.json", "Cortex-A53", host="other")
+    assert main(["report", str(run), "--device", first]) == 0
+    assert main(["report", str(run), "--device", f"raspberrypi={second}"]) == 2
+    assert "raspberrypi is of Cortex-A72" in " ".join(capsys.readouterr().err.split())
+    assert main(["report", str(run), "--device", second]) == 0
+    assert {one.host for one in Report.load(run).benchmark} == {"local", "raspberrypi", "other"}
+
+
+def test_two_boards_of_one_kind_and_name_are_told_apart_by_their_ids(run, tmp_path, capsys):
+    first = device_file(tmp_path / "a.json", "Cortex-A72", machine_id="a")
+    second = device_file(tmp_path / "b.json", "Cortex-A72", 9.0, machine_id="b")
+    assert main(["report", str(run), "--device", first]) == 0
+    assert main(["report", str(run), "--device", second]) == 2
+    error = " ".join(capsys.readouterr().err.split())
+    assert "raspberrypi is another board of this kind" in error
+    assert "--device NAME=" in error
+    assert main(["report", str(run), "--device", f"pi2={second}"]) == 0
+    assert main(["report", str(run), "--device", first]) == 0  # its own figures replace
+    assert main(["report", str(run), "--device", device_file(tmp_path / "c.json", "Cortex-A72", 4.0)]) == 0  # of an earlier program
+    assert [(one.host, one.p50_ms) for one in Report.load(run).benchmark if one.host != "local"] == [("raspberrypi", 4.0), ("pi2", 9.0)]
+
+
 @pytest.mark.parametrize("text", ["no JSON", "[]", "{}", '{"models": {}, "benchmark": [{}]}'])
 def test_what_is_no_device_file_is_refused(run, tmp_path, capsys, text):
     (tmp_path / "device.json").write_text(text)
@@ -181,47 +200,11 @@ def test_what_is_no_device_file_is_refused(run, tmp_path, capsys, text):
     assert "must be a device.json as benchmark_device.pyz writes it" in capsys.readouterr().err
 
 
-def test_prediction_of_a_picture_is_that_of_the_model(unpacked, tmp_path):
-    from matplotlib import image
-    from sklearn.datasets import load_digits
-
-    pixels = load_digits().images[:5].astype(np.uint8)
-    right = 0
-    for number, one in enumerate(pixels):
-        image.imsave(unpacked / "digit.png", one, cmap="gray", vmin=0, vmax=255)  # colour and alpha, as programs save grey
-        finished = on_board(unpacked, "predict.py", "digit.png")
-        assert finished.returncode == 0, finished.stderr
-        lines = finished.stdout.splitlines()
-        assert len(lines) == 5
-        right += lines[0].split()[-1] == str(number)  # the first samples are 0, 1, 2, 3, 4
-    assert right >= 4
-
-
-def test_prediction_of_what_is_no_picture_is_one_line(unpacked):
-    (unpacked / "digit.png").write_bytes(b"GIF89a")
-    finished = on_board(unpacked, "predict.py", "digit.png")
-    assert finished.returncode == 1
-    assert "error: digit.png: must be a PNG file" in finished.stderr
-    assert "Traceback" not in finished.stderr
-
-
-def test_prediction_of_a_model_of_several_inputs_is_refused_in_one_line(unpacked, data_folder):
-    shutil.copy(data_folder / "tflite_dtln/model_quant_1.tflite", unpacked / "model.tflite")
-    np.save(unpacked / "sample.npy", np.zeros((1, 1, 257), np.float32))
-    finished = on_board(unpacked, "predict.py", "sample.npy")
-    assert finished.returncode == 1
-    assert "error: the model must have one input for this program. Received: 2 (" in finished.stderr
-    assert "Traceback" not in finished.stderr
-
-
-@pytest.mark.parametrize("missing", [["numpy"], ["ai_edge_litert", "tflite_runtime", "tensorflow"]])
-def test_prediction_without_numpy_or_runtime_names_the_command(unpacked, missing):
-    code = f"import runpy, sys; sys.modules.update(dict.fromkeys({missing})); sys.argv[1:] = ['digit.png']; "
-    finished = on_board(unpacked, "-c", f"{code}runpy.run_path('predict.py', run_name='__main__')")
-    assert finished.returncode == 1
-    assert "cannot be imported: " in finished.stderr
-    assert "-m pip install ai-edge-litert numpy" in finished.stderr
-    assert "Traceback" not in finished.stderr
+def test_card_names_the_device_that_the_recipe_is_for(run):
+    manifest = json.loads((run / "manifest.json").read_text())
+    manifest["target"]["device"] = "pi4"
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    assert "\nMeant for pi4.\n" in run_bundle(run)["CARD.md"].decode()
 
 
 def test_folder_without_a_run_is_refused(tmp_path, capsys):

@@ -38,6 +38,37 @@ def test_missing_numpy_is_said_with_the_command(monkeypatch, capsys):
     assert capsys.readouterr().err.endswith("cannot be imported: python3 -m pip install ai-edge-litert numpy\n")
 
 
+def test_what_something_else_lacks_is_not_laid_to_the_governor(monkeypatch, capsys):
+    def fail(models, golden):
+        raise ImportError("No module named 'edgecompress.device.nothing'")
+
+    whole = {**doctor.describe_machine(), "numpy": "2.0", "runtime": "ai-edge-litert", "governor": "powersave"}
+    assert doctor.find_problems(whole)
+    monkeypatch.setattr("edgecompress.device.__main__.describe_machine", lambda: whole)
+    monkeypatch.setattr("edgecompress.device.__main__._named_models", fail)
+    assert main(["benchmark", "model.tflite"]) == 4
+    assert capsys.readouterr().err == "error: No module named 'edgecompress.device.nothing'\n"
+
+
+def test_boards_of_one_kind_have_ids_of_their_own_that_do_not_tell_the_number(tmp_path):
+    def identity(serial=None, drawn=None):
+        root = tmp_path / str(len(list(tmp_path.iterdir())))
+        for name, text in (("proc/device-tree/serial-number", serial), ("etc/machine-id", drawn)):
+            (root / name).parent.mkdir(parents=True)
+            if text is not None:
+                (root / name).write_text(text)
+        return doctor.describe_machine(root)["id"]
+
+    serial, drawn = "10000000abcdef01\0", "0123456789abcdef0123456789abcdef\n"
+    assert identity(serial, drawn) == identity(serial, drawn.replace("0", "1", 1)) != identity(None, drawn)  # one card in two boards
+    assert len({identity(serial), identity(serial.replace("f", "e")), identity(None, drawn)}) == 3
+    for found, number in ((identity(serial), serial), (identity(None, drawn), drawn)):
+        assert len(found) == 12
+        assert found not in number
+        assert number[:8] not in found
+    assert [identity(), identity("0" * 16 + "\0"), identity(None, "uninitialized\n")] == [None] * 3
+
+
 @pytest.fixture
 def commands(monkeypatch):
     """What install would run; `commands.fault` is raised in the place of pip."""
@@ -70,6 +101,16 @@ def test_interrupted_installation_is_marked_and_made_again_from_nothing(commands
     assert "--clear" in commands[-2]
     install.install_runtime(print, str(folder))
     assert "--clear" not in commands[-2]
+
+
+def test_interrupted_second_installation_leaves_a_whole_one_in_use(commands, tmp_path):
+    folder = tmp_path / "venv"
+    install.install_runtime(print, str(folder))
+    folder.mkdir()
+    commands.fault = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        install.install_runtime(print, str(folder))
+    assert [path.name for path in tmp_path.iterdir()] == ["venv"]
 
 
 @pytest.mark.parametrize("was_there", [True, False])

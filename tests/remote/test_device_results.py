@@ -53,6 +53,28 @@ def test_other_kernels_measured_later_decide_neither_goals_nor_the_first_figure(
     assert [(goal.value, goal.met) for goal in again.goals] == [(2.0, True)]
 
 
+def test_closer_look_that_failed_takes_no_good_one_away(run):
+    good = {"sustained": {"minutes": 1}, "accuracy": {"right": 9}, "operators": {"timed": [{"index": 0}]}}
+    bad = {"sustained": {"error": "x"}, "accuracy": {"error": "x"}, "operators": {"timed": [], "error": "the disk is full"}}
+
+    def parts(report):
+        (own,) = (one for one in report.benchmark if one.host == "pi")
+        return {key: getattr(own, key) for key in good}
+
+    first = merge(Report.load(run), [entry("pi", 3.0, **bad)])
+    assert parts(first) == bad
+    assert parts(merge(first, [entry("pi", 2.9, **good)])) == good
+    assert parts(merge(merge(first, [entry("pi", 2.9, **good)]), [entry("pi", 2.8, **bad)])) == good
+
+
+def test_figures_of_another_board_of_one_kind_are_not_kept_beside_new_ones(run):
+    """Over SSH a name may lead to another board one day; an id that is not known may be any."""
+    for old, new, kept in (("a", "b", False), ("a", "a", True), (None, "a", True), ("a", None, True)):
+        report = merge(Report.load(run), [entry("pi", 3.0, machine_id=old), entry("pi", 2.0, threads=2, machine_id=old)])
+        own = [one for one in merge(report, [entry("pi", 2.9, machine_id=new)]).benchmark if one.host == "pi"]
+        assert [one.threads for one in own] == ([1, 2] if kept else [1])
+
+
 def test_figures_of_another_runtime_or_governor_are_not_kept_beside_new_ones(run):
     for old, new in (({"runtime": "a"}, {"runtime": "b"}), ({"cpu": {"governor": "powersave"}}, {"cpu": {"governor": "performance"}})):
         report = merge(Report.load(run), [entry("pi", 3.0, sustained={"minutes": 1}, **old), entry("pi", 2.0, threads=2, **old)])

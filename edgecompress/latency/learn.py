@@ -14,19 +14,18 @@ from typing import Any
 
 import numpy as np
 
+from edgecompress.benchmarking import own_turn
 from edgecompress.bundle.archive import archive
 from edgecompress.bundle.pack import PROGRAM, program
 from edgecompress.destination import LOCAL, check_destination
-from edgecompress.device import DeviceFault
 from edgecompress.device.doctor import describe_machine, find_problems
 from edgecompress.device.rounds import measure_rounds
-from edgecompress.device.turn import turn
 from edgecompress.errors import DataError, DeviceError
 from edgecompress.latency.grid import Specimen, specimens
-from edgecompress.latency.table import Format, LatencyTable, Machine, Row, load_table
+from edgecompress.latency.table import Format, LatencyTable, Machine, Row, less_disturbed, load_table
 from edgecompress.latency.workload import workloads
 from edgecompress.lease import measuring
-from edgecompress.progress import Progress, visible_progress
+from edgecompress.progress import Bar, Progress, visible_progress
 from edgecompress.recipe.suggestions import received
 from edgecompress.remote import Job, Outcome, ask_hosts
 from edgecompress.report.words import threads_text
@@ -34,7 +33,6 @@ from edgecompress.report.words import threads_text
 PART = 32  # files in one process, and kept together
 VISITS, ROUNDS = 3, 5  # of each file, and of blocks in a visit
 TIMEOUT_S = 600.0  # of one part
-TURN_LIMIT_S = 1800.0
 RESTLESS = 0.2  # spread from which on a row is measured again, in a call that has nothing else to do
 ARCHIVE = "pieces.zip"
 FORMATS: tuple[Format, ...] = ("float32", "int8", "dynamic")
@@ -71,11 +69,11 @@ def learn_latency(
     _check(threads, formats)
     machine = _machine(host, ssh_config)
     table = _open(path, host, machine, list(threads), _with_float(formats))
-    measure = _measure_here if host == LOCAL else _measure_there(host, ssh_config)
     end = None if minutes is None else time.monotonic() + 60 * minutes
     for count in threads:
         todo = _todo(table, count)
         with progress.task(f"timing small files, {threads_text(count)}", len(todo)) as bar:
+            measure = _measure_here(progress) if host == LOCAL else _measure_there(host, ssh_config, bar)
             for start in range(0, len(todo), PART):
                 if end is not None and time.monotonic() >= end:
                     return table
@@ -148,9 +146,7 @@ def _add(table: LatencyTable, part: Sequence[Specimen], threads: int, measure: M
             places[one.key] = len(table.rows)  # another visit may be in the same part
             table.rows.append(row)
             continue
-        old = table.rows[places[one.key]]
-        better = old if row.p50_ms is None or (old.p50_ms is not None and old.p50_ms <= row.p50_ms) else row
-        table.rows[places[one.key]] = better.model_copy(update={"visits": old.visits + 1})
+        table.rows[places[one.key]] = less_disturbed(table.rows[places[one.key]], row)
 
 
 def _row(specimen: Specimen, content: bytes, entry: dict[str, Any], threads: int) -> Row:
@@ -165,26 +161,32 @@ def _row(specimen: Specimen, content: bytes, entry: dict[str, Any], threads: int
     })  # fmt: skip
 
 
-def _measure_here(contents: Sequence[bytes], threads: int) -> list[dict[str, Any]]:
-    """On this machine."""
-    with TemporaryDirectory(prefix="edgecompress-") as folder:
-        paths = [str(Path(folder, f"{number}.tflite")) for number in range(len(contents))]
-        for path, content in zip(paths, contents, strict=True):
-            Path(path).write_bytes(content)
-        try:
-            with turn(limit_s=TURN_LIMIT_S, on_wait=lambda: None):
+def _measure_here(progress: Progress) -> Measure:
+    """On this machine; says for whom it waits."""
+
+    def measure(contents: Sequence[bytes], threads: int) -> list[dict[str, Any]]:
+        with TemporaryDirectory(prefix="edgecompress-") as folder:
+            paths = [str(Path(folder, f"{number}.tflite")) for number in range(len(contents))]
+            for path, content in zip(paths, contents, strict=True):
+                Path(path).write_bytes(content)
+            with own_turn(progress):
                 return measure_rounds(paths, threads=threads, rounds=ROUNDS, timeout_s=TIMEOUT_S)
-        except DeviceFault as fault:
-            raise DeviceError(fault.reason) from fault
+
+    return measure
 
 
-def _measure_there(host: str, ssh_config: Path | None) -> Measure:
-    """On a host: one connection for each part, so that a lost one costs only that."""
+def _measure_there(host: str, ssh_config: Path | None, bar: Bar) -> Measure:
+    """On a host: one connection for each part, so that a lost one costs only that. Beside the bar stands for whom it waits."""
+
+    def say(_done: int, _total: int, doing: str, name: str) -> None:
+        bar.describe(f"{name}: {doing}")
 
     def measure(contents: Sequence[bytes], threads: int) -> list[dict[str, Any]]:
         pieces = archive({f"{number}.tflite": content for number, content in enumerate(contents)})
         values = {"job": "rounds", "archive": ARCHIVE, "threads": threads, "rounds": ROUNDS, "timeout_s": TIMEOUT_S}
-        outcome = ask_hosts([host], Job(values, {ARCHIVE: pieces, PROGRAM: program()}, PROGRAM), ssh_config=ssh_config)[0]
+        job = Job(values, {ARCHIVE: pieces, PROGRAM: program()}, PROGRAM)
+        outcome = ask_hosts([host], job, ssh_config=ssh_config, on_progress=say)[0]
+        bar.describe("")
         return list(_answer(outcome)["timed"])
 
     return measure

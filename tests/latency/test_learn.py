@@ -1,6 +1,7 @@
 """Learning on this machine, part by part: it can be stopped, goes on, and keeps to one machine."""
 
 import json
+import math
 import re
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -11,6 +12,8 @@ import edgecompress as ec
 from edgecompress.cli import main
 from edgecompress.errors import DataError, DeviceError
 from edgecompress.latency import grid, learn, load_table
+from edgecompress.progress import Progress
+from edgecompress.remote import Outcome
 
 
 @pytest.fixture
@@ -36,7 +39,7 @@ def instant(monkeypatch):
             entries.append({"blocks_ms": [] if error else blocks, "kernels": None if error else "xnnpack", "error": error})
         return entries
 
-    monkeypatch.setattr(learn, "_measure_here", measure)
+    monkeypatch.setattr(learn, "_measure_here", lambda progress: measure)
     return clock
 
 
@@ -52,18 +55,18 @@ def test_small_files_are_timed_here(few, tmp_path):
 
 
 def test_killed_call_goes_on_where_it_was(few, instant, tmp_path, monkeypatch):
-    measure = learn._measure_here
+    measure = learn._measure_here(Progress())
 
     def killed_in_the_third_part(contents, threads):
         if len(instant.calls) == 2:
             raise KeyboardInterrupt
         return measure(contents, threads)
 
-    monkeypatch.setattr(learn, "_measure_here", killed_in_the_third_part)
+    monkeypatch.setattr(learn, "_measure_here", lambda progress: killed_in_the_third_part)
     with pytest.raises(KeyboardInterrupt):
         ec.learn_latency(tmp_path / "t.json", quiet=True)
     assert len(load_table(tmp_path / "t.json").rows) == 16
-    monkeypatch.setattr(learn, "_measure_here", measure)
+    monkeypatch.setattr(learn, "_measure_here", lambda progress: measure)
     ec.learn_latency(tmp_path / "t.json", quiet=True)
     assert instant.calls == [8, 8, 4]
     assert len(load_table(tmp_path / "t.json").rows) == 20
@@ -85,13 +88,13 @@ def test_what_was_disturbed_is_measured_again_and_the_shorter_time_stays(few, in
 def test_each_file_is_visited_again_after_all_others_and_the_least_disturbed_visit_counts(few, instant, tmp_path, monkeypatch):
     monkeypatch.setattr(learn, "VISITS", 2)
     monkeypatch.setattr(learn, "PART", 10)
-    measure, factors = learn._measure_here, iter([1, 1, 2, 0.5])  # of two parts in two visits
+    measure, factors = learn._measure_here(Progress()), iter([1, 1, 2, 0.5])  # of two parts in two visits
 
     def unsteady(contents, threads):
         factor = next(factors)
         return [{**one, "blocks_ms": [factor * ms for ms in one["blocks_ms"]]} for one in measure(contents, threads)]
 
-    monkeypatch.setattr(learn, "_measure_here", unsteady)
+    monkeypatch.setattr(learn, "_measure_here", lambda progress: unsteady)
     ec.learn_latency(tmp_path / "t.json", quiet=True)
     table = load_table(tmp_path / "t.json")
     first = {one.key: 0.001 + 1e-9 * len(one.make()) for one in grid.specimens(["float32", "int8"])[:20]}
@@ -198,7 +201,7 @@ def test_two_visits_in_one_part_are_one_row(few, instant, tmp_path, monkeypatch)
 
 
 def test_small_files_are_timed_while_no_search_trains(few, instant, tmp_path, monkeypatch):
-    held, seen, measure = [], [], learn._measure_here
+    held, seen, measure = [], [], learn._measure_here(Progress())
 
     @contextmanager
     def measuring(say):
@@ -207,6 +210,54 @@ def test_small_files_are_timed_while_no_search_trains(few, instant, tmp_path, mo
         held.pop()
 
     monkeypatch.setattr(learn, "measuring", measuring)
-    monkeypatch.setattr(learn, "_measure_here", lambda contents, threads: seen.append(len(held)) or measure(contents, threads))
+    monkeypatch.setattr(learn, "_measure_here", lambda progress: lambda *part: seen.append(len(held)) or measure(*part))
     ec.learn_latency(tmp_path / "t.json", formats=["int8"], quiet=True)
     assert set(seen) == {1}
+
+
+class Listening(Progress):
+    """Keeps what is said, and what stands beside the bar."""
+
+    def __init__(self):
+        self.lines, self.details = [], []
+
+    @contextmanager
+    def task(self, name, total=None):
+        yield SimpleNamespace(advance=lambda amount=1: None, describe=self.details.append)
+
+    def say(self, line):
+        self.lines.append(line)
+
+
+def test_wait_for_another_benchmark_here_is_said_and_has_no_limit(few, monkeypatch, tmp_path):
+    limits, progress = [], Listening()
+
+    @contextmanager
+    def taken(*, limit_s, on_wait):
+        limits.append(limit_s)
+        on_wait()
+        yield
+
+    monkeypatch.setattr("edgecompress.benchmarking.turn", taken)
+    monkeypatch.setattr("edgecompress.benchmarking.holder", lambda: "process 7")
+    monkeypatch.setattr(learn, "visible_progress", lambda: progress)
+    monkeypatch.setattr(learn, "PART", 20)
+    ec.learn_latency(tmp_path / "t.json", formats=["int8"])
+    assert progress.lines == ["waiting for another benchmark on this machine: process 7"]
+    assert limits == [math.inf]
+
+
+def test_what_a_host_waits_for_stands_beside_the_bar(few, monkeypatch, tmp_path):
+    progress, timed = Listening(), {"blocks_ms": [1.0] * 5, "kernels": "xnnpack", "error": None}
+
+    def ask(hosts, job, *, ssh_config, on_progress=None):
+        if job.values["job"] == "doctor":
+            return [Outcome("pi", {"machine": learn.describe_machine()}, None)]
+        on_progress(0, 0, "waits for another benchmark there: process 7", "pi")
+        return [Outcome("pi", {"timed": [timed] * 20}, None)]
+
+    monkeypatch.setattr(learn, "ask_hosts", ask)
+    monkeypatch.setattr(learn, "visible_progress", lambda: progress)
+    monkeypatch.setattr(learn, "PART", 20)
+    ec.learn_latency(tmp_path / "t.json", host="pi", formats=["int8"])
+    assert progress.details == ["pi: waits for another benchmark there: process 7", ""]

@@ -35,12 +35,24 @@ def test_what_is_no_table_is_said(law_table, tmp_path, change, pattern):
         load_table(path)
 
 
-def test_rows_of_one_file_stand_once(law_table, tmp_path):
+def test_rows_that_an_earlier_version_wrote_twice_become_one(law_table, law_rows, tmp_path):
     values = json.loads(law_table.read_text())
-    values["rows"].append(values["rows"][0])
+    first, second, third = values["rows"][:3]
+    values["rows"] += [
+        {**first, "p50_ms": first["p50_ms"] / 2, "visits": 3},
+        {**second, "p50_ms": None, "error": "it is refused"},
+        {**third, "threads": 2},
+    ]
+    values["rows"].insert(0, {**first, "p50_ms": None, "error": "it is refused"})
     (tmp_path / "twice.json").write_text(json.dumps(values))
-    with pytest.raises(DataError, match="rows must each be of another file or number of threads"):
-        load_table(tmp_path / "twice.json")
+    table = load_table(tmp_path / "twice.json")
+    assert [(row.p50_ms, row.visits, row.error) for row in table.rows[:2]] == [
+        (law_rows[0].p50_ms / 2, law_rows[0].visits + 4, None), (law_rows[1].p50_ms, law_rows[1].visits + 1, None)
+    ]  # fmt: skip
+    assert table.rows[2:-1] == law_rows[2:]
+    assert (table.rows[-1].key, table.rows[-1].threads) == (law_rows[2].key, 2)
+    table.save(tmp_path / "once.json")
+    assert load_table(tmp_path / "once.json").rows == table.rows
 
 
 def test_a_name_that_is_near_is_offered(law_table):

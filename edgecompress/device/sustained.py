@@ -59,7 +59,7 @@ def measure_sustained(
             meter = None if file is None else sampling.enter_context(PowerMeter(file))
             busy_from = time.time()
             start, invokes = time.monotonic(), max(1, int(_WINDOW_S / 10 * 1e3 / invoke_ms))
-            while time.monotonic() - start < minutes * 60:
+            while not windows or time.monotonic() - start < minutes * 60:
                 if on_progress is not None:
                     on_progress(min(len(windows), num_windows), num_windows, f"{minutes:g} minutes without a pause")
                 child.send({"step": "go_on", "runs": invokes})

@@ -16,9 +16,9 @@ from edgecompress.report.words import (
     bytes_text,
     metric_text,
     metric_title,
+    missed_text,
     ms_text,
     number_text,
-    percent_text,
     seconds_text,
     short_count_text,
 )
@@ -152,7 +152,7 @@ def _trials_block(values: Mapping[str, Any]) -> Block:
     )
     rows: list[Sequence[str | Cell]] = []
     for trial in values["tried"][:MOST_SHOWN]:
-        missed = ", ".join(f"{name} by {percent_text(miss)}" for name, miss in trial["misses"].items() if miss > 0)
+        missed = missed_text(trial["misses"], values["limits"], trial.get("drop"))
         number, *texts, point = _row(trial, values)
         ended = f"{trial['kind']}, from trial {trial['harvested_from']}" if is_harvested(trial) else trial["kind"]
         rows.append([number, ended, *texts, missed, point, seconds_text(trial["seconds"]), trial["reason"]])

@@ -53,6 +53,12 @@ def test_minutes_are_covered_by_windows_with_their_circumstances(tiny_file, monk
     assert sustained.describe_sustained(found).startswith("0.02 minutes without a pause: p50 ")
 
 
+def test_the_shortest_time_has_a_window(tiny_file):
+    found = sustained.measure_sustained(tiny_file("double"), None, threads=1, minutes=1e-12, timeout_s=60, on_progress=None)
+    assert len(found["windows"]) == 1
+    assert found["slowdown"] == 1.0
+
+
 def test_model_that_slows_down_is_seen(fake_runtime, monkeypatch):
     monkeypatch.setattr(sustained, "_WINDOW_S", 0.2)
     model = fake_runtime(invoke="self.n = getattr(self, 'n', 0) + 1; time.sleep(0.001 + 2e-5 * self.n)")

@@ -29,3 +29,11 @@ def test_what_a_recipe_was_chosen_for(limits, misses, words):
     page = render_search(found(limits, misses), "name: x").replace("\u00a0", " ")
     assert words in page
     assert "e+06" not in page
+
+
+def test_miss_of_the_metric_is_the_true_one_as_on_the_terminal():
+    """Its miss is weighed for the choice: a limit of 0 has no fraction."""
+    for limit, weighed, words in ((0.0, 0.6, "metric_drop by 0.006"), (0.002, 0.4, "metric_drop by 200.0 %")):
+        values = found({"metric_drop": limit}, {"metric_drop": weighed})
+        values["tried"][0]["drop"] = 0.006
+        assert f">{words}<" in render_search(values, "name: x").replace("\u00a0", " ")

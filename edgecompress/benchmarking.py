@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from edgecompress.device import DeviceFault
-from edgecompress.device.benchmark import LONGEST_TIMEOUT_S, MOST_MINUTES, benchmark_models
+from edgecompress.device.benchmark import LONGEST_TIMEOUT_S, MOST_MINUTES, benchmark_models, check_settings
 from edgecompress.device.child import run_job
 from edgecompress.device.machine import thread_counts
 from edgecompress.device.operators import measure_operators
@@ -185,10 +185,14 @@ def _benchmark_models(
     models: Mapping[str, Path], wanted: Measurement, progress: Progress, golden: Mapping[str, Path] | None = None
 ) -> list[BenchmarkEntry]:
     """`benchmark_files` of all that can be wanted of files."""
+    threads = (1,) if wanted.counts is None else wanted.counts
+    runs = RUNS if wanted.runs is None else wanted.runs
+    kernels = ("xnnpack",) if wanted.kernels is None else wanted.kernels
+    check_settings(threads, runs, kernels, wanted.timeout_s, wanted.minutes)
     with own_turn(progress), progress.task("benchmark") as bar:
         rows = benchmark_models(
-            models, threads=wanted.counts or (1,), runs=wanted.runs or RUNS, golden=golden, kernels=wanted.kernels or ("xnnpack",),
-            timeout_s=wanted.timeout_s, minutes=wanted.minutes, on_progress=steps_on(bar),
+            models, threads=threads, runs=runs, golden=golden, kernels=kernels, timeout_s=wanted.timeout_s, minutes=wanted.minutes,
+            on_progress=steps_on(bar),
         )  # fmt: skip
     return [BenchmarkEntry.model_validate(row) for row in rows]
 

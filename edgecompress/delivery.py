@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from edgecompress import __version__, versions
 from edgecompress.backend import keras
@@ -36,6 +36,9 @@ from edgecompress.shrinking import ShrunkExport
 from edgecompress.store import RunFolder
 from edgecompress.tflite import Rewritten, describe, parse
 from edgecompress.tflite.c_array import c_array
+
+if TYPE_CHECKING:
+    from edgecompress.device.runtime import Kernels
 
 NUM_GOLDEN_SAMPLES = 16
 NUM_PARITY_SAMPLES = 8
@@ -161,7 +164,8 @@ def _benchmark(settings: Benchmark, files: Mapping[str, Path], golden: Mapping[s
     )
     first = next((place for place, entry in enumerate(entries) if entry.model == "final" and entry.error is None), None)
     if settings.operators and first is not None:
-        found = benchmark_operators(files["final"], threads=entries[first].threads, kernels=settings.kernels[0], progress=progress)
+        kernels = cast("Kernels", entries[first].requested_kernels)
+        found = benchmark_operators(files["final"], threads=entries[first].threads, kernels=kernels, progress=progress)
         entries[first] = entries[first].model_copy(update={"operators": found})
     return entries
 

@@ -19,6 +19,7 @@ from edgecompress.errors import RunLocked, StorageError
 
 LOCK_FILE, LOG_FILE, STAGES = ".lock", "run.log", "stages"
 RECIPE_FILE = "recipe.lock.yaml"  # the resolved recipe of the results beside it
+SEARCH_FILES = ("search.log", "search.json", "study.db")  # of a search, which holds its folder as a run does
 UNFINISHED = ".*.*.tmp"  # how `write_atomic` and golden files name what is not whole yet
 STAGE_NAME = re.compile(r"\d{2,}-\w+|\.\d{2,}-\w+\.partial")
 KEY_FILE = "key"
@@ -150,15 +151,16 @@ class RunFolder:
     Args:
         path: made if missing.
         fresh: stages of earlier calls are not used; each is replaced when it is done again.
+        for_search: the folder is that of a search; its files and those of a run never lie beside each other.
 
     Raises:
         RunLocked: another process holds it.
         StorageError: it cannot be written, or holds what no run has put there.
     """
 
-    def __init__(self, path: Path, *, fresh: bool = False) -> None:
+    def __init__(self, path: Path, *, fresh: bool = False, for_search: bool = False) -> None:
         self.path = path
-        self._fresh = fresh
+        self._fresh, self._for_search = fresh, for_search
         self._lock: int | None = None
         self._made: list[Path] = []
 
@@ -190,9 +192,14 @@ class RunFolder:
     def _refuse_foreign(self) -> None:
         """Raises where files are, and no run has held the folder. Stages alone may be there: a search lends them to its last run."""
         names = sorted(os.listdir(self.path)) if self.path.exists() else []
+        others = {RECIPE_FILE} if self._for_search else set(SEARCH_FILES)
+        foreign = [name for name in names if name in others]
         if names and not {LOCK_FILE, RECIPE_FILE} & set(names) and names != [STAGES]:
+            foreign = foreign or names
+        if foreign:
+            kind = "search" if self._for_search else "run"
             raise StorageError(
-                f"{self.path}: the run folder must be new, empty or of an earlier run. Received: a folder that holds {names[0]!r}"
+                f"{self.path}: the {kind} folder must be new, empty or of an earlier {kind}. Received: a folder that holds {foreign[0]!r}"
                 f"{f' and {len(names) - 1} more' if names[1:] else ''}. Choose another with --out."
             )
 

@@ -185,3 +185,17 @@ def test_benchmark_waits_for_another_on_this_machine_and_says_for_whom(places, p
     second.join(10)
     assert seen == [place]
     assert (progress.bar.at, progress.bar.all) == (2, 5)
+
+
+@pytest.mark.parametrize(("wrong", "words"), [({"runs": 0}, "runs"), ({"threads": []}, "threads"), ({"kernels": []}, "kernels")])
+def test_settings_that_measure_nothing_are_not_taken_for_the_defaults(tmp_path, wrong, words):
+    (tmp_path / "model.tflite").write_bytes(TFLITE)
+    with pytest.raises(ValueError, match=f"{words} must be"):
+        ec.benchmark(tmp_path / "model.tflite", quiet=True, **wrong)
+
+
+@pytest.mark.parametrize("wrong", [{"threads": []}, {"kernels": []}, {"runs": 0}])
+def test_wrong_settings_are_refused_at_once_whoever_measures(tmp_path, wrong):
+    (tmp_path / "model.tflite").write_bytes(TFLITE)
+    with turn(limit_s=600, on_wait=lambda: None), pytest.raises(ValueError, match="must be"):
+        ec.benchmark(tmp_path / "model.tflite", quiet=True, **wrong)

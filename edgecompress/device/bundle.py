@@ -148,7 +148,8 @@ def measure_bundle(
     from .benchmark import benchmark_models  # it needs NumPy
 
     entries = benchmark_models(
-        bundle.models, threads=threads or bundle.threads, runs=runs or bundle.runs, kernels=kernels or bundle.kernels,
+        bundle.models, threads=bundle.threads if threads is None else threads, runs=bundle.runs if runs is None else runs,
+        kernels=bundle.kernels if kernels is None else kernels,
         golden=bundle.golden, timeout_s=timeout_s, minutes=minutes, on_progress=on_progress,
     )  # fmt: skip
     for name in bundle.models:

@@ -39,7 +39,7 @@ def search_folder(path: Path, name: str, *, worker: bool) -> Iterator[None]:
         return
     with ExitStack() as held:
         try:
-            held.enter_context(RunFolder(path))
+            held.enter_context(RunFolder(path, for_search=True))
         except RunLocked as error:
             expected = "another search is using this folder. Help it with --worker, wait for it, or choose another with --out."
             raise RunLocked(f"{path}: {expected}") from error

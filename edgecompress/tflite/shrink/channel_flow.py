@@ -1,7 +1,8 @@
 """One walk through a graph that follows its channels: kernels, element-wise operators, pooling, padding, concatenation, reshapes."""
 
 import hashlib
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable
 from math import lcm
 from typing import Any
 
@@ -21,24 +22,25 @@ Handler = Callable[[Channels, Any, str], list[int] | None]
 def follow_channels(graph: Graph) -> Channels:
     """What is known of the channels of a graph. What is not understood keeps all of its channels."""
     channels = Channels(graph)
-    producers = graph.producers()
+    writers = Counter(index for operator in graph.operators for index in integers(operator.outputs))
     for index in channels.sizes:
-        if index not in producers:
+        if index not in writers:
             channels.blocked[index] = "no operator"
+    once = {index for index, count in writers.items() if count == 1} - set(graph.inputs)
     for operator in graph.operators:
-        _follow(channels, operator)
+        _follow(channels, operator, once)
     for words, indices in (("an input", graph.inputs), ("an output", graph.outputs)):
         for index in indices:
             channels.blocked[index] = words
     return channels
 
 
-def _follow(channels: Channels, operator: Any) -> None:
-    """One operator."""
+def _follow(channels: Channels, operator: Any, once: Collection[int]) -> None:
+    """One operator, if nothing but it writes its result."""
     name = channels.graph.name(operator)
     inputs, outputs = integers(operator.inputs), integers(operator.outputs)
     followed = None
-    if len(outputs) == 1 and outputs[0] in channels.sizes and inputs:
+    if len(outputs) == 1 and outputs[0] in channels.sizes and outputs[0] in once and inputs:
         if (kernel := read_kernel(channels.graph, operator)) is not None:
             followed = _follow_kernel(channels, kernel)
         elif name in HANDLERS:
@@ -48,7 +50,7 @@ def _follow(channels: Channels, operator: Any) -> None:
 
 
 def _follow_kernel(channels: Channels, kernel: Kernel) -> list[int] | None:
-    if kernel.data not in channels.sizes:
+    if kernel.data not in channels.sizes or not channels.has_room(kernel.num_outputs * (2 if kernel.is_depthwise else 1)):
         return None
     channels.kernels.append(kernel)
     sure, values = kernel.constant_results(*channels.known(kernel.data))
@@ -63,20 +65,32 @@ def _follow_kernel(channels: Channels, kernel: Kernel) -> list[int] | None:
 def _equal_outputs(channels: Channels, kernel: Kernel) -> np.ndarray:
     """One number for outputs with equal weights, bias and scale that read the same."""
     read = channels.numbers[kernel.data][kernel.channels]
-    scales = np.broadcast_to(kernel.multipliers, kernel.num_outputs)
-    sources = read if kernel.is_depthwise else np.zeros(kernel.num_outputs)
-    digests = (hashlib.sha256(row.tobytes()).digest() for row in kernel.weights)  # the rows themselves would be the file once more
-    return np.array([
-        channels.number((id(kernel.operator), digest, kernel.bias[row], scales[row], sources[row], row < kernel.num_grouped))
-        for row, digest in enumerate(digests)
-    ])  # fmt: skip
+    facts = np.empty((kernel.num_outputs, 4), np.int64)
+    facts[:, 0] = _bits(kernel.bias)
+    facts[:, 1] = _bits(np.broadcast_to(kernel.multipliers, kernel.num_outputs))
+    facts[:, 2] = read if kernel.is_depthwise else 0
+    facts[:, 3] = np.arange(kernel.num_outputs) < kernel.num_grouped
+    return channels.number_rows(_digests(row.tobytes() + fact.tobytes() for row, fact in zip(kernel.weights, facts, strict=True)))
+
+
+def _bits(values: np.ndarray) -> np.ndarray:
+    """Numbers as int64 that are equal where these are."""
+    return values if values.dtype.kind == "i" else (values.astype(np.float64) + 0.0).view(np.int64)  # + 0.0: no minus before zero
+
+
+def _digests(rows: Iterable[bytes]) -> np.ndarray:
+    """32 bytes in the place of each row: they themselves would be the file once more."""
+    found = bytearray()
+    for row in rows:
+        found += hashlib.sha256(row).digest()
+    return np.frombuffer(found, "S32")  # zeros at an end are no matter where all are as long
 
 
 def _unary(channels: Channels, operator: Any, name: str) -> list[int] | None:
     """Element by element."""
     source, result = integers(operator.inputs)[0], integers(operator.outputs)[0]
     tensors = channels.graph.tensors
-    if source not in channels.sizes or channels.sizes[source] != channels.sizes[result]:
+    if source not in channels.sizes or channels.sizes[source] != channels.sizes[result] or not channels.has_room(channels.sizes[result]):
         return None
     channels.couple_all(source, result)
     compute = unary_result(name, read_step(tensors[source]), read_step(tensors[result]))
@@ -88,7 +102,7 @@ def _binary(channels: Channels, operator: Any, name: str) -> list[int] | None:
     """Element by element, of two tensors, one of which may be a constant."""
     inputs, result = integers(operator.inputs), integers(operator.outputs)[0]
     size = channels.sizes[result]
-    if len(inputs) != 2 or OMITTED in inputs:
+    if len(inputs) != 2 or OMITTED in inputs or not channels.has_room(2 * size):
         return None
     parts = [_operand(channels, index, size) for index in inputs]
     followed = [index for index in inputs if index in channels.sizes]
@@ -112,12 +126,12 @@ def _operand(channels: Channels, index: int, size: int) -> np.ndarray | None:
     depth = 1 if values is None or not values.ndim else values.shape[-1]
     if values is None or not values.size or depth not in (1, size):
         return None
-    rows = np.broadcast_to(values.reshape(-1, depth), (values.size // depth, size))
+    rows = values.reshape(-1, depth)
     same = (rows == rows[0]).all(axis=0)
-    return np.array([
-        channels.constant(rows[0, channel]) if same[channel] else channels.number((index, rows[:, channel].tobytes()))
-        for channel in range(size)
-    ])  # fmt: skip
+    numbers = np.empty(depth, np.int64)
+    numbers[~same] = channels.number_rows(_digests(rows[:, channel].tobytes() for channel in np.flatnonzero(~same)))
+    numbers[same] = [channels.constant(value) for value in rows[0, same]]
+    return np.resize(numbers, size)
 
 
 def _spatial(channels: Channels, operator: Any, name: str) -> list[int] | None:
@@ -127,7 +141,7 @@ def _spatial(channels: Channels, operator: Any, name: str) -> list[int] | None:
     if source not in channels.sizes or channels.sizes[source] != channels.sizes[result]:
         return None
     rank = len(integers(tensors[source].shape))
-    if name in ("MEAN", "PAD") and not _leaves_channels(channels.graph, inputs, rank):
+    if (name in ("MEAN", "PAD") and not _leaves_channels(channels.graph, inputs, rank)) or not channels.has_room(channels.sizes[result]):
         return None
     channels.couple_all(source, result)
     compute = spatial_result(name, operator, read_step(tensors[source]), read_step(tensors[result]))
@@ -153,18 +167,21 @@ def _concatenation(channels: Channels, operator: Any, _: str) -> list[int] | Non
     if OMITTED in inputs or options.fusedActivationFunction or len({_storage(graph, index) for index in (*inputs, result)}) > 1:
         return None
     if options.axis % rank != rank - 1:
-        if any(channels.sizes.get(index) != channels.sizes[result] for index in inputs):
+        size = channels.sizes[result]
+        if any(channels.sizes.get(index) != size for index in inputs) or not channels.has_room(len(inputs) * size):
             return None
         for index in inputs:
             channels.couple_all(index, result)
         parts = [channels.numbers[index] for index in inputs]
         channels.combine(operator, result, parts, lambda values: values[0] if len(set(values)) == 1 else None)
         return inputs
+    if not channels.has_room(channels.sizes[result]):
+        return None
     parts, start = [], 0
     for position, index in enumerate(inputs):
         size = (integers(graph.tensors[index].shape) or [0])[-1]
-        numbers = _operand(channels, index, size) if size else None
-        if numbers is None or start + size > channels.sizes[result]:
+        numbers = _operand(channels, index, size) if 0 < size <= channels.sizes[result] - start else None
+        if numbers is None:
             return None
         if index in channels.sizes:
             channels.couple(index, np.arange(size), result, np.arange(start, start + size))
@@ -191,19 +208,21 @@ def _reshape(channels: Channels, operator: Any, name: str) -> list[int] | None:
         return None
     size, new_size = channels.sizes[source], channels.sizes[result]
     period = lcm(size, new_size)
-    if period > MAX_PERIOD or (name != "RESHAPE" and size != new_size):
+    if period > MAX_PERIOD or (name == "RESHAPE" and not _asks_for_a_shape(graph, operator)) or (name != "RESHAPE" and size != new_size):
+        return None
+    if not channels.has_room(period):
         return None
     if name == "RESHAPE":
-        if not _asks_for_a_shape(graph, operator):
-            return None
         channels.shapes.append(operator)
     steps = np.arange(period)
     channels.couple(source, steps % size, result, steps % new_size)
-    read = channels.numbers[source][steps % size].reshape(-1, new_size)  # one row for each time round the new channels
     if size == new_size:
         channels.numbers[result] = channels.numbers[source]
         return [source]
-    channels.combine(operator, result, [*read, np.arange(new_size)], lambda values: values[0] if len(set(values[:-1])) == 1 else None)
+    read = channels.numbers[source][steps % size].reshape(-1, new_size)  # one row for each time round the new channels
+    known, _ = channels.constants(read[0])
+    is_constant = known & (read == read[0]).all(axis=0)
+    channels.numbers[result] = np.where(is_constant, read[0], channels.new_numbers(new_size))
     return [source]
 
 

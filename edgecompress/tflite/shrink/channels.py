@@ -4,7 +4,7 @@ A channel is an index of a tensor's last axis. Each channel has a value number: 
 input. `channel_flow` fills this in.
 """
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,8 @@ from edgecompress.tflite.shrink.kernels import Kernel
 
 MAX_CHANNELS = 1 << 16  # of a tensor that is followed; damaged files claim billions
 MAX_PLACES = 2**22  # channels of all tensors together: a small file may claim any number, and each costs memory
+MAX_FOLLOWED = 2**22  # couples of places and outputs of kernels together: operators may share constants, and a reshape has many couples
+MAX_CONSTANTS = 2**18  # values of channels that are told apart; a handful is usual
 
 # Stored values in, None where one is not constant; stored value out, None where it is not constant or kernels may differ.
 Compute = Callable[[Sequence[float | None]], float | None]
@@ -62,8 +64,9 @@ class Channels:
         self.shapes: list[Any] = []
         self.blocked: dict[int, str] = {}
         self._constants: dict[int, float] = {}
-        self._keys: dict[Hashable, int] = {}
+        self._numbers_of: dict[float, int] = {}
         self._num_numbers = 0
+        self._num_followed = 0
         self.num_places = 0
         for index, tensor in enumerate(graph.tensors):
             size = (integers(tensor.shape) or [0])[-1]
@@ -76,28 +79,34 @@ class Channels:
                 and not graph.has_data(index)
             ):
                 self.first[index], self.sizes[index] = self.num_places, size
-                self.numbers[index] = self._new_numbers(size)
+                self.numbers[index] = self.new_numbers(size)
                 self.num_places += size
 
     def places(self, tensor: int) -> np.ndarray:
         """Where a tensor's channels are counted."""
         return self.first[tensor] + np.arange(self.sizes[tensor])
 
-    def number(self, key: Hashable) -> int:
-        """The value number of whatever the key describes."""
-        if key not in self._keys:
-            self._keys[key] = int(self._new_numbers(1)[0])
-        return self._keys[key]
+    def has_room(self, num_couples: int) -> bool:
+        """Whether an operator with so many couples, or outputs of a kernel, may still be followed. It counts as followed, if so."""
+        fits = self._num_followed + num_couples <= MAX_FOLLOWED
+        self._num_followed += num_couples if fits else 0
+        return fits
 
-    def _new_numbers(self, size: int) -> np.ndarray:
+    def new_numbers(self, size: int) -> np.ndarray:
         """Of values of which nothing is known."""
         self._num_numbers += size
         return np.arange(self._num_numbers - size, self._num_numbers)
 
     def constant(self, value: float) -> int:
-        """The value number of a stored constant."""
-        number = self.number(("constant", float(value)))
-        self._constants[number] = float(value)
+        """The value number of a stored constant; that of something unknown, if there are too many of them."""
+        value = float(value)
+        if value not in self._numbers_of:
+            number = int(self.new_numbers(1)[0])
+            if len(self._numbers_of) == MAX_CONSTANTS:
+                return number
+            self._numbers_of[value] = number
+        number = self._numbers_of[value]
+        self._constants[number] = value
         return number
 
     def value(self, number: int) -> float | None:
@@ -106,8 +115,17 @@ class Channels:
 
     def known(self, tensor: int) -> tuple[np.ndarray, np.ndarray]:
         """Which channels are constant (bool), and their stored values (0 for the others)."""
-        values = [self.value(number) for number in self.numbers[tensor]]
-        return np.array([value is not None for value in values]), np.array([value or 0.0 for value in values])
+        return self.constants(self.numbers[tensor])
+
+    def constants(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Which value numbers are those of constants (bool), and their stored values (0 for the others)."""
+        values = [self.value(number) for number in numbers]
+        return np.array([value is not None for value in values], bool), np.array([value or 0.0 for value in values])
+
+    def number_rows(self, digests: np.ndarray) -> np.ndarray:
+        """Fresh value numbers [rows], equal where digests are: no object for each, of which a damaged file has millions."""
+        distinct, places = np.unique(digests, return_inverse=True)
+        return self.new_numbers(len(distinct))[places]
 
     def couple(self, one: int, ones: np.ndarray, other: int, others: np.ndarray) -> None:
         """Channels `ones` of one tensor and `others` of another go together, each with the one at the same position."""
@@ -127,11 +145,13 @@ class Channels:
             compute: what it does to constants; None: that is not followed.
         """
         columns, places = np.unique(np.stack(parts, axis=1), axis=0, return_inverse=True)  # no key for each: a damaged file has millions
-        numbers = self._new_numbers(len(columns))
-        for place, column in enumerate(columns):
-            value = compute([self.value(number) for number in column]) if compute is not None else None
-            if value is not None:
-                numbers[place] = self.constant(value)
+        numbers = self.new_numbers(len(columns))
+        if compute is not None:
+            constants = np.fromiter(self._constants, np.int64, len(self._constants))
+            for place in np.flatnonzero(np.isin(columns, constants).any(axis=1)):  # of unknown numbers, nothing can be known
+                value = compute([self.value(number) for number in columns[place]])
+                if value is not None:
+                    numbers[place] = self.constant(value)
         self.numbers[result] = numbers[places.reshape(-1)]
 
     def classes(self) -> np.ndarray:

@@ -192,10 +192,3 @@ def test_settings_that_measure_nothing_are_not_taken_for_the_defaults(tmp_path, 
     (tmp_path / "model.tflite").write_bytes(TFLITE)
     with pytest.raises(ValueError, match=f"{words} must be"):
         ec.benchmark(tmp_path / "model.tflite", quiet=True, **wrong)
-
-
-@pytest.mark.parametrize("wrong", [{"threads": []}, {"kernels": []}, {"runs": 0}])
-def test_wrong_settings_are_refused_at_once_whoever_measures(tmp_path, wrong):
-    (tmp_path / "model.tflite").write_bytes(TFLITE)
-    with turn(limit_s=600, on_wait=lambda: None), pytest.raises(ValueError, match="must be"):
-        ec.benchmark(tmp_path / "model.tflite", quiet=True, **wrong)

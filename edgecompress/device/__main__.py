@@ -65,16 +65,18 @@ def run_beside(program: str, arguments: Sequence[str]) -> int:
 
 def _measure_models(options: argparse.Namespace) -> int:
     """`benchmark`: files by name."""
-    from .benchmark import benchmark_models
+    from .benchmark import benchmark_models, check_settings
 
     models, golden = _named_models(options.models, options.golden)
+    kernels = options.kernels or ["xnnpack"]
+    check_settings(options.threads, options.runs, kernels, options.timeout, options.minutes)
     with _own_turn():
         entries = benchmark_models(
             models,
             threads=options.threads,
             runs=options.runs,
             golden=golden,
-            kernels=options.kernels or ["xnnpack"],
+            kernels=kernels,
             timeout_s=options.timeout,
             minutes=options.minutes,
             on_progress=_show_progress,

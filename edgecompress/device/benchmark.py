@@ -141,7 +141,7 @@ def benchmark_models(
     Raises:
         ValueError: `runs`, `threads`, `kernels`, `timeout_s` or `minutes` out of range.
     """
-    _check_settings(threads, runs, kernels, timeout_s, minutes)
+    check_settings(threads, runs, kernels, timeout_s, minutes)
     block_sizes = split_runs(runs, max(1, min(_MOST_BLOCKS, runs // _SMALLEST_BLOCK)))
     steps = _Steps(len(threads) * len(kernels) * len(models) * (_UNTIMED_STEPS + len(block_sizes)), on_progress)
     entries = []
@@ -162,8 +162,15 @@ def benchmark_models(
     return entries
 
 
-def _check_settings(threads: Sequence[int], runs: int, kernels: Sequence[Kernels], timeout_s: float, minutes: float) -> None:
-    """Raises ValueError for what is out of range."""
+def check_settings(threads: Sequence[int], runs: int, kernels: Sequence[Kernels], timeout_s: float, minutes: float) -> None:
+    """Refuses what is out of range, which needs no turn.
+
+    Args:
+        threads, runs, kernels, timeout_s, minutes: As in `benchmark_models`.
+
+    Raises:
+        ValueError: With what was received.
+    """
     if runs < _MINIMUM_RUNS:
         raise ValueError(f"runs must be at least {_MINIMUM_RUNS}. Received: {runs!r}")
     if not threads or min(threads) < 1:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from edgecompress.device.__main__ import main
 from edgecompress.device.fault import DeviceFault
 from edgecompress.device.turn import holder, turn
 
@@ -35,6 +36,12 @@ def test_wait_has_an_end_and_is_said_once():
         second()
     assert len(said) == 1
     assert said[0].startswith(f"process {os.getpid()} (")
+
+
+def test_bad_settings_need_no_turn(tiny_file, capsys):
+    with turn(limit_s=600, on_wait=lambda: None):
+        assert main(["benchmark", tiny_file("double"), "--runs", "3"]) == 2
+    assert capsys.readouterr().err == "error: runs must be at least 50. Received: 3\n"
 
 
 def test_benchmark_by_hand_waits_and_says_for_whom(tiny_file):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from edgecompress.recipe.schema import Goal, LatencyGoal
+from edgecompress.recipe.schema import Goal
 from edgecompress.report.schema import BenchmarkEntry, GoalResult
 
 # Metrics are fractions of whole counts, and their difference is rounded: 0.92 - 0.915 is a little more than 0.005.
@@ -23,21 +23,21 @@ def judge_goals(
         entries: the benchmark of the final file and the others.
         macs: of the last Keras model; None where a layer has no formula.
     """
-    results = []
+    results, finals = [], _judged(entries)
     if goal.metric_drop is not None:
         results.append(_judge("metric_drop", goal.metric_drop, drop))
     if goal.size_kb is not None:
         results.append(_judge("size_kb", goal.size_kb, artifact["bytes"] / 1000))
     for name, limit in (("p50_ms", goal.p50_ms), ("p95_ms", goal.p95_ms)):
         if limit is not None:
-            entry = _entry(entries, limit)
+            entry = next((entry for entry in finals if (entry.host, entry.threads) == (limit.host, limit.threads)), None)
             results.append(_judge(name, limit.limit, getattr(entry, name) if entry else None))
     if goal.arena_kb is not None:
         results.append(_judge("arena_kb", goal.arena_kb, None if artifact["arena_bytes"] is None else artifact["arena_bytes"] / 1000))
     if goal.macs is not None:
         results.append(_judge("macs", goal.macs, macs))
     if goal.peak_rss_kb is not None:
-        peaks = [entry.peak_rss_kb for entry in entries if entry.model == "final" and entry.peak_rss_kb is not None]
+        peaks = [entry.peak_rss_kb for entry in finals if entry.peak_rss_kb is not None]
         results.append(_judge("peak_rss_kb", goal.peak_rss_kb, max(peaks, default=None)))
     return results
 
@@ -47,8 +47,8 @@ def _judge(name: str, limit: float, value: float | None) -> GoalResult:
     return GoalResult(name=name, limit=limit, value=value, met=value is not None and value <= limit + ROUNDING)
 
 
-def _entry(entries: Sequence[BenchmarkEntry], limit: LatencyGoal) -> BenchmarkEntry | None:
-    """The benchmark that a latency limit speaks of: with XNNPACK, the runtime's default, where the host measured other kernels too."""
-    wanted = ("final", limit.host, limit.threads)
-    found = [entry for entry in entries if (entry.model, entry.host, entry.threads) == wanted]
-    return min(found, key=lambda entry: (entry.requested_kernels or entry.kernels) != "xnnpack", default=None)
+def _judged(entries: Sequence[BenchmarkEntry]) -> list[BenchmarkEntry]:
+    """The entries of the final file that limits speak of: with XNNPACK, the runtime's default, where a host measured other kernels too."""
+    final = [(entry, (entry.requested_kernels or entry.kernels) == "xnnpack") for entry in entries if entry.model == "final"]
+    hosts = {entry.host for entry, is_default in final if is_default}
+    return [entry for entry, is_default in final if is_default or entry.host not in hosts]

@@ -32,7 +32,7 @@ def quantize_rows(rows: Array, bits: int) -> tuple[Array, Array, Array]:
 
     Returns:
         integers int8 [channels, weights], scales float32 [channels], and whether each row lay on a grid, bool [channels]. A row of zeros
-        has the least scale of the others.
+        has the least scale of the others, at most SCALE_OF_ZEROS.
     """
     rows = np.asarray(rows, np.float64)
     grid = recover_scales(rows, bits)

@@ -60,8 +60,13 @@ def test_peak_memory_is_the_largest_of_the_final_file():
 
 
 @pytest.mark.parametrize("order", [("xnnpack", "builtin"), ("builtin", "xnnpack")])
-def test_latency_is_that_of_the_runtimes_default_kernels(order):
+def test_latency_and_memory_are_those_of_the_runtimes_default_kernels(order):
     times = {"xnnpack": 1.0, "builtin": 3.0}
-    entries = [BenchmarkEntry(model="final", host="local", threads=1, p50_ms=times[name], requested_kernels=name) for name in order]
-    assert judge_goals(Goal(p50_ms={"limit": 2.0}), ARTIFACT, None, entries, None)[0].value == 1.0
-    assert judge_goals(Goal(p50_ms={"limit": 2.0}), ARTIFACT, None, entries[order.index("builtin") :][:1], None)[0].value == 3.0
+    entries = [
+        BenchmarkEntry(model="final", host="local", threads=1, p50_ms=times[name], peak_rss_kb=1000 * times[name], requested_kernels=name)
+        for name in order
+    ]
+    goal = Goal(p50_ms={"limit": 2.0}, peak_rss_kb=2000)
+    assert [result.value for result in judge_goals(goal, ARTIFACT, None, entries, None)] == [1.0, 1000]
+    alone = [entry for entry in entries if entry.requested_kernels == "builtin"]
+    assert [result.value for result in judge_goals(goal, ARTIFACT, None, alone, None)] == [3.0, 3000]

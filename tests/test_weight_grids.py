@@ -5,7 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgecompress.weight_grids import largest_level, least_error_scales, max_scales, quantize_rows, recover_scales, to_levels
+from edgecompress.weight_grids import (
+    SCALE_OF_ZEROS,
+    largest_level,
+    least_error_scales,
+    max_scales,
+    quantize_rows,
+    recover_scales,
+    to_levels,
+)
 
 
 def squared_error(row, scale, bits):
@@ -54,11 +62,13 @@ def test_rows_of_zeros_stay_zeros():
 
 
 @pytest.mark.parametrize("bits", [2, 4, 8])
-def test_row_of_zeros_has_the_least_scale_of_the_others(bits):
+def test_row_of_zeros_has_the_least_scale_of_the_others_but_no_large_one(bits):
     rows = np.random.default_rng(0).normal(size=(4, 50)) * 1e-4
     rows[2] = 0
     _, scales, _ = quantize_rows(rows, bits)
     assert scales[2] == scales[[0, 1, 3]].min()
+    _, large, _ = quantize_rows(rows * 1e4, bits)
+    assert large[[0, 1, 3]].min() > large[2] == SCALE_OF_ZEROS
 
 
 @pytest.mark.parametrize("bits", [2, 4])

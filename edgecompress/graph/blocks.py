@@ -36,7 +36,8 @@ def find_blocks(model: Any) -> list[Block]:
     """The residual branches of a model, and its layers with a kernel that keep the shape; in the model's order.
 
     A branch is what only feeds one side of an addition of two; with it goes the addition. Of a layer with a kernel, the
-    normalization, activation and dropout behind it go too. Layers that are called several times stay, and a layer that the model ends with.
+    normalization, activation and dropout behind it go too. Layers that are called several times stay, and what the model ends with: an
+    addition or a layer behind which nothing has weights, such as a softmax or a reshape.
 
     Args:
         model: a Functional or Sequential model; nested models are looked at as single layers.
@@ -59,7 +60,7 @@ def _branch(addition: Any, nodes: Sequence[Any], readers: Mapping[int, Sequence[
     if len(addition.keras_inputs) != 2 or len(set(map(id, addition.keras_inputs))) != 2:
         return None
     one, other = addition.keras_inputs
-    if tuple(one.shape) != tuple(other.shape):
+    if tuple(one.shape) != tuple(other.shape) or _ends_model(addition.outputs, readers):
         return None
     sides = [(_only_for(tensor, addition, nodes, readers), taken) for tensor, taken in ((one, other), (other, one))]
     layers, taken = max(sides, key=lambda side: len(side[0]))
@@ -76,6 +77,16 @@ def _only_for(tensor: Any, reader: Any, nodes: Sequence[Any], readers: Mapping[i
     return list(useless.values())[::-1]
 
 
+def _ends_model(tensor: Any, readers: Mapping[int, Sequence[Any]]) -> bool:
+    """Whether nothing with weights stands behind a tensor: its layer makes the outputs what the task takes them for."""
+    while len(after := readers.get(id(tensor), [])) == 1 and after[0] is not None:
+        node = after[0]
+        if node.layer.weights or len(node.keras_inputs) != 1 or tf.nest.is_nested(node.outputs):
+            return False
+        tensor = node.outputs
+    return after == [None]
+
+
 def _chain(node: Any, readers: Mapping[int, Sequence[Any]]) -> Block | None:
     """A layer with a kernel that keeps the shape of its one input, and its followers."""
     if type(node.layer).__name__ not in KERNEL_WEIGHTS or len(node.keras_inputs) != 1:
@@ -86,8 +97,8 @@ def _chain(node: Any, readers: Mapping[int, Sequence[Any]]) -> Block | None:
     while len(after := readers.get(id(given), [])) == 1 and after[0] is not None and type(after[0].layer).__name__ in FOLLOWERS:
         given = after[0].outputs
         layers.append(after[0].layer.name)
-    if after == [None]:
-        return None  # the last layer makes the outputs what the task takes them for, such as probabilities
+    if _ends_model(given, readers):
+        return None
     return Block(node.layer.name, tuple(layers), given, taken)
 
 

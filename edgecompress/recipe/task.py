@@ -12,8 +12,10 @@ METRIC_RISES: dict[str, bool] = {
     "accuracy": True, "top_5_accuracy": True, "auc": True, "mean_squared_error": False, "mean_absolute_error": False,
     "binary_crossentropy": False, "sparse_categorical_crossentropy": False,
 }  # fmt: skip
-RESERVED = ("loss", "per_class", "size", "latency", "macs", "arena")  # what stands beside metrics in logs, reports and searches
-RESERVED_START = "loss_"  # of what stands there for each part of a loss with teachers
+# What stands beside metrics in logs, curves, reports and searches; and how that begins which stands there for each part of a loss with
+# teachers, and for each metric on validation.
+RESERVED = ("loss", "per_class", "size", "latency", "macs", "arena", "epoch", "lr", "learning_rate")
+RESERVED_STARTS = ("loss_", "val_", "validation_")
 METRICS_OF_KIND = {
     "classification": ["accuracy", "top_5_accuracy", "sparse_categorical_crossentropy"],
     "multi_label": ["accuracy", "auc", "binary_crossentropy"],
@@ -99,8 +101,9 @@ class Task(Section):
             raise ValueError(f"own_metrics must have names of small letters, digits and _, at most 40.{received(odd[0])}")
         if taken := [name for name in self.own_metrics if name in METRIC_RISES or name in RESERVED]:
             raise ValueError(f"own_metrics must have names of their own. Received: {', '.join(taken)}")
-        if parts := [name for name in self.own_metrics if name.startswith(RESERVED_START)]:
-            raise ValueError(f"own_metrics must have names that do not begin with {RESERVED_START}. Received: {', '.join(parts)}")
+        if parts := [name for name in self.own_metrics if name.startswith(RESERVED_STARTS)]:
+            starts = " or ".join(RESERVED_STARTS)
+            raise ValueError(f"own_metrics must have names that do not begin with {starts}. Received: {', '.join(parts)}")
         allowed = [*METRICS_OF_KIND[self.kind], *self.own_metrics]
         if bad := [metric for metric in self.metrics if metric not in allowed]:
             raise ValueError(f"metrics of a {self.kind} task must be among {', '.join(sorted(allowed))}. Received: {', '.join(bad)}")

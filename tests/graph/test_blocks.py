@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from edgecompress.backend import keras
+from edgecompress.backend import keras, tf
 from edgecompress.graph.blocks import find_blocks, without_block
 from edgecompress.models.builders import build_model
 from edgecompress.recipe.schema import BuilderModel
@@ -95,11 +95,20 @@ def test_shared_layers_and_outputs_stay():
 def test_the_layer_that_ends_a_model_is_no_block_with_or_without_an_activation_of_its_own():
     inputs = keras.Input((10,))
     hidden = L.Dense(10, activation="relu", name="hidden")(inputs)
-    for ending in ([L.Dense(10, activation="softmax", name="out")], [L.Dense(10, name="out"), L.Activation("softmax", name="softmax")]):
+    endings = [
+        [L.Dense(10, activation="softmax", name="out")],
+        [L.Dense(10, name="out"), L.Activation("softmax", name="softmax")],
+        [L.Dense(10, name="out"), L.Softmax(name="softmax")],
+        [L.Dense(10, activation="softmax", name="out"), L.Reshape((10,), name="reshape")],
+        [L.Dense(10, name="out"), tf.nn.softmax],
+        [lambda x: L.Add(name="add")([x, L.Dense(10, name="branch")(x)])],
+    ]
+    for ending in endings:
         x = hidden
         for layer in ending:
             x = layer(x)
-        assert [block.layers for block in find_blocks(keras.Model(inputs, x))] == [("hidden",)]
+        assert not {"out", "add"} & {name for block in find_blocks(keras.Model(inputs, x)) for name in block.layers}
+        assert find_blocks(keras.Model(inputs, x))[0].layers == ("hidden",)
 
 
 def test_additions_that_only_broadcast_or_double_have_no_branch():

@@ -17,7 +17,7 @@ REFUSED = [
     ("metrics: [size], own_metrics: {size: {function: m.py:f, rises: true}}", r"task: own_metrics must have .* own\. Received: size\."),
     (
         "metrics: [loss_kd], own_metrics: {loss_kd: {function: m.py:f, rises: true}}",
-        r"task: own_metrics must have names that do not begin with loss_\. Received: loss_kd\.",
+        r"task: own_metrics must have names that do not begin with loss_ or val_ or validation_\. Received: loss_kd\.",
     ),
     ("metrics: [Mine], own_metrics: {Mine: {function: m.py:f, rises: true}}", r"task: own_metrics must have names of small .* 'Mine'\."),
     ("metrics: [mine], own_metrics: {mine: m.py:f}", r"task\.own_metrics\.mine: mine must be a mapping\. Received: 'm\.py:f'\."),

@@ -65,7 +65,7 @@ class Technique:
 TECHNIQUES: dict[str, Technique] = {
     "train": Technique(TrainStage, "edgecompress.techniques.train", 1),
     "prune_channels": Technique(PruneChannels, "edgecompress.techniques.prune_channels", 4),
-    "prune_layers": Technique(PruneLayers, "edgecompress.techniques.prune_layers", 2),
+    "prune_layers": Technique(PruneLayers, "edgecompress.techniques.prune_layers", 3),
     "prune_neurons": Technique(PruneNeurons, "edgecompress.techniques.prune_neurons", 4),
     "prune_weights": Technique(
         PruneWeights, "edgecompress.techniques.prune_weights", 2, releases=("cluster_weights",), shares_training=False

@@ -46,13 +46,9 @@ def describe(content: bytes) -> dict[str, Any]:
 
 def bytes_by_type(tflite: Tflite, num_bytes: int) -> dict[str, int]:
     """Bytes of constants per type, and the rest of the file's `num_bytes`. What is shared, a buffer or its bytes, counts once."""
-    type_of_buffer = {
-        tensor.buffer: tensor.dtype for subgraph in tflite.subgraphs for tensor in reversed(subgraph.tensors) if tflite.has_data(tensor)
-    }
     totals: Counter[str] = Counter()
-    type_of_bytes = {tflite.buffers[buffer].ctypes.data: (tflite.buffers[buffer].size, dtype) for buffer, dtype in type_of_buffer.items()}
-    for size, dtype in type_of_bytes.values():
-        totals[dtype] += size
+    for data, dtype in tflite.constants():
+        totals[dtype] += data.size
     return {**{dtype: totals[dtype] for dtype in sorted(totals)}, OTHER: num_bytes - totals.total()}
 
 

@@ -16,10 +16,7 @@ def entropy_bytes(tflite: Tflite) -> float:
 
     Source: Shannon, A Mathematical Theory of Communication (1948), section 6.
     """
-    types = {
-        tensor.buffer: tensor.dtype for subgraph in tflite.subgraphs for tensor in reversed(subgraph.tensors) if tflite.has_data(tensor)
-    }
-    return sum(_constant_bytes(tflite.buffers[buffer], dtype) for buffer, dtype in types.items())
+    return sum(_constant_bytes(data, dtype) for data, dtype in tflite.constants())
 
 
 def _constant_bytes(data: np.ndarray, dtype: str) -> float:

@@ -128,3 +128,14 @@ class Tflite:
     def has_data(self, tensor: Tensor) -> bool:
         """Whether the tensor is a constant of the file."""
         return self.buffers[tensor.buffer].size > 0
+
+    def constants(self) -> list[tuple[np.ndarray, str]]:
+        """The data of all constants, each with its type. What several share, a buffer or its bytes, stands there once."""
+        types = {
+            tensor.buffer: tensor.dtype for subgraph in self.subgraphs for tensor in reversed(subgraph.tensors) if self.has_data(tensor)
+        }
+        found = {}
+        for buffer, dtype in types.items():
+            data = self.buffers[buffer]
+            found[data.ctypes.data, data.size] = data, dtype
+        return list(found.values())

@@ -1,5 +1,6 @@
 """Where the bytes are, how much they could be, and the model as C++ source."""
 
+import copy
 import re
 
 import numpy as np
@@ -12,6 +13,8 @@ from edgecompress.tflite import parse
 from edgecompress.tflite.byte_map import bytes_by_kind
 from edgecompress.tflite.c_array import c_array
 from edgecompress.tflite.entropy import entropy_bytes, value_entropy
+from edgecompress.tflite.pack import pack
+from edgecompress.tflite.unpack import unpack
 
 
 def test_kinds_add_up_to_the_file(model_contents):
@@ -39,6 +42,14 @@ def test_entropy_never_exceeds_the_bytes(data):
 
 def test_entropy_of_a_file_is_below_its_constants(dense_file):
     assert 0 < entropy_bytes(parse(dense_file)) <= 24
+
+
+def test_equal_buffers_that_are_stored_once_have_their_entropy_once(by_hand, dense_model):
+    model = copy.deepcopy(dense_model)
+    model.buffers.append(copy.deepcopy(model.buffers[1]))
+    model.subgraphs[0].tensors.append(by_hand.tensor("again", [3, 4], "INT8", buffer=len(model.buffers) - 1))
+    once, twice = (parse(pack(unpack(by_hand.pack(one)))) for one in (dense_model, model))
+    assert entropy_bytes(twice) == entropy_bytes(once)
 
 
 def test_the_c_array_holds_the_file_and_registers_its_operators(dense_file):

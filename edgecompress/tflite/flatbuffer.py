@@ -19,7 +19,7 @@ WORK_PER_BYTE = 4
 LEAST_WORK = 4096
 TABLE_WORK = 8  # a table takes at least 4 bytes, and the reference to it 4 more
 
-_SIGNED, _UNSIGNED, _PAIR = struct.Struct("<i"), struct.Struct("<I"), struct.Struct("<HH")
+_SIGNED, _UNSIGNED, _SHORT, _PAIR = struct.Struct("<i"), struct.Struct("<I"), struct.Struct("<H"), struct.Struct("<HH")
 
 
 @dataclass
@@ -28,7 +28,6 @@ class Flatbuffer:
 
     content: bytes
     work_left: int = field(init=False)
-    _fields_at: dict[int, tuple[int, ...]] = field(init=False, default_factory=dict)  # tables share their lists of fields
 
     def __post_init__(self) -> None:
         self.work_left = LEAST_WORK + WORK_PER_BYTE * len(self.content)
@@ -40,13 +39,11 @@ class Flatbuffer:
     def table(self, position: int) -> "Table":
         """The table at `position`, with its list of fields checked."""
         self.spend(TABLE_WORK)
-        fields_at = position - self.unpack(_SIGNED, position)[0]
-        if fields_at not in self._fields_at:
-            list_bytes, table_bytes = self.unpack(_PAIR, fields_at)
-            self.check(position, table_bytes)
-            self.spend(list_bytes)  # lists may overlap, and are kept
-            self._fields_at[fields_at] = self.unpack(struct.Struct(f"<{max(list_bytes - 4, 0) // 2}H"), fields_at + 4)
-        return Table(self, position, self._fields_at[fields_at])
+        list_at = position - self.unpack(_SIGNED, position)[0]
+        list_bytes, table_bytes = self.unpack(_PAIR, list_at)
+        self.check(position, table_bytes)
+        self.check(list_at, list_bytes)
+        return Table(self, position, list_at + _PAIR.size, max(list_bytes - _PAIR.size, 0) // _SHORT.size)
 
     def unpack(self, layout: struct.Struct, position: int) -> tuple[int, ...]:
         """The numbers at `position`."""
@@ -68,28 +65,35 @@ class Flatbuffer:
             raise ModelError("the .tflite file must not hold the same tables many times over: it is damaged.")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Table:
     """One table. Its fields are numbered from 0 in the order of the schema.
 
     Attributes:
         file: the file around it.
         position: of the table, in bytes.
-        offsets: of each field from `position`; 0 = absent.
+        fields_at: where the file keeps how far from `position` each field is; 0 = absent. It is not copied: lists may be long and overlap.
+        num_fields: how many there are.
     """
 
     file: Flatbuffer
     position: int
-    offsets: tuple[int, ...]
+    fields_at: int
+    num_fields: int
 
     def _find(self, number: int) -> int | None:
         """Position of a field, or None where the file leaves it out."""
-        offset = self.offsets[number] if number < len(self.offsets) else 0
+        offset = self.file.unpack(_SHORT, self.fields_at + _SHORT.size * number)[0] if number < self.num_fields else 0
         return self.position + offset if offset else None
 
     def has(self, number: int) -> bool:
         """Whether the file holds a field."""
         return self._find(number) is not None
+
+    def present(self) -> list[int]:
+        """The numbers of the fields that the file holds."""
+        found: list[int] = np.flatnonzero(np.frombuffer(self.file.content, "<u2", self.num_fields, self.fields_at)).tolist()
+        return found
 
     def _follow(self, number: int) -> int | None:
         """Position of what a field refers to."""

@@ -52,10 +52,10 @@ def _read(table: Table, name: str, depth: int) -> Any:
     if depth > MAX_DEPTH:
         raise ModelError(f"tables of the .tflite file must not be nested more than {MAX_DEPTH} deep: it is damaged.")
     made, known = new_table(name), {field.number: field for field in fields_of(name)}
-    for number, offset in enumerate(table.offsets):
-        if offset and (number > max(known, default=-1) or (number in known and known[number].kind == "unknown")):
+    for number in table.present():
+        if number > max(known, default=-1) or (number in known and known[number].kind == "unknown"):
             raise _newer(f"{name} field {number}")
-        if offset and number in known:  # gaps in the numbers are fields that the schema has given up
+        if number in known:  # gaps in the numbers are fields that the schema has given up
             field = known[number]
             kind = getattr(made, f"{field.attribute}Type") if field.kind == "union" else 0
             setattr(made, field.attribute, _value(table, field, kind, depth))

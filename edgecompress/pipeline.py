@@ -81,7 +81,7 @@ class Surroundings:
     def rehearsal(self) -> Rehearsal:
         """Makes the file of any model on the way; times it where the recipe has a benchmark, predicts where it names a table."""
         times, forecast = self.recipe.benchmark is not None, forecast_of(self.recipe.target)
-        return Rehearsal(self.recipe.export, self.data, self.progress, times, forecast)
+        return Rehearsal(self.recipe.export, self.data, self.progress, times, forecast, self.recipe.target.runtime)
 
 
 def run_line(recipe: Recipe, store: RunFolder, progress: Progress, *, allow_code: bool, share: Share | None = None) -> Report:

@@ -23,6 +23,7 @@ class Rehearsal:
         progress: where bars go.
         times: False where the recipe wants no benchmark.
         forecast: predicts times where the recipe names a latency table.
+        runtime: of the recipe's target, which may ask for other bytes; None: any.
     """
 
     export: Export
@@ -30,6 +31,7 @@ class Rehearsal:
     progress: Progress
     times: bool
     forecast: Forecast | None = None
+    runtime: str | None = None
 
     @property
     def knows_times(self) -> bool:
@@ -52,9 +54,10 @@ class Rehearsal:
         """The .tflite of a model, as a run would deliver it.
 
         Raises:
-            ConversionError: it does not convert.
+            ConversionError: it does not convert, or the runtime is too old for it.
         """
-        return finished_file(model, self.export, calibration=self.data.calibration.arrays()[0], progress=self.progress)[1].content
+        samples = self.data.calibration.arrays()[0]
+        return finished_file(model, self.export, calibration=samples, progress=self.progress, runtime=self.runtime)[1].content
 
     def latencies_ms(self, files: Mapping[str, bytes]) -> dict[str, float]:
         """Median time of one invoke on one thread, of all files in turns.

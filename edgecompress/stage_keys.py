@@ -55,7 +55,7 @@ def _of_file(config: StageConfig, recipe: Recipe) -> list[Any]:
     """What a stage that asks for bytes or times depends on besides: the form of the file, and the table of times."""
     rehearses = isinstance(config, Removal) and config.kind in ("size_kb", "latency_ms")
     forecast = forecast_of(recipe.target) if isinstance(config, Removal) or getattr(config, "timed_as", None) is not None else None
-    found: list[Any] = [recipe.export.model_dump(mode="json")] if rehearses else []
+    found: list[Any] = [recipe.export.model_dump(mode="json"), recipe.target.runtime] if rehearses else []
     return found if forecast is None else [*found, forecast.digest, forecast.threads]
 
 

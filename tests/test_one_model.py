@@ -61,7 +61,7 @@ class OneBar(Progress):
 def test_int8_is_calibrated_on_inputs_alone(model_path, samples, tmp_path):
     progress = OneBar()
     found = convert(model_path, data=samples, out=tmp_path / "m.tflite", progress=progress)
-    assert progress.names == ["converting to int8"]
+    assert progress.names == ["converting to int8", "shrinking"]
     assert found["calibration"] == f"30 samples of {samples}, taken as they are"
     assert (found["path"], found["format"]) == (str(tmp_path / "m.tflite"), "int8")
     assert found["warnings"] == ["calibration has 30 samples; ranges want 100 or more"]

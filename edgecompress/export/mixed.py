@@ -16,13 +16,14 @@ from edgecompress.export.weight_types import Wanted
 from edgecompress.recipe.weight_types import BITS
 from edgecompress.tflite import KerasKernel, find_kernels, parse, read_constant
 from edgecompress.tflite.float_islands import FloatKernel, compute_in_float
-from edgecompress.tflite.kernel_writing import Computes, IntegerKernel, block_scales, channel_axis, write_kernels
+from edgecompress.tflite.kernel_writing import Computes, IntegerKernel, RoomForBias, block_scales, channel_axis, write_kernels
 from edgecompress.tflite.weights import WeightedOperator, weighted_operators
 from edgecompress.weight_grids import quantize_rows, to_levels
 
 NOT_APART = "the file does not keep its weights as a kernel of their own"
 TOO_FAR = "its weights are too large or too small for scales in float16"
 ON_GRID = "the weights lie on this grid: nothing is rounded"
+COARSER = "where weights are next to nothing beside their bias, the grid is coarser so that the bias fits"
 _WIDTHS = (2, 4, 8, 32)
 _NAMES = {bits: name for name, bits in BITS.items()}
 
@@ -66,7 +67,7 @@ def write_weights(base: bytes, in_float: bytes, wanted: Sequence[Wanted], comput
         ModelError: a kernel cannot be read.
     """
     sources, targets = _Kernels(in_float, wanted), _Kernels(base, wanted)
-    probe = WeightProbe(base, computes)
+    probe, room = WeightProbe(base, computes), RoomForBias(base) if computes == "integer" else None
     integers: dict[int, IntegerKernel] = {}
     floats: dict[int, FloatKernel] = {}
     reasons: dict[Wanted, str] = {}
@@ -79,7 +80,7 @@ def write_weights(base: bytes, in_float: bytes, wanted: Sequence[Wanted], comput
             floats[target.kernel_index] = FloatKernel(sources.values(source), sources.version(source))
         if one.bits == 32 or (one.bits == 8 and computes == "integer"):
             continue  # as the converter left it
-        kernel, reasons[one] = _best(sources.values(source), target, one, probe, integer=computes == "integer")
+        kernel, reasons[one] = _best(sources.values(source), target, one, probe, room)
         if kernel is not None:
             integers[target.kernel_index] = kernel
     content = write_kernels(base, integers, computes) if integers else base
@@ -112,18 +113,18 @@ class _Kernels:
 
 
 def _best(
-    values: np.ndarray, operator: WeightedOperator, one: Wanted, probe: WeightProbe, *, integer: bool
+    values: np.ndarray, operator: WeightedOperator, one: Wanted, probe: WeightProbe, room: RoomForBias | None
 ) -> tuple[IntegerKernel | None, str]:
     """The kernel with scales of blocks where they are wanted and can be; else as `_narrowest` gives it."""
     if not one.block:
-        return _narrowest(values, operator, one.bits, probe, integer=integer)
+        return _narrowest(values, operator, one.bits, probe, room)
     why_not = one.not_in_blocks
     if why_not is None:
         kernel = _quantize_blocks(values, one.bits, one.block)
         why_not = TOO_FAR if kernel is None else probe.why_not(operator, kernel)
         if why_not is None:
             return kernel, ""
-    other, remark = _narrowest(values, operator, one.bits, probe, integer=integer)
+    other, remark = _narrowest(values, operator, one.bits, probe, room)
     return other, "; ".join(part for part in (f"not in blocks of {one.block}: {why_not}", remark) if part)
 
 
@@ -141,19 +142,30 @@ def _quantize_blocks(values: np.ndarray, bits: int, block: int) -> IntegerKernel
 
 
 def _narrowest(
-    values: np.ndarray, operator: WeightedOperator, bits: int, probe: WeightProbe, *, integer: bool
+    values: np.ndarray, operator: WeightedOperator, bits: int, probe: WeightProbe, room: RoomForBias | None
 ) -> tuple[IntegerKernel | None, str]:
-    """The kernel in `bits`, or in the fewest more with which the runtime computes rightly, and why. None: it stays as it is."""
+    """The kernel in `bits`, or in the fewest more with which the runtime computes rightly, and why. None: it stays as it is.
+
+    `room` is there where the file computes with integers.
+    """
     refused = ""
     for width in _WIDTHS[_WIDTHS.index(bits) :]:
-        if width == 32 or (width == 8 and integer):
+        if width == 32 or (width == 8 and room is not None):
             return None, refused
         kernel, exact = _quantize(values, operator.name, width)
         why_not = probe.why_not(operator, kernel) if width < 8 else None
         if why_not is None:
-            return kernel, "; ".join(part for part in (refused, ON_GRID if exact else "") if part)
+            stored = kernel if room is None else room.make(operator.kernel_index, kernel)
+            remark = COARSER if _is_coarser(kernel, stored) else ON_GRID if exact else ""
+            return stored, "; ".join(part for part in (refused, remark) if part)
         refused = refused or f"not {_NAMES[width]}: {why_not}"
     return None, refused
+
+
+def _is_coarser(wanted: IntegerKernel, stored: IntegerKernel) -> bool:
+    """Whether a channel that is not all zero has a wider scale."""
+    rows = np.moveaxis(wanted.values, wanted.axis, 0).reshape(len(wanted.scales), -1)
+    return bool((rows.any(axis=1) & (stored.scales > wanted.scales)).any())
 
 
 def _quantize(values: np.ndarray, operator: str, bits: int) -> tuple[IntegerKernel, bool]:

@@ -92,11 +92,7 @@ def write_kernels(content: bytes, kernels: Mapping[int, IntegerKernel], computes
     Raises:
         ModelError: a bias of a kernel is not a constant, where activations are integers.
     """
-    tflite, writer = parse(content), GraphWriter(unpack(content))
-    places = {id(operator): place for place, operator in enumerate(tflite.subgraphs[0].operators)}
-    users: dict[int, list[tuple[str, Any]]] = {}
-    for found in weighted_operators(tflite):
-        users.setdefault(found.kernel_index, []).append((found.name, writer.graph.operators[places[id(found.operator)]]))
+    writer, users = _open(content)
     for index, kernel in kernels.items():
         if computes == "integer":
             kernel = writer.with_room_for_bias(kernel, users[index])
@@ -111,6 +107,34 @@ def write_kernels(content: bytes, kernels: Mapping[int, IntegerKernel], computes
             if computes == "integer":
                 writer.rescale_bias(operator, name, kernel)
     return writer.finish()
+
+
+def _open(content: bytes) -> tuple[GraphWriter, dict[int, list[tuple[str, Any]]]]:
+    """A file in its object form, and per kernel the operators that use it, each with its name."""
+    tflite, writer = parse(content), GraphWriter(unpack(content))
+    users: dict[int, list[tuple[str, Any]]] = {}
+    for found in weighted_operators(tflite):
+        users.setdefault(found.kernel_index, []).append((found.name, writer.graph.operators[found.number]))
+    return writer, users
+
+
+class RoomForBias:
+    """Kernels of an int8 file as `write_kernels` will store them: with scales that are wide enough for the biases beside them.
+
+    Args:
+        content: the file.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        self._writer, self._users = _open(content)
+
+    def make(self, index: int, kernel: IntegerKernel) -> IntegerKernel:
+        """The kernel itself, or one with wider scales; `index` is that of the constant.
+
+        Raises:
+            ModelError: a bias is not a constant.
+        """
+        return self._writer.with_room_for_bias(kernel, self._users[index])
 
 
 class GraphWriter:
@@ -203,12 +227,14 @@ class GraphWriter:
         return len(self.model.operatorCodes) - 1
 
     def with_room_for_bias(self, kernel: IntegerKernel, users: Sequence[tuple[str, Any]]) -> IntegerKernel:
-        """The kernel with wider scales where a channel's bias would have too many steps: beside it, its weights are next to nothing."""
+        """The kernel, with wider scales where a channel's bias would have too many steps: beside it, its weights are next to nothing."""
         scales = kernel.scales.astype(np.float64)
         for name, operator in users:
             place, values = self._bias(operator, name)
             if place is not None:
                 scales = np.maximum(scales, np.abs(values) / (self._input_scale(operator, name) * LARGEST_BIAS))
+        if (scales <= kernel.scales).all():
+            return kernel
         along = [-1 if axis == kernel.axis else 1 for axis in range(kernel.values.ndim)]
         integers = np.round(kernel.values * (kernel.scales / scales).reshape(along)).astype(np.int8)
         return replace(kernel, values=integers, scales=scales.astype(np.float32))

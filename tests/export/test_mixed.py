@@ -166,6 +166,22 @@ def test_channels_of_next_to_nothing_keep_their_bias(convert_as, weight_type, ti
 
 
 @pytest.mark.parametrize(
+    ("tiny", "words"), [(1, "the weights lie on this grid"), (0, "the weights lie on this grid"), (1e-6, "is coarser")]
+)
+def test_a_grid_that_a_bias_makes_coarser_is_told(convert_as, tiny, words):
+    """Weights that are multiples of the int4 step: they stay so, unless the bias of a unit needs a wider scale."""
+    model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(4, name="dense")])
+    kernel = np.random.default_rng(0).integers(-7, 8, (8, 4)) * 0.1
+    kernel[0] = 0.7
+    kernel[:, 2] *= tiny
+    model.layers[0].set_weights([kernel, np.full(4, 0.3)])
+    samples = np.random.default_rng(1).uniform(0, 1, (100, 8)).astype(np.float32)
+    (weights,) = convert_as(model, samples=samples, format="int8", io="float32", layers={"dense": "int4"}).weights
+    assert weights.stored == "int4"
+    assert words in weights.reason
+
+
+@pytest.mark.parametrize(
     ("export", "words"),
     [
         ({"format": "int8", "layers": {"conv_1": "int4"}}, "must match at least one layer. Received: 'conv_1'. Did you mean 'conv1'"),

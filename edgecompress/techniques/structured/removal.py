@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from math import ceil
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from edgecompress.errors import ModelError
 from edgecompress.graph.channels import ChannelGraph, carry_out, channel_graph, plan_cut
 from edgecompress.keeps import Keep, sliced
 from edgecompress.models.copying import copy_model
+from edgecompress.recipe.stages.config import Train
 from edgecompress.recipe.stages.prune_channels import Removal
 from edgecompress.sensitivity import Sensitivity, losses_by_name
 from edgecompress.stage import Context, LayerRecord, StageResult
@@ -108,7 +110,10 @@ def remove(model: keras.Model, config: Removal, context: Context, belongs: Belon
         return StageResult(copy_model(model), field.left_alone + records, context.keeps)
     smaller, keeps, rows, notes = model, context.keeps, list[dict[str, float]](), list[str]()
     if config.sparse is not None:
-        smaller, rows = train_sparse(model, graph, field.sizes, config.sparse, _within(context, "sparse"), keeps)
+        surroundings = _within(context, "sparse")
+        if _teachers(config.sparse.train) == _teachers(config.train):
+            surroundings = replace(surroundings, parts=context.parts_folder)
+        smaller, rows = train_sparse(model, graph, field.sizes, config.sparse, surroundings, keeps)
     curves = _sensitivity(smaller, config, field, context)
     course = Course(config, field, limit, context, curves)
     for step in range(1, config.steps + 1):
@@ -184,19 +189,34 @@ def _not_slower(
     rehearsal = None if course.context is None else course.context.rehearsal
     if rehearsal is None or not rehearsal.knows_times:
         return choice, ()
-    before, after = rehearsal.race(given, _cut(model, graph, choice, ())[0])
+
+    def slower(before: float, after: float) -> str:
+        return f"the cut model {rehearsal.verb} slower than the one before: p50 {after:.4g} ms against {before:.4g} ms{rehearsal.where}"
+
+    cut = _cut(model, graph, choice, ())[0]
+    before, after = rehearsal.race(given, cut)
     if after <= NOISE * before:
         return choice, ()
-    slower = f"the cut model {rehearsal.verb} slower than the one before: p50 {after:.4g} ms against {before:.4g} ms{rehearsal.where}"
+    words = slower(before, after)
     if course.config.round_to >= HARDWARE_MULTIPLE:
-        return choice, (f"{slower}.",)
+        return choice, (f"{words}.",)
     rounded = course.choice(model, graph, 1, HARDWARE_MULTIPLE, must_reach=False)
+    if rounded == choice:
+        return choice, (f"{words}. Rounding its channels to multiples of {HARDWARE_MULTIPLE} would change nothing.",)
     if not course.keeps_limit(model, graph, rounded):
-        return choice, (f"{slower}. With its channels rounded to multiples of {HARDWARE_MULTIPLE} it would miss the budget.",)
-    _, of_rounded = rehearsal.race(given, _cut(model, graph, rounded, ())[0])
-    if of_rounded >= after:
-        return choice, (f"{slower}. Rounding its channels to multiples of {HARDWARE_MULTIPLE} would give {of_rounded:.4g} ms.",)
-    return rounded, (f"{slower}. Its channels were rounded to multiples of {HARDWARE_MULTIPLE}, which gave {of_rounded:.4g} ms.",)
+        return choice, (f"{words}. With its channels rounded to multiples of {HARDWARE_MULTIPLE} it would miss the budget.",)
+    before, after, of_rounded = rehearsal.race(given, cut, _cut(model, graph, rounded, ())[0])  # times of two races do not compare
+    if after <= NOISE * before:
+        return choice, ()
+    words = slower(before, after)
+    if of_rounded * NOISE >= after:
+        return choice, (f"{words}. Rounding its channels to multiples of {HARDWARE_MULTIPLE} would give {of_rounded:.4g} ms.",)
+    return rounded, (f"{words}. Its channels were rounded to multiples of {HARDWARE_MULTIPLE}, which gave {of_rounded:.4g} ms.",)
+
+
+def _teachers(train: Train | None) -> list[Any]:
+    """Who teaches in a training."""
+    return [] if train is None or train.distill is None else list(train.distill.teacher)
 
 
 def _within(context: Context, name: str) -> Context:

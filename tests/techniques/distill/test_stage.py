@@ -14,6 +14,7 @@ from edgecompress.models.copying import copy_model
 from edgecompress.recipe.distillation import Distillation
 from edgecompress.recipe.schema import BuilderModel, FileModel
 from edgecompress.recipe.stages.distill import Scaled
+from edgecompress.recipe.stages.prune_channels import SparseTraining
 from edgecompress.recipe.training import Training
 from edgecompress.techniques import distill, prune_channels, prune_weights, quantize_aware
 from edgecompress.techniques.distill import parts, teachers
@@ -189,15 +190,20 @@ def test_teachers_help_in_the_training_of_other_stages(baseline, make_context, m
         }
 
 
-def test_a_teacher_is_trained_once_for_all_steps_of_a_stage(baseline, make_context, monkeypatch):
+@pytest.mark.parametrize(("width_while_sparse", "num_trained"), [(8, 1), (4, 2)])
+def test_a_teacher_is_trained_once_for_all_trainings_of_a_stage(baseline, make_context, monkeypatch, width_while_sparse, num_trained):
     trained, fit = [], teachers.fit
     monkeypatch.setattr(teachers, "fit", lambda model, *rest: trained.append(model) or fit(model, *rest))
-    teacher = {"source": "builder", "name": "mlp", "width": 8, "train": {"epochs": 1}}
-    lesson = ec.Train(epochs=1, distill=Distillation.model_validate({"teacher": teacher}))
-    config = ec.PruneChannels(macs=0.5, criterion="l1", steps=2, train=lesson)
+
+    def taught(width):
+        teacher = {"source": "builder", "name": "mlp", "width": width, "train": {"epochs": 1}}
+        return ec.Train(epochs=1, distill=Distillation.model_validate({"teacher": teacher}))
+
+    sparse = SparseTraining(train=taught(width_while_sparse))
+    config = ec.PruneChannels(macs=0.5, criterion="l1", steps=2, sparse=sparse, train=taught(8))
     result = prune_channels.apply(baseline, config, make_context(baseline=baseline))
-    assert len(result.training) == 2
-    assert len(trained) == 1
+    assert len(result.training) == 3
+    assert len(trained) == num_trained
 
 
 def test_scaled_student_that_does_not_fit_together_is_an_error(make_context):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import partial
+from math import inf
 from typing import Literal
 
 import numpy as np
@@ -27,7 +28,7 @@ from edgecompress.techniques.factorize.cp import NotFound
 from edgecompress.techniques.factorize.data_aware import fit_last, measure_moments, measure_output_error
 from edgecompress.techniques.factorize.decisions import Decision, decide
 from edgecompress.techniques.factorize.measured import measure_ranks
-from edgecompress.techniques.remembered import remembered_latency
+from edgecompress.techniques.remembered import remembered, remembered_latency
 from edgecompress.training import fit
 
 MEASURED_LATER = "its rank is chosen by the validation metric, which is measured when the recipe runs"
@@ -99,19 +100,38 @@ def _judged(decision: Decision, model: keras.Model, config: Factorize, context: 
 
 def _with_factors(decision: Decision, model: keras.Model, config: Factorize, context: Context) -> Decision:
     """The decision with its factors, fitted to outputs where these count, and with their error on the weights."""
-    decision = _factorized(decision, config=config, seed=context.seed)
+    if config.method == "cp" and decision.rank is not None:
+        decision = _factorized_as_before(decision, config, context)
+    else:
+        decision = _factorized(decision, config=config, seed=context.seed)
     if decision.why_not is None and config.data_aware and config.method != "svd":
         decision = fit_last(decision, model, context.data)
     return decision
 
 
-def _factorized(decision: Decision, *, config: Factorize, seed: int) -> Decision:
-    """The decision with its factors and their error on the weights."""
+def _factorized_as_before(decision: Decision, config: Factorize, context: Context) -> Decision:
+    """The same of a method that ends with its time: what an earlier call that was killed later found in time is found again."""
+    found: list[Decision] = []
+
+    def why_not() -> str | None:
+        found.append(_factorized(decision, config=config, seed=context.seed))
+        return found[0].why_not
+
+    known = remembered(context, f"factors of {decision.candidate.name} at rank {decision.rank}", why_not)
+    if found:
+        return found[0]
+    if known is not None:
+        return replace(decision, why_not=known)
+    return _factorized(decision, config=config, seed=context.seed, time_limit_s=inf)
+
+
+def _factorized(decision: Decision, *, config: Factorize, seed: int, time_limit_s: float | None = None) -> Decision:
+    """The decision with its factors and their error on the weights; `time_limit_s` in place of the config's."""
     candidate = decision.candidate
     if decision.rank is None:
         return decision
     try:
-        factors = candidate.factorize(decision.rank, seed=seed, time_limit_s=config.time_limit_s)
+        factors = candidate.factorize(decision.rank, seed=seed, time_limit_s=config.time_limit_s if time_limit_s is None else time_limit_s)
     except NotFound as reason:
         return replace(decision, why_not=str(reason))
     error = relative_error(candidate.kernel, candidate.reconstruct(factors))

@@ -14,6 +14,7 @@ from edgecompress.techniques.structured.ranking import Choice, Ranking
 
 MEASURED = ("size_kb", "latency_ms")
 NUM_LEVELS = 64  # a measured budget is looked for among so many steps from nothing to all that may go: some 6 measurements
+COARSE = 4  # levels between those that are measured before a measured budget is refused
 
 Measure = Callable[[Choice], float]
 
@@ -92,14 +93,20 @@ def choose(ranking: Ranking, kind: str, wanted: float, measure: Measure, count: 
 def _closest_measured(ranking: Ranking, wanted: float, measure: Measure, count: Measure) -> Choice | None:
     """Bisects a few levels between nothing and all that may go.
 
-    The shrink may leave a larger file of a smaller model, where it finds less to remove. So the level that is taken was measured itself.
+    The shrink may leave a larger file of a smaller model, where it finds less to remove. So the level that is taken was measured itself;
+    and where bisecting, which then may turn the wrong way, finds none, all levels are looked at coarsely.
     """
     whole, least = count({}), count(ranking.longest)
 
     def at(level: int) -> Choice:
         return ranking.closest(count, whole - (whole - least) * level / NUM_LEVELS) or ranking.longest
 
-    found = bisect_left(range(NUM_LEVELS + 1), True, key=lambda level: measure(at(level)) <= wanted)
+    def meets(level: int) -> bool:
+        return measure(at(level)) <= wanted
+
+    found = bisect_left(range(NUM_LEVELS + 1), True, key=meets)
+    if found > NUM_LEVELS:  # no level that was measured meets it
+        found = next(filter(meets, range(0, NUM_LEVELS, COARSE)), found)
     return at(found) if found <= NUM_LEVELS else None
 
 

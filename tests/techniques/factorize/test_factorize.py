@@ -12,6 +12,7 @@ from edgecompress.models import load_model
 from edgecompress.recipe.stages import Factorize, Train
 from edgecompress.stage import Outlook
 from edgecompress.techniques import factorize
+from edgecompress.techniques.factorize import cp
 
 layers = keras.layers
 
@@ -170,6 +171,24 @@ def test_cp_that_runs_out_of_time_leaves_the_layer_alone(trained, make_context):
     result = factorize.apply(trained, untimed(method="cp", rank=8, time_limit_s=1e-9, layers=["conv2"]), make_context())
     assert records(result)["conv2"].reason.startswith("CP did not end within time_limit_s 1e-09; rank 8 of ")
     assert {record.action for record in result.layers} == {"skipped"}
+
+
+@pytest.mark.parametrize("in_time", [True, False])
+def test_cp_goes_on_with_what_it_found_in_time_before_it_was_killed(trained, make_context, monkeypatch, in_time):
+    context, config = make_context(), untimed(method="cp", rank=4, layers=["conv2"])
+    monkeypatch.setattr(cp._Clock, "check", lambda clock, *_: None if in_time else _out_of_time(clock))
+    before = factorize.apply(trained, config, context)
+    monkeypatch.setattr(cp._Clock, "check", lambda clock, *_: _out_of_time(clock) if in_time else None)
+    after = factorize.apply(trained, config, context)
+    assert records(before)["conv2"].action == ("changed" if in_time else "skipped")
+    assert after.layers == before.layers
+    assert all((one == two).all() for one, two in zip(before.model.get_weights(), after.model.get_weights(), strict=True))
+
+
+def _out_of_time(clock):
+    """On a machine that ends nothing within a limit."""
+    if clock._limit_s < np.inf:
+        raise cp.NotFound("CP did not end")
 
 
 def test_keeps_of_factorized_kernels_are_let_go_with_a_sentence(trained, make_context):

@@ -1,9 +1,11 @@
 """Which channels go: counts, rounding, floors and order."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgecompress.techniques.structured.budget import choose
 from edgecompress.techniques.structured.ranking import Contender, Ranking
 
 
@@ -79,3 +81,21 @@ def test_by_layer_each_loses_the_same_fraction():
 def test_rounding_removes_less_not_more():
     ranking = Ranking([contender("one", range(20), multiple=8)], "global")
     assert [20 - len(ranking.choice(length).get("one", [])) for length in (0, 3, 4, 11, 12, 20)] == [20, 20, 16, 16, 8, 8]
+
+
+@pytest.mark.parametrize("smallest", [5, 11])
+def test_a_size_that_only_larger_models_have_is_found_before_it_is_refused(smallest):
+    ranking = Ranking([contender("layer", range(64))], "global")
+    sizes = []
+
+    def left(choice):
+        return 64 - len(choice.get("layer", ()))
+
+    def size(choice):
+        sizes.append(smallest if 36 <= left(choice) < 45 else 100.0)
+        return sizes[-1]
+
+    found = choose(ranking, "size_kb", 10, size, left)
+    assert (found is None) == (smallest > 10)
+    assert found is None or 40 <= left(found) < 45
+    assert len(sizes) <= 24

@@ -36,7 +36,7 @@ from edgecompress.rehearsal import Rehearsal
 from edgecompress.report.artifact_schema import LadderRung
 from edgecompress.report.schema import Report, StageReport
 from edgecompress.stage import Context, Share, StageResult, State
-from edgecompress.stage_keys import baseline_key, technique_key
+from edgecompress.stage_keys import baseline_key, lent_keys, technique_key
 from edgecompress.store import RunFolder, StageFolder, Stages, stage_name
 from edgecompress.techniques import baseline as baseline_stage
 from edgecompress.techniques.baseline import bring_model
@@ -51,6 +51,7 @@ class Surroundings:
         stages: where they are kept.
         loaded: the model of a file, before anything was done to it.
         share: a training with strategy multi_worker, on all workers.
+        is_trial: of a search or an ablation, whose stages a run may take, and whose stages may be taken from a run.
     """
 
     recipe: Recipe
@@ -61,6 +62,7 @@ class Surroundings:
     allow_code: bool
     loaded: LoadedModel | None
     share: Share | None = None
+    is_trial: bool = False
 
     def evaluate(self, model: keras.Model) -> dict[str, Any]:
         """Metrics on the validation split, the one that decides."""
@@ -146,8 +148,15 @@ def run_technique(
     """One stage of the recipe, on the model that the stage before it left."""
     name = config.technique  # type: ignore[attr-defined]  # each Config declares its own
     apply: Callable[..., StageResult] = import_module(TECHNIQUES[name].module).apply
-    key = technique_key(surroundings, index, config, state)
+    key = _key_of(surroundings, index, config, state)
     return _run_stage(surroundings, index, name, config.id, key, partial(apply, state.model, config), state.keeps, baseline)
+
+
+def _key_of(surroundings: Surroundings, index: int, config: StageConfig, state: State) -> str:
+    """The key of a stage, or the one under which it was lent."""
+    key, name = technique_key(surroundings, index, config, state), config.technique  # type: ignore[attr-defined]  # as above
+    keys = [key, *lent_keys(surroundings, index, config, state)]
+    return next((each for each in keys if surroundings.stages.stage(index, name, each).finished() is not None), key)
 
 
 def _run_stage(

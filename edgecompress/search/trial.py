@@ -166,7 +166,7 @@ class Laboratory:
 
     def surroundings(self, recipe: Recipe, progress: Progress) -> Surroundings:
         """What the stages of a recipe share."""
-        return Surroundings(recipe, self.data(recipe), self.cache, progress, self._threads, self._allow_code, None)
+        return Surroundings(recipe, self.data(recipe), self.cache, progress, self._threads, self._allow_code, None, is_trial=True)
 
 
 def is_of_recipe(error: BaseException) -> bool:
@@ -184,7 +184,10 @@ def unforeseen(error: BaseException) -> str:
 
 
 def trial_recipe(recipe: Recipe) -> Recipe:
-    """Stages of a trial time nothing while others may train, but where their budget is a time; format auto stays at its first rung."""
+    """Stages of a trial time nothing while others may train, but where their budget is a time; format auto stays at its first rung.
+
+    What a trial left is lent to the last run of its search, though that has times: see `stage_keys.lent_keys`.
+    """
     recipe = recipe.model_copy(update={"export": recipe.export.start})
     needs_time = any(getattr(stage, "latency_ms", None) is not None for stage in recipe.stages)
     return recipe if needs_time else recipe.model_copy(update={"benchmark": None})

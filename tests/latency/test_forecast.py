@@ -168,12 +168,12 @@ def test_layer_whose_operators_the_table_lacks_is_not_judged(forecast, unmeasure
 def test_stages_that_ask_for_times_depend_on_the_table(law_table):
     def key(stage, **target):
         recipe = make_recipe({"name": "r", "data": {"source": "digits"}, "model": {"source": "builder", "name": "mlp"}, "target": target})
-        return _of_file(stage, recipe)
+        return _of_file(stage, recipe, "unknown")
 
     digest = forecast_of(Target(latency_table=str(law_table))).digest
-    for stage in (PruneChannels(macs=0.5), Factorize(energy=0.9)):
-        assert key(stage) == []
-        assert key(stage, latency_table=str(law_table)) == [digest, 1]
+    for stage, first in ((PruneChannels(macs=0.5), ["unknown"]), (Factorize(energy=0.9), [])):
+        assert key(stage) == first
+        assert key(stage, latency_table=str(law_table)) == [*first, digest, 1]
     assert key(Factorize(energy=0.9, timed_as=None), latency_table=str(law_table)) == []
 
 

@@ -220,3 +220,20 @@ def test_a_run_for_a_microcontroller_writes_its_source_and_judges_its_memory(fin
     goals = {goal.name: goal for goal in run.report.goals}
     assert goals["arena_kb"].met
     assert goals["arena_kb"].value == run.report.artifact.arena_bytes / 1000
+
+
+def test_channels_go_and_what_is_left_is_timed(tmp_path):
+    import edgecompress as ec
+    from edgecompress.recipe import make_recipe
+    from edgecompress.runs import run_recipe
+
+    recipe = make_recipe({
+        "name": "cut", "data": {"source": "digits", "preprocess": {"scale": 1 / 16}},
+        "model": {"source": "builder", "name": "ds_cnn", "width": 24, "train": {"epochs": 1}},
+        "stages": [ec.PruneChannels(macs=0.5, criterion="l1", train=ec.Train(epochs=1))],
+        "export": {"format": "float32"}, "benchmark": {"runs": 50},
+    })  # fmt: skip
+    report = run_recipe(recipe, out=tmp_path / "run").report
+    assert report.stages[1].macs <= 0.5 * report.stages[0].macs
+    assert report.artifact.bytes < 0.7 * report.artifact.baseline_bytes
+    assert {layer.action for layer in report.stages[1].layers} == {"changed", "skipped"}

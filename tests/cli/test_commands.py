@@ -11,7 +11,6 @@ import typer
 
 from edgecompress.cli import main
 from edgecompress.cli.app import app
-from edgecompress.progress import Progress, TerminalProgress
 from edgecompress.recipe import load_recipe
 from edgecompress.recipe.stages import TECHNIQUES
 from edgecompress.report.schema import BenchmarkEntry, GoalResult
@@ -293,25 +292,3 @@ def test_every_command_that_prints_results_takes_json():
 def test_a_folder_without_a_report_is_bad_input(tmp_path, capsys):
     assert main(["report", str(tmp_path)]) == 2
     assert "must hold a readable report" in capsys.readouterr().err
-
-
-def test_quiet_draws_no_bars_wherever_there_are_some(recipe, module, monkeypatch, capsys):
-    seen = []
-
-    def called(answer):
-        return lambda *_, progress, **__: seen.append(type(progress)) or answer
-
-    found = types.SimpleNamespace(to_dict=dict)
-    module("one_model", convert=called(converted("m.h5", format="int8")), evaluate=called({}), evaluation_table=str)
-    module("shrinking", shrink_file=called({}), shrink_table=str)
-    module("benchmarking", benchmark_table=str, Measurement=types.SimpleNamespace)
-    module("host_benchmark", benchmark_places=called([entry()]))
-    module("debugging", debug_run=called(found))
-    monkeypatch.setattr("edgecompress.store.write_atomic", lambda *_: None)
-    monkeypatch.setattr("edgecompress.report.debug_page.render_debug", str)
-    commands = [["convert", "m.h5"], ["evaluate", "m.h5", recipe], ["shrink", "m.tflite"], ["benchmark", "m.tflite", "--json", "-"]]
-    for command in [*commands, ["debug", "run", "--json"]]:
-        assert main(command) == 0
-        assert main([*command, "--quiet"]) == 0
-        assert seen == [TerminalProgress, Progress]
-        seen.clear()

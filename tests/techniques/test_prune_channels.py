@@ -286,23 +286,6 @@ def test_a_plan_meets_the_budget(network):
     assert macs(planned) <= 0.5 * macs(network)
 
 
-def test_the_whole_line_with_a_latency_measured(tmp_path):
-    import edgecompress as ec
-    from edgecompress.recipe import make_recipe
-    from edgecompress.runs import run_recipe
-
-    recipe = make_recipe({
-        "name": "cut", "data": {"source": "digits", "preprocess": {"scale": 1 / 16}},
-        "model": {"source": "builder", "name": "ds_cnn", "width": 24, "train": {"epochs": 1}},
-        "stages": [ec.PruneChannels(macs=0.5, criterion="l1", train=ec.Train(epochs=1))],
-        "export": {"format": "float32"}, "benchmark": {"runs": 50},
-    })  # fmt: skip
-    report = run_recipe(recipe, out=tmp_path / "run").report
-    assert report.stages[1].macs <= 0.5 * report.stages[0].macs
-    assert report.artifact.bytes < 0.7 * report.artifact.baseline_bytes
-    assert {layer.action for layer in report.stages[1].layers} == {"changed", "skipped"}
-
-
 def test_ratios_by_sensitivity_meet_the_budget_and_are_reported(network, make_context):
     context = make_context()
     result = prune_channels.apply(network, PruneChannels(macs=0.5, criterion="l1", ratios="sensitivity", round_to=1), context)

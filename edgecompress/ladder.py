@@ -222,4 +222,4 @@ def _tried(step: Step, limit: float, seconds: float) -> LadderRung:
 
 
 def _names(configs: Sequence[StageConfig]) -> list[str]:
-    return [config.technique for config in configs]  # type: ignore[attr-defined]  # each Config declares its own
+    return [config.technique for config in configs]

@@ -146,7 +146,7 @@ def run_technique(
     surroundings: Surroundings, index: int, config: StageConfig, state: State, baseline: keras.Model
 ) -> tuple[State, StageReport]:
     """One stage of the recipe, on the model that the stage before it left."""
-    name = config.technique  # type: ignore[attr-defined]  # each Config declares its own
+    name = config.technique
     apply: Callable[..., StageResult] = import_module(TECHNIQUES[name].module).apply
     key = _key_of(surroundings, index, config, state)
     return _run_stage(surroundings, index, name, config.id, key, partial(apply, state.model, config), state.keeps, baseline)
@@ -154,7 +154,7 @@ def run_technique(
 
 def _key_of(surroundings: Surroundings, index: int, config: StageConfig, state: State) -> str:
     """The key of a stage, or the one under which it was lent."""
-    key, name = technique_key(surroundings, index, config, state), config.technique  # type: ignore[attr-defined]  # as above
+    key, name = technique_key(surroundings, index, config, state), config.technique
     keys = [key, *lent_keys(surroundings, index, config, state)]
     return next((each for each in keys if surroundings.stages.stage(index, name, each).finished() is not None), key)
 

@@ -46,7 +46,7 @@ def technique_key(surroundings: Surroundings, index: int, config: StageConfig, s
         state: what it is given.
         times: whether it knows how fast a file is; None: as the surroundings say.
     """
-    name = config.technique  # type: ignore[attr-defined]  # each Config declares its own
+    name = config.technique
     times = times or times_of(surroundings.recipe, is_trial=surroundings.is_trial)
     return content_key(
         state.key, index, name, TECHNIQUES[name].version, config.model_dump(mode="json", exclude={"id"}), file_hashes(config),

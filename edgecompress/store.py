@@ -145,6 +145,29 @@ class Stages(Protocol):
         """Where stage `index` is kept, and works."""
 
 
+def refuse_foreign(path: Path, *, for_search: bool) -> None:
+    """Leaves a folder alone whose files are somebody else's. Stages alone may be there: a search lends them to its last run.
+
+    Args:
+        path: of a folder that need not be there.
+        for_search: it is to be that of a search, else of a run.
+
+    Raises:
+        StorageError: files are there, and none of that kind has held the folder.
+    """
+    names = sorted(os.listdir(path)) if path.exists() else []
+    others = {RECIPE_FILE} if for_search else set(SEARCH_FILES)
+    foreign = [name for name in names if name in others]
+    if names and not {LOCK_FILE, RECIPE_FILE} & set(names) and names != [STAGES]:
+        foreign = foreign or names
+    if foreign:
+        kind = "search" if for_search else "run"
+        raise StorageError(
+            f"{path}: the {kind} folder must be new, empty or of an earlier {kind}. Received: a folder that holds {foreign[0]!r}"
+            f"{f' and {len(names) - 1} more' if names[1:] else ''}. Choose another with --out."
+        )
+
+
 class RunFolder:
     """`runs/<name>/`, held by one process from entry to exit. A folder that was made for nothing is removed again, with those around it.
 
@@ -166,7 +189,7 @@ class RunFolder:
 
     def __enter__(self) -> RunFolder:
         with storage_errors(self.path):
-            self._refuse_foreign()
+            refuse_foreign(self.path, for_search=self._for_search)
             self._made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]  # the innermost first
             self.path.mkdir(parents=True, exist_ok=True)
             # Not inherited by child processes (PEP 446), and released by the system when the process dies.
@@ -188,20 +211,6 @@ class RunFolder:
                     folder.rmdir()  # fails where another run has moved in
         if self._lock is not None:
             os.close(self._lock)
-
-    def _refuse_foreign(self) -> None:
-        """Raises where files are, and no run has held the folder. Stages alone may be there: a search lends them to its last run."""
-        names = sorted(os.listdir(self.path)) if self.path.exists() else []
-        others = {RECIPE_FILE} if self._for_search else set(SEARCH_FILES)
-        foreign = [name for name in names if name in others]
-        if names and not {LOCK_FILE, RECIPE_FILE} & set(names) and names != [STAGES]:
-            foreign = foreign or names
-        if foreign:
-            kind = "search" if self._for_search else "run"
-            raise StorageError(
-                f"{self.path}: the {kind} folder must be new, empty or of an earlier {kind}. Received: a folder that holds {foreign[0]!r}"
-                f"{f' and {len(names) - 1} more' if names[1:] else ''}. Choose another with --out."
-            )
 
     def _stage_folders(self) -> list[Path]:
         """The stages, finished or not; nothing that somebody else has put beside them."""

@@ -11,6 +11,7 @@ HERE = Path(__file__).resolve().parent
 
 
 def find_interpreter() -> Any:
+    """The class of the runtime that is there."""
     for module in ("ai_edge_litert.interpreter", "tflite_runtime.interpreter"):
         try:
             return importlib.import_module(module).Interpreter

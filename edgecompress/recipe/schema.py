@@ -217,7 +217,9 @@ class Goal(Section):
     p95_ms: Latency | None = Field(default=None, description="95th percentile of the times, like p50_ms; needs benchmark.runs >= 200")
     arena_kb: float | None = Field(default=None, gt=0, description="memory that the file's tensors take when they share it / 1000 bytes")
     macs: float | None = Field(default=None, gt=0, description="multiply-accumulates of the last Keras model")
-    peak_rss_kb: float | None = Field(default=None, gt=0, description="largest resident memory of the benchmark process / 1000 bytes")
+    peak_rss_kb: float | None = Field(
+        default=None, gt=0, description="largest resident memory of the benchmark process / 1000 bytes, on any host"
+    )
 
 
 class Recipe(Section):

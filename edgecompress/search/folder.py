@@ -8,9 +8,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from edgecompress.errors import RecipeError, RunLocked
-from edgecompress.store import LOCK_FILE, RunFolder, storage_errors
+from edgecompress.store import LOCK_FILE, SEARCH_FILES, RunFolder, refuse_foreign, storage_errors
 
-LOG, RESULT, STUDY, CACHE = "search.log", "search.json", "study.db", "cache"
+LOG, RESULT, STUDY = SEARCH_FILES
+CACHE = "cache"
 
 
 @contextmanager
@@ -29,10 +30,12 @@ def search_folder(path: Path, name: str, *, worker: bool) -> Iterator[None]:
         StorageError: it cannot be written, or holds what no search has put there.
     """
     with storage_errors(path):
+        if any((path / own).exists() for own in (*SEARCH_FILES, CACHE)):
+            (path / LOCK_FILE).touch()  # of before a search held its folder
         if worker:
+            refuse_foreign(path, for_search=True)
             path.mkdir(parents=True, exist_ok=True)
-        if path.is_dir() and (worker or any((path / own).exists() for own in (LOG, RESULT, STUDY, CACHE))):
-            (path / LOCK_FILE).touch()  # where a worker came first, the folder is no stranger's
+            (path / LOCK_FILE).touch()  # where a worker comes first, the folder is no stranger's to the search
     if worker:
         _refuse_other(path, name)
         yield

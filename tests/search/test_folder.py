@@ -38,8 +38,9 @@ def test_files_of_a_run_and_of_a_search_never_lie_beside_each_other(tmp_path):
         pass
     with RunFolder(run):
         (run / "recipe.lock.yaml").write_text("")
-    with pytest.raises(StorageError, match=r"holds 'recipe\.lock\.yaml'"), search_folder(run, "tiny", worker=False):
-        pass
+    for worker in (False, True):
+        with pytest.raises(StorageError, match=r"holds 'recipe\.lock\.yaml'"), search_folder(run, "tiny", worker=worker):
+            pass
 
 
 def test_folder_of_before_there_was_a_lock_goes_on(tmp_path):

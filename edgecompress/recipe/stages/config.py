@@ -1,6 +1,6 @@
 """What the Configs of all techniques share: strictness, the `train:` block, layer patterns."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -37,3 +37,8 @@ class StageConfig(Config):
         description="names this stage for --set stages.ID.field",
         json_schema_extra={"$comment": "letters, digits and '_', the first not a digit"},
     )
+
+    if TYPE_CHECKING:  # each Config declares its own, with the one value that it can have
+
+        @property
+        def technique(self) -> str: ...
